@@ -1,0 +1,42 @@
+# `make demo` shows a first result, `make test` runs the tests; both build what they need in .venv.
+# Wanted on the machine: Python 3.11 or newer, make, git.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
+BASE_PYTHON ?=
+
+.PHONY: demo test check env clean
+
+demo: env
+	$(BIN)/cervbench run --method simclr --dataset synthetic --tier quick --folds 0 --labels 10,100 --out demo
+
+test: env
+	$(BIN)/python -m pytest
+
+check: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+env: $(VENV)/installed
+
+# One command, so that the core and all plugins agree on one torch, torchvision and timm.
+$(VENV)/installed: $(PROJECTS) | $(BIN)/python
+	$(BIN)/python -m pip install -e ".[dev]" $(PLUGINS)
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(BASE_PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python -m venv $(VENV)"; exec "$$python" -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "no Python 3.11 or newer with venv was found; install one, or name it: make $(MAKECMDGOALS) BASE_PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -prune -exec rm -rf {} +

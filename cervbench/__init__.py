@@ -1,0 +1,67 @@
+"""The benchmark of self-supervised learning on cervical images when labels are scarce.
+
+`cervbench.run(method="simclr", dataset="herlev")` is the command line's `cervbench run` as a
+function: it gives a pandas table, a row a record.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cervbench.place import Place
+
+try:
+    __version__ = version("cervbench")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0"
+
+__all__ = ["__version__", "run"]
+
+
+def run(
+    method: str,
+    dataset: str,
+    *,
+    labels: "tuple[int, ...] | None" = None,
+    place: "Place | None" = None,
+    **request: Any,
+) -> "pd.DataFrame":
+    """Run a method on a dataset and rebuild the pages; what is done already is not done again.
+
+    `labels` are ratios in per cent; the other keywords are the fields of `cervbench.study.Request`:
+    backbone, init, evaluations, folds, seed, tier, settings. `place` says where: data root, cache,
+    output folder, device, threads.
+    """
+    import pandas as pd
+
+    from cervbench.harness import execute
+    from cervbench.leaderboard import build
+    from cervbench.place import Place
+    from cervbench.study import Request
+
+    here = place or Place()
+    records = [o.record for o in execute([Request(method, dataset, ratios=labels, **request)], here)]
+    build(here.out)
+    return pd.DataFrame(
+        [
+            {
+                "method": record.run.method.name,
+                "variant": record.run.dataset.variant,
+                "tier": record.run.protocol.tier,
+                "fold": record.run.fold,
+                "evaluation": record.evaluation.name,
+                "ratio": record.ratio,
+                "train_labels": record.labels.train,
+                "val_labels": record.labels.val,
+                **{
+                    name: value
+                    for name, value in record.scores.items()
+                    if isinstance(value, float | int | None)
+                },
+                "record": record.id,
+            }
+            for record in records
+        ]
+    )

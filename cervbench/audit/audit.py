@@ -1,0 +1,95 @@
+"""The audit of a dataset: the ladder, what can be had without looking at the cell, and near-duplicates."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cervbench.atomic import write_text
+from cervbench.audit.findings import ALIKE, CONTROL, IMAGE_SIZE, LOOKED_AT, OWN, RANDOM, Audit, NamedPair
+from cervbench.audit.ladder import climb, shuffled_within_class
+from cervbench.audit.page import page
+from cervbench.audit.pairs import SHOWN, Pair, closest_pairs, draw_sheet
+from cervbench.data.batches import Images
+from cervbench.data.dataset import Dataset
+from cervbench.data.views import Pyramid
+from cervbench.training.weights import LITE0, build_encoder
+
+
+def audit(dataset: Dataset, out: Path) -> tuple[Audit, list[Path]]:
+    """Audit a dataset and write `<variant>.md`, `<variant>.json` and a sheet of the worst pairs."""
+    found, pairs = _examine(dataset)
+    name = dataset.pack.variant.replace("@", "-")
+    paths = [out / f"{name}.md", out / f"{name}.json", out / f"{name}-pairs.png"]
+    write_text(paths[0], page(found))
+    write_text(paths[1], found.to_json())
+    draw_sheet(dataset, pairs[:SHOWN], paths[2])
+    return found, paths
+
+
+def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
+    pack, card = dataset.pack, dataset.card
+    rows = np.flatnonzero([label != "" for label in pack.labels])
+    labels = np.array([pack.labels[row] for row in rows])
+    ids, groups = [pack.images[row] for row in rows], [pack.groups[row] for row in rows]
+    features = imagenet_features(dataset, rows)
+    groupings = {RANDOM: ids, OWN: groups}
+    groupings |= {name: [str(g) for g in group(ids)] for name, group in card.coarser.items()}
+    by_size = dict(sorted(groupings.items(), key=lambda item: -len(set(item[1]))))
+    by_size[CONTROL] = shuffled_within_class(labels, groups)
+    if not card.groups_known:
+        by_size = {RANDOM: ids}
+    pairs = closest_pairs(dataset, LOOKED_AT)
+    audited = Audit(
+        variant=pack.variant,
+        images=len(pack.images),
+        labelled=len(rows),
+        classes={
+            name: len({g for g, label in zip(groups, labels, strict=True) if label == name})
+            for name in card.classes
+        },
+        group=card.group,
+        ladder=climb(features, labels, by_size),
+        without_the_cell=[
+            climb(simple, labels, {name: groups})[0]
+            for name, simple in (
+                ("width and height", _size_alone(pack.native_size[rows])),
+                ("mean colour", _colour_alone(pack.pixels, rows)),
+            )
+        ],
+        alike=sum(pair.correlation >= ALIKE for pair in pairs),
+        pairs=[
+            NamedPair(
+                pack.images[pair.one],
+                pack.images[pair.other],
+                f"{pack.labels[pair.one]} / {pack.labels[pair.other]}",
+                round(pair.correlation, 4),
+            )
+            for pair in pairs[:SHOWN]
+        ],
+    )
+    return audited, pairs
+
+
+def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """EfficientNet-Lite0 at its own size, frozen: knows nothing of this dataset."""
+    encoder = build_encoder(LITE0, None, "imagenet", IMAGE_SIZE, ("audit",)).eval()
+    chunks = []
+    for start in range(0, len(rows), 128):
+        chosen = rows[start : start + 128]
+        pyramid = Pyramid.resident(np.asarray(dataset.pack.pixels[chosen]), IMAGE_SIZE, torch.device("cpu"))
+        images = Images(
+            tuple(map(str, chosen)), dataset.pack.native_size[chosen], np.arange(len(chosen)), pyramid
+        )
+        with torch.inference_mode():
+            chunks += [encoder(pixels).numpy() for pixels, _ in images.batches(encoder.normalise)]
+    return np.concatenate(chunks)
+
+
+def _size_alone(native: np.ndarray) -> np.ndarray:
+    size = np.log(native.astype(float))
+    return np.column_stack([size, size**2, size.prod(1)])
+
+
+def _colour_alone(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(pixels[row]).mean((0, 1)) for row in rows])

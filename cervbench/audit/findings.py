@@ -1,0 +1,51 @@
+"""What an audit found, and what it was found with."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from cervbench.audit.ladder import COMPONENTS, FOLDS, SEEDS, Rung
+
+IMAGE_SIZE = 224
+ALIKE = 0.95
+"""Pairs are counted from this correlation on."""
+LOOKED_AT = 2000
+"""Pairs that are looked at, the closest first."""
+
+RANDOM, OWN = "nothing (random images)", "**the card's group**"
+CONTROL = "control: the card's groups, images shuffled within class"
+
+SETTINGS = (
+    f"ImageNet features of EfficientNet-Lite0 at {IMAGE_SIZE} px, {COMPONENTS} principal components, "
+    f"logistic regression (C = 0.1), {FOLDS} folds, {SEEDS} seeds; nothing was tuned"
+)
+
+
+@dataclass(frozen=True)
+class NamedPair:
+    one: str
+    other: str
+    labels: str
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    variant: str
+    images: int
+    labelled: int
+    classes: dict[str, int]
+    """Groups a class is in."""
+    group: str
+    """What the card keeps together, in words."""
+    ladder: list[Rung]
+    without_the_cell: list[Rung]
+    alike: int
+    """Pairs of different groups, on two sides of a fold, that correlate at ALIKE or more."""
+    pairs: list[NamedPair]
+    """The closest of them."""
+
+    def rung(self, together: str) -> Rung | None:
+        return next((rung for rung in self.ladder if rung.together == together), None)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"

@@ -1,0 +1,72 @@
+"""The ladder: how accuracy falls as folds keep ever larger groups of images together.
+
+What a rung loses against random images is what images of one group know of each other beyond their
+class. It is leakage only where the control, groups of the same sizes and classes but with images
+dealt at random, does not lose it too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cervbench.protocol.randomness import generator
+
+SEEDS = 4
+FOLDS = 5
+COMPONENTS = 100
+
+
+@dataclass(frozen=True)
+class Rung:
+    together: str
+    """What folds keep together."""
+    groups: int
+    accuracy: float
+    balanced_accuracy: float
+    spread: float
+    """Standard deviation of the balanced accuracy over seeds, each its own folds."""
+
+
+def climb(features: np.ndarray, labels: np.ndarray, groupings: Mapping[str, Sequence[str]]) -> list[Rung]:
+    """A rung for each way to group the images."""
+    return [_rung(name, features, labels, np.asarray(groups)) for name, groups in groupings.items()]
+
+
+def shuffled_within_class(labels: np.ndarray, groups: Sequence[str]) -> list[str]:
+    """The control: each image takes the group of another image of its class."""
+    mixed = np.asarray(groups).copy()
+    for name in np.unique(labels):
+        rows = np.flatnonzero(labels == name)
+        mixed[rows] = mixed[generator("audit", "control", name).permutation(rows)]
+    return [str(group) for group in mixed]
+
+
+def _rung(name: str, features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Rung:
+    scores = np.array([_cross_validated(features, labels, groups, seed) for seed in range(SEEDS)])
+    accuracy, balanced = scores.mean(0)
+    return Rung(
+        name, len(np.unique(groups)), float(accuracy), float(balanced), float(scores[:, 1].std(ddof=1))
+    )
+
+
+def _cross_validated(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """Accuracy and balanced accuracy of predictions pooled over folds."""
+    guessed = np.empty_like(labels)
+    for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(
+        features, labels, groups
+    ):
+        components = min(COMPONENTS, features.shape[1], len(train) - 1)
+        model = make_pipeline(
+            StandardScaler(), PCA(components, svd_solver="full"), LogisticRegression(C=0.1, max_iter=1000)
+        )
+        guessed[test] = model.fit(features[train], labels[train]).predict(features[test])
+    return accuracy_score(labels, guessed), balanced_accuracy_score(labels, guessed)

@@ -1,0 +1,61 @@
+"""The audit as a page."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit
+from cervbench.audit.ladder import Rung
+
+
+def page(audit: Audit) -> str:
+    random, own, control = (audit.rung(name) for name in (RANDOM, OWN, CONTROL))
+    parts = [
+        f"# What a random split of {audit.variant} leaks",
+        f"{audit.labelled:,} labelled images in {len(audit.classes)} classes. "
+        + (f"The group that folds keep together: {audit.group}." if own else "Groups are not known here."),
+        "## The ladder",
+        f"Accuracy when folds keep ever larger groups of images together. {SETTINGS}.",
+        _rungs("folds keep together", audit.ladder),
+    ]
+    if random and own and control:
+        lost = 100 * (random.balanced_accuracy - own.balanced_accuracy)
+        shared = 100 * (random.balanced_accuracy - control.balanced_accuracy)
+        parts.append(
+            f"Random images report {lost:.1f} points of balanced accuracy more than folds that keep the "
+            "card's group together. Groups of the same sizes and classes, dealt at random (the control), "
+            f"account for {shared:.1f} of them: the rest, {lost - shared:.1f} points, is what images of one "
+            "group know of each other beyond their class."
+        )
+    parts += [
+        "## Without looking at the cell",
+        "The same folds by the card's group, from these alone:",
+        _rungs("what is seen", audit.without_the_cell),
+        "## Near-duplicates",
+        f"Pairs of different groups on two sides of a fold whose pixels correlate at {ALIKE} or more, in any "
+        f"of eight orientations, at 24 × 24 px: {audit.alike}{'+' if audit.alike >= LOOKED_AT else ''}. "
+        "The closest are on the sheet of pictures beside this page (not committed where images may not be):",
+        tabulate(
+            [[f"`{p.one}`", f"`{p.other}`", p.labels, p.correlation] for p in audit.pairs],
+            ["one", "other", "classes", "correlation"],
+            tablefmt="github",
+        ),
+        "## Groups a class is in",
+        tabulate(list(audit.classes.items()), ["class", "groups"], tablefmt="github"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rungs(head: str, rungs: Sequence[Rung]) -> str:
+    rows = [
+        [
+            r.together,
+            r.groups,
+            f"{100 * r.accuracy:.1f}",
+            f"{100 * r.balanced_accuracy:.1f}",
+            f"{100 * r.spread:.1f}",
+        ]
+        for r in rungs
+    ]
+    header = [head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"]
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True)

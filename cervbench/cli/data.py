@@ -1,0 +1,140 @@
+"""`cervbench data`: from the official source to a pack, and what is wrong on the way."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cervbench import place
+from cervbench.cli.errors import Failed
+from cervbench.cli.progress import shown
+from cervbench.data.cards.card import Archive, Card
+from cervbench.plugin.manager import plugins
+from cervbench.runs import find_card
+
+
+class _Dataset(click.ParamType):
+    """A dataset by name, a manifest, or a folder of class folders."""
+
+    name = "dataset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Card:
+        return value if isinstance(value, Card) else find_card(value, plugins())
+
+
+_card = click.argument("card", metavar="DATASET", type=_Dataset())
+_root = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=place.data_root,
+    help="One folder a dataset.  [default: CERVBENCH_DATA]",
+)
+_json = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line on stdout, all else on stderr."
+)
+
+
+@click.group()
+def data() -> None:
+    """Fetch, prepare, check and audit datasets."""
+
+
+@data.command()
+@_card
+@_root
+@_json
+def fetch(card: Card, data_root: Path, as_json: bool) -> None:
+    """Download a dataset from its official source and unpack it below the data root."""
+    from cervbench.data.fetch import fetch as fetch_card
+
+    with shown() as progress:
+
+        def report(archive: Archive, done: int, total: int | None) -> None:
+            progress(f"fetch {archive.url.rsplit('/', 1)[-1]}", done, total or done, {})
+
+        fetched = fetch_card(card, data_root, place.cache_root(), report)
+    if as_json:
+        files = [{"url": one.url, "size": one.size, "sha256": one.sha256} for one in fetched.downloads]
+        click.echo(json.dumps({"dataset": card.name, "folder": str(fetched.folder), "files": files}))
+        return
+    for one in fetched.downloads:
+        known = "as published" if one.published else "none is published, so this one is remembered"
+        click.echo(f"{one.url}: {one.size:,} bytes, sha256 {one.sha256} ({known})")
+    click.echo(f"{card.name} is in {fetched.folder}")
+
+
+@data.command()
+@_card
+@_root
+@_json
+def prepare(card: Card, data_root: Path, as_json: bool) -> None:
+    """Build the pack and the folds that runs read. `run` does the same where it was not done before."""
+    from cervbench.data.dataset import open_dataset
+    from cervbench.protocol.protocol import load
+
+    with shown() as progress:
+        dataset = open_dataset(
+            card,
+            data_root,
+            place.cache_root(),
+            load("quick"),
+            lambda n, of: progress(f"pack {card.name}", n, of, {}),
+        )
+    pack = dataset.pack
+    known = {
+        "dataset": card.name,
+        "variant": pack.variant,
+        "images": len(pack.images),
+        "classes": {name: pack.labels.count(name) for name in card.classes},
+        "unlabelled": pack.labels.count(""),
+        "groups": len(set(pack.groups)),
+        "folds": dataset.manifest.folds,
+        "manifest": dataset.manifest.hash,
+        "pack": pack.hash,
+        "folder": str(pack.folder),
+    }
+    if as_json:
+        click.echo(json.dumps(known, ensure_ascii=False))
+        return
+    for key, value in known.items():
+        told = ", ".join(f"{name} {n}" for name, n in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{key:>11}  {told}")
+
+
+@data.command()
+@_card
+@_root
+@_json
+def check(card: Card, data_root: Path, as_json: bool) -> None:
+    """Compare what is on disk with what the card says, and name every deviation."""
+    from cervbench.data.check import check as check_card
+
+    with shown() as progress:
+        report = check_card(card, data_root, lambda n, of: progress(f"check {card.name}", n, of, {}))
+    for finding in report.findings:
+        if as_json:
+            click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+        else:
+            click.echo(f"{finding.kind}: {finding.subject}: {finding.detail}")
+    if not report.ok:
+        raise Failed(f"{card.name} on this disk deviates from its card in {len(report.findings)} points")
+    click.echo(f"{card.name} is what its card says", err=as_json)
+
+
+@data.command()
+@_card
+@_root
+@_json
+@click.option("--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True)
+def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
+    """Measure what a random split of a dataset would leak, and write it as a page."""
+    from cervbench.audit import audit as audit_dataset
+    from cervbench.data.dataset import open_dataset
+    from cervbench.protocol.protocol import load
+
+    dataset = open_dataset(card, data_root, place.cache_root(), load("quick"))
+    click.echo(f"auditing {dataset.pack.variant}: {len(dataset.pack.images)} images", err=True)
+    found, paths = audit_dataset(dataset, out / "audits")
+    click.echo(json.dumps(asdict(found)) if as_json else "\n".join(str(path.resolve()) for path in paths))

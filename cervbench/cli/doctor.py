@@ -1,0 +1,130 @@
+"""`cervbench doctor`: what a run would meet on this machine."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import click
+
+from cervbench import place
+from cervbench.plugin.manager import plugins
+
+GIGABYTE = 1e9
+ROOM_WANTED = 2 * GIGABYTE
+"""Packs, encoders and checkpoints of one dataset stay well below it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    subject: str
+    what: str
+    to_do: str = ""
+    """Empty where there is nothing to do."""
+    prevents_runs: bool = False
+
+
+def versions() -> Iterator[Finding]:
+    told = ", ".join(
+        f"{package} {version(package)}" for package in ("cervbench", "torch", "torchvision", "timm")
+    )
+    yield Finding("versions", f"{told}, Python {sys.version.split()[0]}")
+    try:
+        import timm
+        import torch
+        import torchvision
+    except Exception as error:
+        how = "install torch, torchvision and timm in one pip command, so that they fit each other"
+        yield Finding("versions", f"cannot be imported: {error}", how, prevents_runs=True)
+    else:
+        del timm, torch, torchvision
+
+
+def device() -> Iterator[Finding]:
+    import torch
+
+    from cervbench.training.precision import precision
+
+    if torch.cuda.is_available():
+        told = f"{torch.cuda.get_device_name()}, {precision(torch.device('cuda'))}"
+        yield Finding("GPU", told)
+    elif torch.version.cuda and shutil.which("nvidia-smi"):
+        yield Finding(
+            "GPU", "there is one that torch cannot use", "update its driver, or install torch for its CUDA"
+        )
+    else:
+        yield Finding("GPU", "none; quick and smoke tiers are made for the processor")
+    yield Finding("processor", f"{os.cpu_count()} cores, {precision(torch.device('cpu'))}")
+
+
+def threads() -> Iterator[Finding]:
+    import torch
+
+    used, cores = (
+        torch.get_num_threads(),
+        len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+    )
+    if cores and used > cores:
+        how = f"set OMP_NUM_THREADS={cores}: more threads than cores slow each other down"
+        yield Finding("threads", f"{used} on {cores} cores", how)
+    else:
+        yield Finding("threads", f"{used} of {cores} cores; the same number gives the same bits")
+
+
+def data_root() -> Iterator[Finding]:
+    root = place.data_root()
+    if not root.is_dir():
+        how = "set CERVBENCH_DATA to the folder that holds a folder a dataset; --dataset synthetic needs none"
+        yield Finding("data root", f"there is no folder {root}", how)
+        return
+    entries = plugins().datasets.items()
+    here = [name for name, entry in entries if (root / (entry.offer.folder or name)).is_dir()]
+    yield Finding("data root", f"{root} holds {', '.join(here) or 'no dataset that is known by name'}")
+
+
+def cache() -> Iterator[Finding]:
+    folder = place.cache_root()
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    told = f"{folder}, {free / GIGABYTE:.1f} GB free"
+    if not os.access(existing, os.W_OK):
+        yield Finding("cache", f"{told}, cannot be written", "set CERVBENCH_CACHE to a folder of yours", True)
+    elif free < ROOM_WANTED:
+        yield Finding("cache", told, "free some space, or set CERVBENCH_CACHE to a larger disk")
+    else:
+        yield Finding("cache", told)
+
+
+def packages() -> Iterator[Finding]:
+    found = plugins()
+    found.load_everything()
+    yield Finding("packages", ", ".join(f"{name} {version}" for name, version in found.packages.items()))
+    for problem in found.problems:
+        yield Finding(problem.package, f"{problem.what} ({problem.where})", problem.how_to_mend)
+
+
+EXAMINATIONS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    versions,
+    device,
+    threads,
+    data_root,
+    cache,
+    packages,
+)
+
+
+@click.command()
+def doctor() -> None:
+    """Say what a run would meet on this machine, and what to do about it."""
+    prevented = False
+    for examine in EXAMINATIONS:
+        for finding in examine():
+            click.echo(f"{'!' if finding.to_do else ' '} {finding.subject}: {finding.what}")
+            if finding.to_do:
+                click.echo(f"    {finding.to_do}")
+            prevented = prevented or finding.prevents_runs
+        if prevented:
+            break
+    raise SystemExit(1 if prevented else 0)

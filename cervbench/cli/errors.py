@@ -1,0 +1,57 @@
+"""Errors that are the user's to mend become one message and an exit code, without a traceback."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+FAILED, WRONG_USAGE = 1, 2
+
+
+class Failed(click.ClickException):
+    exit_code = FAILED
+
+
+class WrongUsage(click.ClickException):
+    exit_code = WRONG_USAGE
+
+
+EXPECTED: dict[str, type[click.ClickException]] = {
+    "cervbench.plugin.settings.SettingsError": WrongUsage,
+    "cervbench.plugin.catalog.UnknownName": WrongUsage,
+    "cervbench.protocol.folds.FoldError": WrongUsage,
+    "cervbench.data.cards.card.DataError": Failed,
+    "cervbench.training.weights.WeightsError": Failed,
+    "cervbench.training.loop.NonFiniteLoss": Failed,
+    "cervbench.records.store.RecordError": Failed,
+    "cervbench.leaderboard.pages.PagesError": Failed,
+}
+"""By name, since importing them all would slow every command."""
+
+_DISK = {
+    errno.ENOSPC: "free some space and give the same command again: what is done is kept",
+    errno.EROFS: "choose a folder that can be written to (--out, CERVBENCH_CACHE)",
+    errno.ENOTDIR: "choose another folder: this path leads through a file",
+    errno.EACCES: "choose a folder that is yours (--out, CERVBENCH_CACHE), or ask for the right to it",
+}
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn expected errors into what click prints on stderr."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Failed("interrupted; the same command goes on where this one stopped") from None
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise Failed(f"{error.strerror}{where}: {_DISK[error.errno]}") from None
+    except Exception as error:
+        for kind in type(error).__mro__:
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            if name in EXPECTED:
+                raise EXPECTED[name](str(error)) from None
+        raise

@@ -1,0 +1,140 @@
+"""`cervbench list`: what there is to run, by kind."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from cervbench.plugin.manager import Plugins, plugins
+
+Row = dict[str, Any]
+
+
+def methods(found: Plugins) -> Iterable[Row]:
+    for name, entry in found.methods.items():
+        offer = entry.offer
+        yield {
+            "name": name,
+            "package": entry.package,
+            "version": entry.version,
+            "reference": offer.reference,
+            "revision": offer.revision,
+            "pretext": offer.pretext,
+            "settings": offer.config.model_construct().model_dump(mode="json"),
+        }
+
+
+def datasets(found: Plugins) -> Iterable[Row]:
+    for name, entry in found.datasets.items():
+        card = entry.offer
+        yield {
+            "name": name,
+            "package": entry.package,
+            "version": entry.version,
+            "title": card.title,
+            "images": sum(card.expected.values()) or None,
+            "classes": list(card.classes),
+            "group": card.group,
+            "licence": card.licence,
+        }
+
+
+def backbones(found: Plugins) -> Iterable[Row]:
+    for name, entry in found.backbones.items():
+        yield {
+            "name": name,
+            "package": entry.package,
+            "version": entry.version,
+            "reference": entry.offer.reference,
+            "notes": entry.offer.notes,
+        }
+
+
+def evaluations(found: Plugins) -> Iterable[Row]:
+    for name, entry in found.evaluations.items():
+        offer = entry.offer
+        yield {
+            "name": name,
+            "package": entry.package,
+            "version": entry.version,
+            "reference": offer.reference,
+            "revision": offer.revision,
+            "encoder": "frozen" if offer.frozen else "trained further",
+            "schema": offer.schema,
+        }
+
+
+def studies(found: Plugins) -> Iterable[Row]:
+    from cervbench.study import Study, shipped
+
+    return ({"name": name, "title": Study.load(name).title} for name in shipped())
+
+
+def packages(found: Plugins) -> Iterable[Row]:
+    found.load_everything()
+    catalogs = (found.methods, found.datasets, found.backbones, found.evaluations)
+    for package, version in found.packages.items():
+        yield {
+            "package": package,
+            "version": version,
+            "adds": [
+                f"{catalog.kind} {name}"
+                for catalog in catalogs
+                for name, entry in catalog.items()
+                if entry.package == package
+            ],
+            "problems": [
+                {"where": problem.where, "what": problem.what, "how_to_mend": problem.how_to_mend}
+                for problem in found.problems
+                if problem.package == package
+            ],
+        }
+
+
+KINDS: dict[str, Callable[[Plugins], Iterable[Row]]] = {
+    "methods": methods,
+    "datasets": datasets,
+    "backbones": backbones,
+    "evaluations": evaluations,
+    "studies": studies,
+    "plugins": packages,
+}
+SHOWN = ("name", "package", "version", "title", "images", "reference", "encoder", "adds")
+"""What a terminal has room for; --json has all of it."""
+WIDEST = 70
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all that is known.")
+def listing(kind: str, as_json: bool) -> None:
+    """List what there is to run.
+
+    `plugins` imports everything that the installed packages offer and shows what is wrong with them.
+    """
+    found = plugins()
+    rows = list(KINDS[kind](found))
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    elif rows:
+        click.echo(_table(rows))
+    if kind == "backbones" and not as_json:
+        click.echo("\nand every model of timm, by its name there: timm.list_models()")
+    for problem in found.problems:
+        click.echo(f"\n{problem}", err=True)
+
+
+def _table(rows: list[Row]) -> str:
+    from tabulate import tabulate
+
+    columns = [key for key in SHOWN if key in rows[0]]
+    cells = [[_cell(row[key]) for key in columns] for row in rows]
+    return tabulate(cells, headers=columns, tablefmt="plain", disable_numparse=True, maxcolwidths=WIDEST)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "?"
+    return ", ".join(value) if isinstance(value, list) else str(value)

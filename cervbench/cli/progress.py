@@ -1,0 +1,75 @@
+"""Progress on stderr: a bar on a terminal, a line now and then where nobody watches."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called with what is being done, the step, the steps (0 where they are not counted), and values."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """What is being done, how far it is, loss and images a second, and the time that is left."""
+    if sys.stderr.isatty():
+        with _bar() as progress:
+            yield progress
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else records would go to stderr with the bars
+    )
+    with bars:
+        task = bars.add_task("", total=None, values="")
+        current = ""
+
+        def progress(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:
+            nonlocal current
+            if doing != current:
+                current = doing
+                bars.reset(task, description=doing)
+            bars.update(task, completed=step, total=steps or None, values=in_words(values))
+
+        yield progress
+
+
+def _lines() -> Progress:
+    current, last = "", 0.0
+
+    def progress(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:
+        nonlocal current, last
+        now = time.monotonic()
+        if doing == current and step < steps and now - last < SECONDS_BETWEEN_LINES:
+            return
+        current, last = doing, now
+        told = [doing, f"{step}/{steps}" if steps else "", in_words(values)]
+        click.echo(" ".join(filter(None, told)), err=True)
+
+    return progress
+
+
+def in_words(values: Mapping[str, float]) -> str:
+    """The two numbers that tell whether a training goes well."""
+    loss = f"loss {values['loss']:.3f}" if "loss" in values else ""
+    speed = f"{values['images_per_second']:,.0f} images/s" if "images_per_second" in values else ""
+    return ", ".join(filter(None, [loss, speed]))

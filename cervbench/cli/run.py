@@ -1,0 +1,167 @@
+"""`cervbench run`: from what is asked to records and pages."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from cervbench import place
+from cervbench.cli import parsing
+from cervbench.cli.progress import shown
+from cervbench.harness import Outcome, execute, plan
+from cervbench.leaderboard.pages import build
+from cervbench.plugin.manager import plugins
+from cervbench.protocol.protocol import TIERS
+from cervbench.records.record import Run
+from cervbench.records.store import Store
+from cervbench.runs import due
+from cervbench.scoring.classification import HEADLINE
+from cervbench.study import Request, Study
+
+BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
+
+
+@click.command()
+@click.argument("study", required=False, metavar="[STUDY]")
+@click.option("--method", help="A method; see: cervbench list methods.")
+@click.option("--dataset", help="A dataset by name, a manifest.csv, or a folder of class folders.")
+@click.option(
+    "--backbone", default="resnet18", show_default=True, help="resnet50, vgg16, vit, any timm name."
+)
+@click.option("--init", default="random", show_default=True, help="random, imagenet, or a safetensors file.")
+@click.option(
+    "--labels",
+    "ratios",
+    type=parsing.ratios,
+    metavar="1,10,100",
+    help="Per cent of the labels.  [default: the protocol's]",
+)
+@click.option(
+    "--eval",
+    "evaluations",
+    type=parsing.names,
+    metavar="NAMES",
+    help="linear,knn,finetune.  [default: all three]",
+)
+@click.option("--folds", type=parsing.folds, metavar="0-4", help="[default: all]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="How much is spent."
+)
+@click.option(
+    "--set",
+    "settings",
+    type=parsing.setting,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the method; protocol.KEY=VALUE leaves the protocol.",
+)
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=place.data_root,
+    help="One folder a dataset.  [default: CERVBENCH_DATA]",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--dry-run", is_flag=True, help="Show what would run and what is done already.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a record on stdout, all else on stderr."
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    study: str | None,
+    settings: tuple[tuple[str, Any], ...],
+    data_root: Path,
+    out: Path,
+    device: str,
+    dry_run: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Train a method, evaluate it, record it, and build the pages.
+
+    Either --method and --dataset, or a STUDY: a TOML file, or the name of one that ships. What is done is
+    not done again, and an interrupted run goes on where it stopped.
+    """
+    requests = _study(ctx, study) if study else (_request(settings, asked),)
+    here = place.Place(data_root=data_root, out=out, device=device)
+    if dry_run:
+        _show_plan(requests, here, as_json)
+        return
+    variants: dict[str, bool] = {}
+    with shown() as progress:
+        for outcome in execute(requests, here, progress):
+            click.echo(_as_json(outcome) if as_json else _in_words(outcome))
+            variant = outcome.record.run.dataset.variant
+            variants[variant] = variants.get(variant, False) or outcome.fresh
+    _build_pages(out, variants)
+
+
+def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
+    for parameter in ctx.command.params:
+        typed = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if typed and parameter.name not in BESIDE_A_STUDY:
+            raise click.UsageError(f"{parameter.opts[0]} has no place beside a study, which says what is run")
+    return Study.load(study).requests
+
+
+def _request(settings: tuple[tuple[str, Any], ...], asked: Mapping[str, Any]) -> Request:
+    for needed in ("method", "dataset"):
+        if not asked[needed]:
+            raise click.UsageError(f"--{needed} is missing; say --method and --dataset, or name a study")
+    keys = [key for key, _ in settings]
+    if twice := {key for key in keys if keys.count(key) > 1}:
+        raise click.UsageError(f"--set gives {', '.join(sorted(twice))} more than once")
+    return Request(settings=dict(settings), **asked)
+
+
+def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
+    store = Store(here.out)
+    with shown() as progress:
+        for asked, _, run in plan(requests, here, progress, plugins()):
+            for one in due(asked, run):
+                done = store.has(run.dataset.variant, one.id)
+                if as_json:
+                    line = {"id": one.id, "done": done, "evaluation": one.named.name, "ratio": one.ratio}
+                    click.echo(json.dumps(line | {"run": run.model_dump(mode="json")}))
+                else:
+                    click.echo(
+                        f"{_run_in_words(run)} · {one.named.name} {one.ratio} %{_DONE if done else ''}"
+                    )
+
+
+_DONE = "  (done already)"
+
+
+def _as_json(outcome: Outcome) -> str:
+    record = outcome.record
+    known = record.model_dump(mode="json", by_alias=True)
+    return json.dumps({"id": record.id, "fresh": outcome.fresh, **known}, ensure_ascii=False, sort_keys=True)
+
+
+def _in_words(outcome: Outcome) -> str:
+    record = outcome.record
+    score = record.scores.get(HEADLINE)
+    told = f": {HEADLINE.replace('_', ' ')} {100 * score:.1f} %" if score is not None else ""
+    return (
+        f"{_run_in_words(record.run)} · {record.evaluation.name} {record.ratio} % "
+        f"({record.labels.train} + {record.labels.val} labels){told}{'' if outcome.fresh else _DONE}"
+    )
+
+
+def _run_in_words(run: Run) -> str:
+    """What tells a run from the others of a study."""
+    trained = f"{run.method.name} {run.backbone} {run.init} seed {run.seed}"
+    return f"{run.dataset.variant} {run.protocol.tier} fold {run.fold} · {trained}"
+
+
+def _build_pages(out: Path, variants: Mapping[str, bool]) -> None:
+    if not any(variants.values()):
+        click.echo("all of it was done already; nothing was run", err=True)
+    pages = build(out)
+    click.echo(f"{len(pages)} pages: {(out / 'README.md').resolve()}", err=True)

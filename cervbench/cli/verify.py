@@ -1,0 +1,50 @@
+"""`cervbench verify`: score records again from their predictions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cervbench.cli.errors import FAILED, explained
+
+
+@click.command()
+@click.argument("records", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def verify(records: tuple[Path, ...]) -> None:
+    """Score RECORDS again from their predictions.
+
+    RECORDS are files `<out>/records/<variant>/<id>.json`, or folders that hold such files. Says of
+    each whether everything in it is what its predictions give; ends with 1 where something differs.
+    """
+    from cervbench.records.verify import verify_file
+
+    with explained():
+        paths = [path for given in records for path in _files(given)]
+        differing = 0
+        for path in paths:
+            problems = verify_file(path, score_of)
+            differing += bool(problems)
+            click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *problems]))
+        click.echo(f"{len(paths)} records, {differing} of them differ", err=True)
+    if differing:
+        raise SystemExit(FAILED)
+
+
+def score_of(evaluation: str) -> Callable[..., Any]:
+    """The score function of an installed evaluation, by `package:name`."""
+    from cervbench.plugin.manager import plugins
+
+    score: Callable[..., Any] = plugins().evaluations.get(evaluation).offer.load_score()
+    return score
+
+
+def _files(given: Path) -> list[Path]:
+    """The records in a folder: an output folder, its `records`, or one variant of them."""
+    if given.is_file():
+        return [given]
+    root = given / "records" if (given / "records").is_dir() else given
+    found = sorted(root.rglob("*.json"))
+    if not found:
+        raise click.UsageError(f"there is no record in {given}; they are in <out>/records/<variant>/")
+    return found

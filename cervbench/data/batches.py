@@ -1,0 +1,110 @@
+"""Sets of images as evaluations and stages see them, and the batches that a stage is fed.
+
+The batch of a step is a function of the step: nothing is remembered between steps, so a run
+resumed at any step sees what it would have seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cervbench.data.views import Normalise, Pyramid, View
+from cervbench.protocol.randomness import generator
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images without their labels, and without a way to them."""
+
+    ids: tuple[str, ...]
+    native_size: np.ndarray
+    """Width and height in pixels: images × 2."""
+    rows: np.ndarray
+    """Where they are in the pyramid."""
+    pyramid: Pyramid
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def subset(self, chosen: np.ndarray) -> "Images":
+        return Images(
+            tuple(self.ids[i] for i in chosen), self.native_size[chosen], self.rows[chosen], self.pyramid
+        )
+
+    def batches(self, normalise: Normalise, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+        """The images as they are, in order, with their native sizes."""
+        for start in range(0, len(self), size):
+            pixels = self.pyramid.whole(torch.from_numpy(self.rows[start : start + size]), normalise)
+            yield pixels, torch.from_numpy(self.native_size[start : start + size]).to(pixels.device).float()
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images with labels, as indices into the classes."""
+
+    images: Images
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All that may be seen of the labels, in one draw at one ratio."""
+
+    classes: tuple[str, ...]
+    ratio: int
+    draw: int
+    train: Examples
+    val: Examples
+    """Empty below the ratio from which val labels may be seen."""
+    unlabelled: Images
+    """Every image of train, without labels."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of a stage sees."""
+
+    views: Sequence[Tensor]
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches of views: shuffled epochs, no image twice in a batch, short sets in one batch."""
+
+    images: Images
+    views: Sequence[View]
+    normalise: Normalise
+    batch_size: int
+    purpose: tuple[object, ...]
+    """Seed, fold and stage: with the step they decide every draw."""
+    labels: np.ndarray | None = None
+
+    @property
+    def per_step(self) -> int:
+        return min(self.batch_size, len(self.images))
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        return len(self.images) // self.per_step
+
+    def batch(self, step: int) -> Batch:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        shuffled = generator(*self.purpose, "epoch", epoch).permutation(len(self.images))
+        chosen = shuffled[place * self.per_step : (place + 1) * self.per_step]
+        rows = torch.from_numpy(self.images.rows[chosen])
+        views = []
+        for number, view in enumerate(self.views):
+            drawn = view.draw(generator(*self.purpose, "view", number, step), len(chosen))
+            views.append(view.apply(self.images.pyramid, rows, drawn, self.normalise))
+        labels = None
+        if self.labels is not None:
+            labels = torch.from_numpy(self.labels[chosen]).to(views[0].device)
+        return Batch(views, labels)

@@ -1,0 +1,21 @@
+"""The datasets that cervbench knows, a card each."""
+
+from collections.abc import Mapping
+
+from cervbench.data.cards import cric, herlev, hicervix, lbc, sipakmed, synthetic
+from cervbench.data.cards.card import Card
+from cervbench.plugin import hookimpl
+
+
+@hookimpl
+def cervbench_datasets() -> Mapping[str, Card]:
+    cards = (
+        herlev.CARD,
+        sipakmed.CARD,
+        lbc.CARD,
+        hicervix.CARD,
+        cric.CARD,
+        cric.MERGED,
+        synthetic.CARD,
+    )
+    return {card.name: card for card in cards}

@@ -1,0 +1,124 @@
+"""A card: what is known of a dataset before it is on disk, and how its files are read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a dataset, before it is read."""
+
+    id: str
+    """Known by this everywhere; free of folder and file format."""
+    label: str | None
+    """A class of the card; None for an unlabelled image."""
+    group: str
+    """Images of one group depend on each other and never cross a fold."""
+    path: Path
+    """The file that holds it."""
+    box: tuple[int, int, int, int] | None = None
+    """The part of the file that is the image: left, top, right, bottom; may reach over the border."""
+    split: str | None = None
+    """`train`, `val` or `test` where the source fixes it."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file of the official source."""
+
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    """None where no checksum is published: the first download is pinned, and shown to the user."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files come from."""
+
+    page: str
+    archives: tuple[Archive, ...] = ()
+    """What can be downloaded and unpacked without a human."""
+    by_hand: str = ""
+    """Otherwise: exactly which file to put where."""
+
+
+def read_file(item: Item) -> "Image":
+    """The image of an item from its file; a box that reaches over the border repeats the border."""
+    from cervbench.data.reading import read_image
+
+    return read_image(item.path, item.box)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A dataset as its source describes it. Order of the classes is the order of every table."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    items: Callable[[Path], Sequence[Item]]
+    """Lists the images below the dataset's folder, sorted by id; raises DataError with what to do."""
+    citation: str
+    licence: str
+    source: Source
+    group: str
+    """What makes images dependent, in words."""
+    abnormal: frozenset[str] = frozenset()
+    severity: Mapping[str, int] | None = None
+    """Rank of each class where the classes are ordinal."""
+    hierarchy: Mapping[str, tuple[str, ...]] | None = None
+    """Path of each class from the root of a tree, where there is one."""
+    expected: Mapping[str, int] = field(default_factory=dict)
+    """Images a class in the complete dataset; empty where that is not known."""
+    groups_known: bool = True
+    """False: groups are unknown, every image stands for itself and no interval is shown."""
+    read: Callable[[Item], "Image"] = read_file
+    coarser: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = field(default_factory=dict)
+    """Other groupings for the audit, image ids to groups, finest first."""
+    ignored: tuple[str, ...] = ()
+    """Patterns of the source's image files that are not images to classify: masks, whole slides."""
+    manifest: str = ""
+    """Name of the frozen fold manifest, where one ships with the package."""
+    synthetic: bool = False
+    folder: str = ""
+    """Below the data root; the name of the dataset by default."""
+
+    def merged(self, name: str, title: str, classes: Mapping[str, Sequence[str]]) -> "Card":
+        """The same images with classes merged: new class to the old ones, in the new order."""
+        new_class = {old: new for new, olds in classes.items() for old in olds}
+        lost = set(self.classes) - set(new_class)
+        if lost:
+            raise ValueError(f"{name} merges all classes of {self.name} but {sorted(lost)}")
+
+        def items(folder: Path) -> Sequence[Item]:
+            return [
+                replace(item, label=None if item.label is None else new_class[item.label])
+                for item in self.items(folder)
+            ]
+
+        return replace(
+            self,
+            name=name,
+            title=title,
+            classes=tuple(classes),
+            items=items,
+            abnormal=frozenset(new_class[old] for old in self.abnormal),
+            severity=None
+            if self.severity is None
+            else {new: max(self.severity[old] for old in olds) for new, olds in classes.items()},
+            hierarchy=None,
+            expected={
+                new: sum(self.expected[old] for old in olds) for new, olds in classes.items() if self.expected
+            },
+            folder=self.folder or self.name,
+        )
+
+
+class DataError(Exception):
+    """Something is wrong with files of a dataset; the message says what, where, and what to do."""

@@ -1,0 +1,174 @@
+"""The CRIC Cervix collection: 11,534 labelled cells on 400 fields of conventional Pap smears."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cervbench.data.cards.card import Card, DataError, Item, Source
+from cervbench.data.cards.listing import image_files, listed, present, some
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EXPECTED = {"NILM": 6779, "ASC-US": 606, "LSIL": 1360, "ASC-H": 925, "HSIL": 1703, "SCC": 161}
+"""Bethesda classes, normal to carcinoma. The collection puts ASC-H before the definite HSIL."""
+
+SEVERITY = {"NILM": 0, "ASC-US": 1, "LSIL": 2, "ASC-H": 3, "HSIL": 4, "SCC": 5}
+
+BOX_OF_WIDTH = 90 / 1376
+"""Side of a cell's box in widths of its field: the 90 pixels customary at the original scale, which
+hold a nucleus and, of most cells, the cytoplasm around it. As a share it fits files of any scale: 84
+pixels where a field is 1280 wide."""
+
+ORIGINAL_WIDTH = 1376
+"""The originals are at least this wide (1376 is published; widths up to 1392 were found). Because they
+differ, positions in original pixels cannot be scaled to files made smaller: by one factor for all
+they miss by 7 pixels in the median and by up to 16."""
+
+_LONG_NAMES = {"Negative for intraepithelial lesion": "NILM"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the collection."""
+
+    field: str
+    """The image file without its suffix."""
+    number: str
+    label: str
+    x: int
+    y: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.field}-{self.number}"
+
+
+def read_cells(table: Path) -> Iterator[Cell]:
+    """Rows of `classifications.csv` (the collection's own) or of `cells.csv`."""
+    columns = (
+        ("image", "cell_id", "bethesda", "nucleus_x", "nucleus_y")
+        if table.name == "cells.csv"
+        else ("image_filename", "cell_id", "bethesda_system", "nucleus_x", "nucleus_y")
+    )
+    with table.open(encoding="utf-8-sig", newline="") as text:
+        rows = csv.DictReader(text)
+        missing = set(columns) - set(rows.fieldnames or ())
+        if missing:
+            raise DataError(f"{table} lacks the columns {', '.join(sorted(missing))}")
+        for row in rows:
+            image, number, label, x, y = (row[column] for column in columns)
+            label = _LONG_NAMES.get(label, label)
+            if label not in EXPECTED:
+                raise DataError(f"{table}, row {rows.line_num}: {label!r} is none of {', '.join(EXPECTED)}")
+            try:
+                yield Cell(Path(image).stem, str(int(number)), label, int(x), int(y))
+            except (TypeError, ValueError):
+                raise DataError(
+                    f"{table}, row {rows.line_num}: cell_id, nucleus_x and nucleus_y must be whole numbers"
+                ) from None
+
+
+def items(folder: Path) -> Sequence[Item]:
+    """The cells whose field is in `images/`; `cells.csv`, where it is, has the pixels of these files."""
+    fields = _fields(present(folder / "images"))
+    own_pixels = folder / "cells.csv"
+    table = own_pixels if own_pixels.exists() else present(folder / "classifications.csv")
+    widths = _widths(fields)
+    if table is not own_pixels:
+        _refuse_scaled(widths, folder)
+    found = []
+    for cell in read_cells(table):
+        if cell.field in fields:
+            side = round(widths[cell.field] * BOX_OF_WIDTH)
+            left, top = cell.x - side // 2, cell.y - side // 2
+            box = (left, top, left + side, top + side)
+            found.append(Item(cell.id, cell.label, cell.field, fields[cell.field], box))
+    return listed(found, folder)
+
+
+def read(item: Item) -> "Image":
+    """Cuts the cell from its field, which stays decoded for the cells that follow."""
+    from cervbench.data.reading import cut
+
+    assert item.box is not None
+    return cut(_decoded(item.path, item.path.stat().st_mtime_ns), item.box)
+
+
+@lru_cache(maxsize=8)
+def _decoded(path: Path, changed: int) -> "Image":
+    from cervbench.data.reading import read_image
+
+    return read_image(path)
+
+
+def _fields(folder: Path) -> dict[str, Path]:
+    fields: dict[str, Path] = {}
+    for path in image_files(folder):
+        if path.stem in fields:
+            raise DataError(f"{fields[path.stem]} and {path} are one field; keep one of them")
+        fields[path.stem] = path
+    return fields
+
+
+def _widths(fields: dict[str, Path]) -> dict[str, int]:
+    """From the files' heads alone; names every file that is not an image."""
+    from PIL import Image
+
+    widths, broken = {}, []
+    for field, path in fields.items():
+        try:
+            with Image.open(path) as image:
+                widths[field] = image.width
+        except (OSError, Image.DecompressionBombError) as error:
+            broken.append(f"{path} ({error})")
+    if broken:
+        raise DataError(f"{len(broken)} fields cannot be read; fetch them again: {some(broken)}")
+    return widths
+
+
+def _refuse_scaled(widths: dict[str, int], folder: Path) -> None:
+    scaled = [f"{field} ({width} px)" for field, width in widths.items() if width < ORIGINAL_WIDTH]
+    if scaled:
+        raise DataError(
+            f"{len(scaled)} fields in {folder / 'images'} are narrower than the originals' {ORIGINAL_WIDTH} "
+            "pixels, and classifications.csv holds positions in original pixels; put the original files "
+            f"there, or a cells.csv with positions in pixels of these files: {some(scaled)}"
+        )
+
+
+CARD = Card(
+    name="cric",
+    title="CRIC Cervix",
+    classes=tuple(EXPECTED),
+    items=items,
+    citation=(
+        "Rezende MT, Silva R, Bernardo FO, et al. Cric searchable image database as a public platform for "
+        "conventional pap smear cytology data. Scientific Data 8, 151 (2021). doi:10.1038/s41597-021-00933-8"
+    ),
+    licence="CC BY 4.0",
+    source=Source(
+        page="https://database.cric.com.br/downloads",
+        by_hand=(
+            "From https://database.cric.com.br/downloads (or figshare, doi:10.6084/m9.figshare.c.4960286) "
+            "take the images of the cell classification and its table. Put the 400 PNG files into "
+            "`cric/images/` and the table beside that folder as `cric/classifications.csv`."
+        ),
+    ),
+    group="field: the photograph that the cells are cut from",
+    abnormal=frozenset(EXPECTED) - {"NILM"},
+    severity=SEVERITY,
+    expected=EXPECTED,
+    read=read,
+    manifest="cric",
+)
+
+MERGED = CARD.merged(
+    "cric-3",
+    "CRIC Cervix, three classes",
+    {"NILM": ("NILM",), "low": ("ASC-US", "LSIL"), "high": ("ASC-H", "HSIL", "SCC")},
+)
+"""For partial copies: in the whole collection SCC is on 21 of the 400 fields, its cells mostly on four."""

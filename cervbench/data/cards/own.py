@@ -1,0 +1,150 @@
+"""A card for one's own images: a manifest, or a folder of class folders."""
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from cervbench.data.cards.card import Card, DataError, Item, Source
+from cervbench.data.cards.listing import image_files, listed, present, some
+
+SPLITS = ("train", "val", "test")
+
+Row = Mapping[str, str]
+
+
+def own_card(path: Path) -> Card:
+    """A manifest csv (`path`, `label`, optional `group`, `split`), or a folder with a folder a class.
+
+    Paths in a manifest are relative to it. An empty label means unlabelled. Without the column `group`
+    nothing is known of what depends on what, and every image stands for itself.
+    """
+    path = present(path).resolve()
+    if path.is_dir():
+        return _card(path.name, path, path, _from_folders, groups_known=False)
+    columns, _ = _read(path)
+    return _card(path.stem, path, path.parent, lambda _: _from_manifest(path), "group" in columns)
+
+
+def _card(
+    title: str, path: Path, folder: Path, items: Callable[[Path], Sequence[Item]], groups_known: bool
+) -> Card:
+    classes = sorted({item.label for item in items(folder) if item.label is not None})
+    if len(classes) < 2:
+        raise DataError(
+            f"{path} has {len(classes)} classes, and there is nothing to tell apart with fewer than two"
+        )
+    return Card(
+        name=_name(title, path),
+        title=title,
+        classes=tuple(classes),
+        items=items,
+        citation="own data",
+        licence="own data",
+        source=Source(page="", by_hand=f"These are your own data: {path} says what is where."),
+        group="the column `group` of the manifest"
+        if groups_known
+        else "unknown: each image stands for itself",
+        groups_known=groups_known,
+        folder=str(folder),
+    )
+
+
+def _name(title: str, path: Path) -> str:
+    """Free of anything that a folder of records could not be called."""
+    from cervbench.data.cards import cervbench_datasets
+
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", title).strip("-")
+    if not name:
+        raise DataError(f"{path}: rename it; the dataset is called after it and needs a letter or a digit")
+    if name in cervbench_datasets():
+        raise DataError(
+            f"{path}: rename it; the dataset is called after it, and {name} is the name of another. "
+            f"If it is that one, use --dataset {name} with --data-root {path.parent}"
+        )
+    return name
+
+
+def _from_folders(folder: Path) -> list[Item]:
+    found = []
+    for class_folder in sorted(folder.iterdir()):
+        if not class_folder.is_dir() or class_folder.name.startswith("."):
+            continue
+        images = list(image_files(class_folder))
+        if not images:
+            raise DataError(f"{class_folder} holds no image; fill this class, or remove its folder")
+        for image in images:
+            id = image.relative_to(folder).with_suffix("").as_posix()
+            found.append(Item(id, class_folder.name, id, image))
+    return listed(found, folder)
+
+
+def _from_manifest(manifest: Path) -> list[Item]:
+    columns, rows = _read(manifest)
+    items: list[Item] = []
+    row_of: dict[Path, int] = {}
+    missing = []
+    for number, row in rows:
+        where = f"{manifest}, row {number}"
+        item = _item(row, columns, manifest.parent, where)
+        if item.path in row_of:
+            raise DataError(f"{where}: {row['path']} stands in row {row_of[item.path]} already; remove one")
+        row_of[item.path] = number
+        if not item.path.is_file():
+            missing.append(f"row {number}: {row['path']}")
+        items.append(item)
+    if missing:
+        raise DataError(f"{manifest} names {len(missing)} files that are not there: {some(missing)}")
+    _refuse_crossing(items, row_of, manifest)
+    return listed(items, manifest)
+
+
+def _item(row: Row, columns: Sequence[str], folder: Path, where: str) -> Item:
+    for column in ("path", "group", "split"):
+        if column in columns and not row[column]:
+            raise DataError(
+                f"{where}: {column} is empty; fill it in every row, or leave out an optional column"
+            )
+    if ".." in Path(row["path"]).parts:
+        raise DataError(
+            f"{where}: {row['path']} leaves the folder of the manifest; write it as an absolute path"
+        )
+    if "split" in columns and row["split"] not in SPLITS:
+        raise DataError(f"{where}: split is {row['split']!r}, and can be {', '.join(SPLITS)}")
+    id = Path(row["path"]).with_suffix("").as_posix()
+    return Item(id, row["label"] or None, row.get("group", id), folder / row["path"], split=row.get("split"))
+
+
+def _refuse_crossing(items: Sequence[Item], row_of: Mapping[Path, int], manifest: Path) -> None:
+    first: dict[str, Item] = {}
+    for item in items:
+        before = first.setdefault(item.group, item)
+        if before.split != item.split:
+            raise DataError(
+                f"{manifest}: group {item.group!r} is in two splits, {before.split} in row "
+                f"{row_of[before.path]} and {item.split} in row {row_of[item.path]}; a group belongs to one"
+            )
+
+
+def _read(manifest: Path) -> tuple[Sequence[str], list[tuple[int, Row]]]:
+    """The columns, and the rows with their numbers; space around values means nothing."""
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text, restval="", strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{manifest} is not a csv file in UTF-8: {error}") from None
+    missing = {"path", "label"} - set(columns)
+    if missing:
+        raise DataError(
+            f"{manifest} lacks the column {' and '.join(sorted(missing))}; its first row names "
+            f"{', '.join(columns) or 'nothing'}, and must name path and label (and may name group and split)"
+        )
+    for number, row in rows:
+        if None in row:
+            raise DataError(
+                f"{manifest}, row {number} has more values than columns; quote values with a comma"
+            )
+    return columns, [(number, {key: value.strip() for key, value in row.items()}) for number, row in rows]

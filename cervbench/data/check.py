@@ -1,0 +1,152 @@
+"""Comparing a dataset on disk with what its card knows of it."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from cervbench.data.cards.card import Card, DataError, Item
+from cervbench.data.cards.listing import image_files, some
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One way in which the files are not what the card says."""
+
+    kind: str
+    """`listing`, `missing`, `surplus`, `class`, `unknown`, `extra`, `crossing`, `unreadable`, `duplicate`."""
+    subject: str
+    """The class, image, group or file."""
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is there, and every deviation."""
+
+    dataset: str
+    images: int
+    groups: int
+    counts: Mapping[str, int]
+    """Images a class, in the card's order."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+
+def check(
+    card: Card, data_root: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Report:
+    """Lists, decodes and compares every image of the dataset below the data root."""
+    folder = data_root / (card.folder or card.name)
+    try:
+        items = card.items(folder)
+    except DataError as error:
+        return Report(
+            card.name, 0, 0, dict.fromkeys(card.classes, 0), (Finding("listing", str(folder), str(error)),)
+        )
+    counts = Counter(item.label for item in items)
+    findings = [
+        *_classes(card, counts),
+        *_ids(card, items),
+        *_extra(card, items, folder),
+        *_crossing(items),
+        *_pixels(card, items, progress),
+    ]
+    return Report(
+        dataset=card.name,
+        images=len(items),
+        groups=len({item.group for item in items}),
+        counts={name: counts[name] for name in card.classes},
+        findings=tuple(findings),
+    )
+
+
+def _classes(card: Card, counts: Mapping[str | None, int]) -> Iterator[Finding]:
+    for name in card.classes:
+        there, expected = counts[name], card.expected.get(name)
+        if expected is not None and there < expected:
+            yield Finding("missing", name, f"{there} of {expected} images; the variant is partial")
+        elif expected is not None and there > expected:
+            yield Finding("surplus", name, f"{there} images, and the dataset has {expected}")
+        elif there == 0:
+            yield Finding("missing", name, "no image")
+    for label in counts:
+        if label is not None and label not in card.classes:
+            yield Finding("class", label, f"{counts[label]} images have a class that the card does not know")
+
+
+def _ids(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
+    """Where the folds are frozen, every image of the dataset is known by name."""
+    if not card.manifest:
+        return
+    from cervbench.protocol.folds import frozen
+
+    complete = frozen(card.manifest)
+    label_of = dict(zip(complete.images, complete.labels, strict=True))
+    for item in items:
+        if item.id not in label_of:
+            yield Finding("unknown", item.id, f"{item.path} is no image of the dataset")
+        elif label_of[item.id] != item.label and label_of[item.id] in card.classes:
+            yield Finding(
+                "class", item.id, f"{item.path} is {item.label} here and {label_of[item.id]} in the dataset"
+            )
+    missing = sorted(label_of.keys() - {item.id for item in items})
+    if missing:
+        yield Finding("missing", f"{len(missing)} images", some(missing))
+
+
+def _extra(card: Card, items: Sequence[Item], folder: Path) -> Iterator[Finding]:
+    """Only where the source is known; a folder of one's own may hold anything besides."""
+    if not card.expected or card.synthetic:
+        return
+    used = {item.path for item in items}
+    for path in image_files(folder):
+        name = path.relative_to(folder).as_posix()
+        if path not in used and not any(fnmatch(name, pattern) for pattern in card.ignored):
+            yield Finding("extra", name, "an image file that is not part of the dataset, or has no label")
+
+
+def _crossing(items: Sequence[Item]) -> Iterator[Finding]:
+    splits = defaultdict(set)
+    for item in items:
+        splits[item.group].add(item.split or "")
+    for group, names in splits.items():
+        if len(names) > 1:
+            yield Finding("crossing", group, f"the group is in {' and '.join(sorted(names))}")
+
+
+def _pixels(card: Card, items: Sequence[Item], progress: Callable[[int, int], None]) -> Iterator[Finding]:
+    """Decodes every image, and finds those that are the same."""
+    first: dict[str, Item] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+        decoded = pool.map(lambda item: _hashed(card, item), items)
+        for done, (item, (hashed, problem)) in enumerate(zip(items, decoded, strict=True), start=1):
+            progress(done, len(items))
+            if problem:
+                yield Finding("unreadable", item.id, problem)
+            elif hashed in first:
+                yield Finding("duplicate", item.id, _alike(item, first[hashed]))
+            else:
+                first[hashed] = item
+
+
+def _hashed(card: Card, item: Item) -> tuple[str, str]:
+    """A hash of the decoded image, or what is wrong with it."""
+    try:
+        image = card.read(item)
+    except DataError as error:
+        return "", str(error)
+    return hashlib.sha256(repr((image.size, image.mode)).encode() + image.tobytes()).hexdigest(), ""
+
+
+def _alike(item: Item, other: Item) -> str:
+    label = "" if item.label == other.label else f", which is {other.label} where this is {item.label}"
+    group = "" if item.group == other.group else ", in another group: the two may lie on both sides of a fold"
+    return f"the same pixels as {other.id}{label}{group}"

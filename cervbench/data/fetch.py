@@ -1,0 +1,53 @@
+"""Fetching a dataset from its official source into the data root: the only thing that writes there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cervbench.data.cards.card import Archive, Card, DataError
+from cervbench.data.download import Download, Report, download, pin
+from cervbench.data.unpack import ArchiveError, unpack
+
+
+@dataclass(frozen=True)
+class Fetched:
+    folder: Path
+    downloads: tuple[Download, ...]
+    """To be shown: of a file without a published checksum, what came the first time is remembered."""
+
+
+def _silent(archive: Archive, received: int, total: int | None) -> None:
+    pass
+
+
+def fetch(card: Card, data_root: Path, cache: Path, report: Report = _silent) -> Fetched:
+    """Download, check and unpack into the dataset's folder, or say what has to be done by hand."""
+    from filelock import FileLock
+
+    if card.synthetic:
+        raise DataError(f"{card.name} needs no files: its images are drawn when they are read")
+    folder = data_root / (card.folder or card.name)
+    if not card.source.archives:
+        raise DataError(f"{card.title} has to be fetched by hand, into {folder}. {card.source.by_hand}")
+    if folder.exists():
+        raise DataError(
+            f"{folder} exists already; `cervbench data check {card.name}` says whether it is complete. "
+            "To fetch it again, remove or rename it first"
+        )
+    downloads = cache / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    with FileLock(downloads / f".{folder.name}.lock"):
+        done = tuple(download(archive, downloads, report) for archive in card.source.archives)
+        _unpack(done, folder)
+        for one in done:
+            pin(one)
+    return Fetched(folder, done)
+
+
+def _unpack(done: Sequence[Download], folder: Path) -> None:
+    try:
+        unpack([one.path for one in done], folder)
+    except ArchiveError:  # kept otherwise: it need not be downloaded twice
+        for one in done:
+            one.path.unlink(missing_ok=True)
+        raise

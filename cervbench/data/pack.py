@@ -1,0 +1,204 @@
+"""A pack: a dataset made ready, one memory-mapped array of images at one stored size and an index.
+
+Built once and found again by a fingerprint of the files it was made from. Aspect ratio is kept,
+since cells are measured by shape: images are fitted and padded with the colour of their own border.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cervbench.data.cards.card import Card, DataError, Item
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMAT = 1
+"""Raised when the same files would give other pixels."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Images are sorted by id; row n of every column is image n."""
+
+    folder: Path
+    name: str
+    variant: str
+    hash: str
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    """Class names; empty for an unlabelled image."""
+    groups: tuple[str, ...]
+    splits: tuple[str | None, ...]
+    native_size: np.ndarray
+    """Width and height in pixels before fitting: images × 2."""
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """uint8, images × side × side × 3, mapped from disk."""
+        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+
+    @classmethod
+    def open(cls, folder: Path) -> "Pack":
+        index = json.loads((folder / "index.json").read_text("utf-8"))
+        return cls(
+            folder=folder,
+            name=index["name"],
+            variant=index["variant"],
+            hash=index["hash"],
+            images=tuple(index["images"]),
+            labels=tuple(index["labels"]),
+            groups=tuple(index["groups"]),
+            splits=tuple(index["splits"]),
+            native_size=np.array(index["native_size"]).reshape(-1, 2),
+        )
+
+
+def prepare(
+    card: Card,
+    data_root: Path,
+    cache: Path,
+    stored_size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Pack:
+    """The pack of a dataset as it is on this disk: opened when it is there, built when it is not."""
+    packs = cache / "packs" / card.name
+    source = data_root / (card.folder or card.name)
+    if not (source.exists() or card.synthetic):
+        return _carried(packs, card, source)
+    items = sorted(card.items(source), key=lambda item: item.id)
+    _refuse_unusable(card, items)
+    folder = packs / _fingerprint(card, items, stored_size)
+    if not folder.exists():
+        _build(card, items, folder, stored_size, progress)
+    return Pack.open(folder)
+
+
+def _carried(packs: Path, card: Card, source: Path) -> Pack:
+    """A pack brought from another machine stands in for files that are not here."""
+    built = sorted(path for path in packs.glob("*") if (path / "index.json").exists())
+    if len(built) == 1:
+        return Pack.open(built[0])
+    by_hand = f" {card.source.by_hand}" if card.source.by_hand else ""
+    raise DataError(
+        f"{card.name} is not on this disk: there is no folder {source}. Set --data-root (or CERVBENCH_DATA) "
+        f"to the folder that holds {source.name}/, or run `cervbench data fetch {card.name}`.{by_hand}"
+    )
+
+
+def _refuse_unusable(card: Card, items: Sequence[Item]) -> None:
+    if not items:
+        raise DataError(
+            f"{card.name}: no image found; `cervbench data check {card.name}` says what is missing"
+        )
+    for before, after in pairwise(items):
+        if before.id == after.id:
+            raise DataError(
+                f"{card.name}: two images have the id {after.id!r}: {before.path} and {after.path}"
+            )
+    known = {*card.classes, None}
+    for item in items:
+        if item.label not in known:
+            raise DataError(
+                f"{card.name}: {item.path} has the class {item.label!r}, which the card does not know"
+            )
+
+
+def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
+    hasher = hashlib.sha256(f"{FORMAT}/{stored_size}/{card.classes}".encode())
+    for item in items:
+        if card.synthetic:
+            stamp: tuple[int, ...] = ()
+        else:
+            status = item.path.stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+        hasher.update(repr((item.id, item.label, item.group, item.split, item.box, stamp)).encode())
+    return hasher.hexdigest()[:16]
+
+
+def _build(
+    card: Card, items: Sequence[Item], folder: Path, side: int, progress: Callable[[int, int], None]
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    try:
+        pixels = np.lib.format.open_memmap(
+            beside / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(items), side, side, 3)
+        )
+
+        def store(row: int) -> tuple[tuple[int, int], bytes]:
+            image = card.read(items[row])
+            fitted = fit(image, side)
+            pixels[row] = fitted
+            return image.size, hashlib.sha256(fitted.tobytes()).digest()
+
+        sizes, digests = [], []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resizing release the GIL
+            for row, (size, digest) in enumerate(pool.map(store, range(len(items)))):
+                sizes.append(size)
+                digests.append(digest)
+                progress(row + 1, len(items))
+        pixels.flush()
+        index = {
+            "name": card.name,
+            "variant": variant(card, items),
+            "hash": _content_hash(items, digests),
+            "images": [item.id for item in items],
+            "labels": [item.label or "" for item in items],
+            "groups": [item.group for item in items],
+            "splits": [item.split for item in items],
+            "native_size": sizes,
+        }
+        (beside / "index.json").write_text(json.dumps(index), "utf-8")
+        beside.chmod(0o755)
+        try:
+            beside.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another process built the same pack meanwhile
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _content_hash(items: Sequence[Item], digests: Sequence[bytes]) -> str:
+    hasher = hashlib.sha256()
+    for item, digest in zip(items, digests, strict=True):
+        hasher.update(repr((item.id, item.label, item.group, item.split)).encode() + digest)
+    return hasher.hexdigest()[:16]
+
+
+def variant(card: Card, items: Sequence[Item]) -> str:
+    """The dataset's name when it is complete; otherwise the name with a hash of the ids at hand."""
+    counts = {name: sum(item.label == name for item in items) for name in card.classes}
+    if card.synthetic or (card.expected and counts == dict(card.expected)):
+        return card.name
+    ids = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
+    return f"{card.name}@{ids[:8]}"
+
+
+def fit(image: "Image", side: int) -> np.ndarray:
+    """The image at its own aspect ratio in a square, centred, padded with the median of its border."""
+    from PIL.Image import Resampling
+
+    scale = side / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    small = np.asarray(image.resize((width, height), Resampling.BICUBIC))
+    if (width, height) == (side, side):
+        return small
+    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    square = np.empty((side, side, 3), np.uint8)
+    square[:] = np.median(border, axis=0)
+    left, top = (side - width) // 2, (side - height) // 2
+    square[top : top + height, left : left + width] = small
+    return square

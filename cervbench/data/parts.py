@@ -1,0 +1,88 @@
+"""The parts of a fold, as images and as labels that may be seen; and the truth, joined only at the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cervbench.data.batches import Examples, Images, Labelled
+from cervbench.data.dataset import Dataset
+from cervbench.data.views import Pyramid
+from cervbench.protocol.folds import Fold
+from cervbench.protocol.labels import uncovered
+from cervbench.protocol.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One fold on a device."""
+
+    dataset: Dataset
+    fold: Fold
+    protocol: Protocol
+    pyramid: Pyramid
+
+    @property
+    def train(self) -> Images:
+        """All of train, labelled or not, without labels: what a pretext stage is handed."""
+        return self._images(self.fold.train)
+
+    @property
+    def test(self) -> Images:
+        return self._images(self.fold.test)
+
+    def labelled(self, ratio: int, draws: int | None = None) -> list[Labelled]:
+        """What may be seen at a ratio, once a draw; `draws` may ask for fewer than the protocol has."""
+        rules = self.protocol.labels
+        count = min(rules.draws_at(ratio), draws or rules.draws)
+        return [self._labelled(ratio, draw) for draw in range(count)]
+
+    def with_truth(self, answers: Mapping[str, np.ndarray], draws: Sequence[int]) -> dict[str, np.ndarray]:
+        """Answers with group and label; refused unless each test image is there once in each draw."""
+        columns = {name: np.asarray(values) for name, values in answers.items()}
+        wanted = sorted((image, draw) for draw in draws for image in self.test.ids)
+        given = sorted(zip(map(str, columns["image"]), map(int, columns["draw"]), strict=True))
+        if given != wanted:
+            raise ValueError(
+                f"an evaluation answers for each of the {len(self.test)} test images once in each of "
+                f"{len(draws)} draws; this one gave {len(given)} rows, "
+                f"{len(set(given) - set(wanted))} of them unasked"
+            )
+        pack = self.dataset.pack
+        row_of = {pack.images[row]: row for row in self.fold.test}
+        rows = [row_of[str(image)] for image in columns["image"]]
+        return {
+            **columns,
+            "group": np.array([pack.groups[row] for row in rows]),
+            "label": np.array([pack.labels[row] for row in rows]),
+        }
+
+    def _labelled(self, ratio: int, draw: int) -> Labelled:
+        train = self._uncovered(self.fold.train, ratio, draw)
+        sees_val = ratio >= self.protocol.labels.val_from
+        val = self._uncovered(self.fold.val, ratio, draw) if sees_val else self.fold.val[:0]
+        return Labelled(
+            classes=self.dataset.card.classes,
+            ratio=ratio,
+            draw=draw,
+            train=self._examples(train),
+            val=self._examples(val),
+            unlabelled=self.train,
+        )
+
+    def _uncovered(self, rows: np.ndarray, ratio: int, draw: int) -> np.ndarray:
+        manifest = self.dataset.manifest
+        return uncovered(manifest.labels, manifest.orders[:, draw], rows, ratio)
+
+    def _images(self, rows: np.ndarray) -> Images:
+        pack = self.dataset.pack
+        return Images(tuple(pack.images[row] for row in rows), pack.native_size[rows], rows, self.pyramid)
+
+    def _examples(self, rows: np.ndarray) -> Examples:
+        return Examples(self._images(rows), np.array(self.dataset.label_indices, dtype=int)[rows])
+
+
+def part(dataset: Dataset, fold: int, protocol: Protocol, device: torch.device) -> Parts:
+    pyramid = Pyramid.resident(dataset.pack.pixels, protocol.image_size, device)
+    return Parts(dataset, dataset.manifest.fold(fold), protocol, pyramid)

@@ -1,0 +1,39 @@
+"""Reading an image file as RGB, with a box that may reach over its border."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from cervbench.data.cards.card import DataError
+
+
+def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
+    """The RGB image of a file, or the part of it in `box`; beyond the border, the border is repeated."""
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            image = _rgb(opened)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image: {error}") from None
+    return image if box is None else cut(image, box)
+
+
+def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    left, top, right, bottom = box
+    inside = (max(0, left), max(0, top), min(image.width, right), min(image.height, bottom))
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise DataError(f"a box {box} lies outside its image of {image.width} × {image.height} pixels")
+    pixels = np.asarray(image.crop(inside))
+    beyond = ((inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0))
+    return Image.fromarray(np.pad(pixels, beyond, mode="edge"))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """PIL's own conversion clips 16-bit images to white, and shows what lies under transparency."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,142 @@
+"""Unpacking an archive of unknown intent.
+
+Guarantees: nothing is written outside the folder, no link or device is made, no more is written than a
+multiple of the archives' size, and the folder appears complete or not at all.
+"""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import IO
+
+from cervbench.data.cards.card import DataError
+
+EXPANSION = 100
+"""Bytes written for each byte of the archive; bitmaps shrink to a tenth or so, tables to a twentieth."""
+
+ALLOWANCE = 16 * 2**20
+"""Bytes that even a small archive may hold."""
+
+MEMBERS = 1_000_000
+
+_CHUNK = 2**20
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a compression that zipfile does not know
+)
+
+
+class ArchiveError(DataError):
+    """The archive itself is at fault, and not the place that it is unpacked to."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    kind: str
+    """`file`, `folder`, or what it is that is refused."""
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(archives: Sequence[Path], folder: Path) -> None:
+    """Unpack all archives into `folder`, which must not exist yet."""
+    if folder.exists():
+        raise DataError(f"{folder} exists already; remove or rename it first")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise DataError(f"nothing can be written into {folder.parent}: {error}") from None
+    try:
+        for archive in archives:
+            _unpack_one(archive, beside)
+        beside.chmod(0o755)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _unpack_one(archive: Path, folder: Path) -> None:
+    budget = EXPANSION * archive.stat().st_size + ALLOWANCE
+    try:
+        for number, member in enumerate(_members(archive), start=1):
+            if number > MEMBERS:
+                raise ArchiveError(f"{archive} holds more than {MEMBERS:,} members; it is not unpacked")
+            target = folder.joinpath(*_parts(member, archive))
+            if member.kind == "folder":
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            budget -= _write(member, target, budget)
+            if budget < 0:
+                raise ArchiveError(
+                    f"{archive} unpacks to more than {EXPANSION} times its size, at {member.name!r}; "
+                    "it is not unpacked"
+                )
+    except _DAMAGED as error:
+        raise ArchiveError(f"{archive} is damaged or no archive: {error}; fetch it again") from None
+    except FileExistsError as error:
+        raise ArchiveError(f"{archive} holds {error.filename} twice; it is not unpacked") from None
+    except RuntimeError as error:  # an encrypted member
+        raise ArchiveError(f"{archive} cannot be unpacked: {error}") from None
+    except OSError as error:
+        raise DataError(f"{archive} cannot be unpacked: {error}") from None
+
+
+def _parts(member: _Member, archive: Path) -> tuple[str, ...]:
+    """Where the member belongs below the folder; a Windows path, because such archives are seen."""
+    path = PureWindowsPath(member.name)
+    if path.drive or path.root or ".." in path.parts:
+        raise ArchiveError(f"{archive}: {member.name!r} lies outside the folder; it is not unpacked")
+    if member.kind not in ("file", "folder"):
+        raise ArchiveError(f"{archive}: {member.name!r} is a {member.kind}; it is not unpacked")
+    return path.parts
+
+
+def _write(member: _Member, target: Path, budget: int) -> int:
+    """Counts what is really written, whatever the archive announces; stops when the budget is spent."""
+    written = 0
+    source = member.open()
+    if source is None:
+        return 0
+    with source, target.open("xb") as out:
+        while written <= budget and (chunk := source.read(_CHUNK)):
+            written += len(chunk)
+            out.write(chunk)
+    return written
+
+
+def _members(archive: Path) -> Iterator[_Member]:
+    if zipfile.is_zipfile(archive):
+        return _zip_members(archive)
+    return _tar_members(archive)
+
+
+def _zip_members(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as opened:
+        for info in opened.infolist():
+            mode = stat.S_IFMT(info.external_attr >> 16)
+            kind = "folder" if info.is_dir() else "file"
+            if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+                kind = "link" if mode == stat.S_IFLNK else "device"
+            yield _Member(info.filename, kind, lambda info=info: opened.open(info))  # type: ignore[misc]
+
+
+def _tar_members(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive) as opened:
+        for info in opened:
+            kind = "folder" if info.isdir() else "file" if info.isreg() else "device"
+            if info.issym() or info.islnk():
+                kind = "link"
+            yield _Member(info.name, kind, lambda info=info: opened.extractfile(info))  # type: ignore[misc]

@@ -1,0 +1,174 @@
+"""Colour: linear operations, which compose into one matrix and are applied once, and gamma.
+
+A linear operation treats the mean colour of a view and the deviations from it each by a 3 × 3
+matrix: contrast keeps the mean's grey and scales everything else. So operations compose by
+multiplication, and the mean that contrast needs is never measured but once, on the view as sampled.
+But for clamping, which happens once and last, the operations commute: no order is lost by fixing it.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cervbench.data.views.normalise import WHITE, Normalise
+from cervbench.data.views.operation import Operation
+
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+_GREY = np.tile(_YIQ[0], (3, 1))
+_CHROMA = np.eye(3) - _GREY
+_QUARTER_TURN_OF_HUE = np.linalg.inv(_YIQ) @ np.array([[0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ _YIQ
+"""Of chroma, from red towards yellow; grey goes to black."""
+_UNIT = Normalise(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class LinearColour(Operation):
+    """An operation that mixes channels."""
+
+    @abstractmethod
+    def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it does to deviations and to the mean, count × 3 × 3 each."""
+
+
+@dataclass(frozen=True)
+class _Jitter(LinearColour):
+    """A factor uniform in 1 ± strength."""
+
+    strength: float = 0.4
+    p: float = 1.0
+    identity = (1.0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.strength >= 0, "strength must not be negative")
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.uniform(max(0.0, 1 - self.strength), 1 + self.strength, (count, 1))
+
+
+@dataclass(frozen=True)
+class Brightness(_Jitter):
+    """Times a factor in 1 ± strength."""
+
+    def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scaled = _each(parameters) * np.eye(3)
+        return scaled, scaled
+
+
+@dataclass(frozen=True)
+class Contrast(_Jitter):
+    """Away from the grey of the view's mean by a factor in 1 ± strength."""
+
+    def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _each(parameters) * np.eye(3), _saturated(parameters)
+
+
+@dataclass(frozen=True)
+class Saturation(_Jitter):
+    """Away from each pixel's grey by a factor in 1 ± strength."""
+
+    def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _saturated(parameters), _saturated(parameters)
+
+
+@dataclass(frozen=True)
+class Hue(LinearColour):
+    """Chroma turned in YIQ by a part of the colour circle in ± turn, from red towards yellow."""
+
+    turn: float = 0.1
+    p: float = 1.0
+    identity = (0.0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0 <= self.turn <= 0.5, "turn must lie in 0..0.5")
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.uniform(-self.turn, self.turn, (count, 1))
+
+    def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        angle = 2 * np.pi * _each(parameters)
+        turned = _GREY + np.cos(angle) * _CHROMA + np.sin(angle) * _QUARTER_TURN_OF_HUE
+        return turned, turned
+
+
+@dataclass(frozen=True)
+class Greyscale(LinearColour):
+    """Each pixel's grey in all three channels; 1 is grey."""
+
+    p: float = 0.2
+    identity = (0.0,)
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return np.ones((count, 1))
+
+    def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _saturated(1 - parameters), _saturated(1 - parameters)
+
+
+@dataclass(frozen=True)
+class Gamma(Operation):
+    """To the power of a factor, after all linear colour."""
+
+    factor: tuple[float, float] = (0.7, 1.4)
+    p: float = 1.0
+    identity = (1.0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0 < self.factor[0] <= self.factor[1], "factors must be positive and ascend")
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.uniform(*self.factor, (count, 1))
+
+
+def composed(matrices: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """One matrix for deviations and one for the mean an image, of operations in order."""
+    deviation = mean = np.broadcast_to(np.eye(3), (count, 3, 3))
+    for on_deviation, on_mean in matrices:
+        deviation, mean = on_deviation @ deviation, on_mean @ mean
+    return deviation, mean
+
+
+def recoloured(
+    views: Tensor,
+    deviation: np.ndarray,
+    mean: np.ndarray,
+    gammas: Sequence[np.ndarray],
+    normalise: Normalise,
+) -> Tensor:
+    """Views of stored values, 0..255, through colour and normalisation, held between black and white."""
+    if not gammas:
+        return _mixed(views, deviation, mean, normalise)
+    power = _on_device(np.prod(gammas, axis=0), views)[..., None, None]
+    return normalise(_mixed(views, deviation, mean, _UNIT).pow_(power).mul_(WHITE))
+
+
+def _mixed(views: Tensor, deviation: np.ndarray, mean: np.ndarray, normalise: Normalise) -> Tensor:
+    scale = normalise.scale[:, None]
+    mix = _on_device(scale * deviation, views)
+    from_mean = _on_device(scale * (mean - deviation), views)
+    shift = _on_device(normalise.shift, views)
+    offset = (from_mean * views.mean((2, 3))[:, None]).sum(2) + shift
+    # Elementwise, and no matrix product: it costs little more and neither autocast nor TF32 reaches it.
+    columns = mix[..., None, None].unbind(2)
+    channels = views[:, None].unbind(2)
+    mixed = columns[0] * channels[0]
+    mixed.addcmul_(columns[1], channels[1]).addcmul_(columns[2], channels[2])
+    return normalise.clamp_(mixed.add_(offset[..., None, None]))
+
+
+def _saturated(factors: np.ndarray) -> np.ndarray:
+    return _GREY + _each(factors) * _CHROMA
+
+
+def _each(parameters: np.ndarray) -> np.ndarray:
+    """One number an image, to multiply matrices with."""
+    return parameters[:, :, None]
+
+
+def _on_device(values: np.ndarray, views: Tensor) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(views.device)

@@ -1,0 +1,44 @@
+"""What an encoder expects of its input."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WHITE = 255
+"""The largest stored value."""
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Mean and standard deviation of the encoder's input, of images in 0..1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """A stored value times this, plus `shift`, is the input."""
+        return 1 / (WHITE * np.asarray(self.std, dtype=np.float64))
+
+    @cached_property
+    def shift(self) -> np.ndarray:
+        return -np.asarray(self.mean, dtype=np.float64) / np.asarray(self.std, dtype=np.float64)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Float images of stored values, 0..255, as the encoder's input."""
+        scale, shift = (
+            torch.from_numpy(each.astype(np.float32)).to(images.device)[:, None, None]
+            for each in (self.scale, self.shift)
+        )
+        return self.clamp_(images.mul(scale).add_(shift))
+
+    def clamp_(self, images: Tensor) -> Tensor:
+        """Hold input between black and white, in place."""
+        black, white = self.shift, self.shift + WHITE * self.scale
+        # A channel at a time: with tensors as bounds clamp is ten times slower.
+        for channel in range(3):
+            images[:, channel].clamp_(float(black[channel]), float(white[channel]))
+        return images

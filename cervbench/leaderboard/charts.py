@@ -1,0 +1,249 @@
+"""Label efficiency as a picture: the headline against the share of labels seen, one line a method."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cervbench.leaderboard.escaping import short, xml
+from cervbench.leaderboard.tables import Line, Table, title
+from cervbench.scoring.classification import HEADLINE
+
+MOST_METHODS = 8
+_WIDTH, _HEIGHT = 900, 440
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 640, 66, 366
+_INSET = 24
+_NAME_GAP = 17
+_LONGEST_NAME = 32
+_ON_LIGHT = ("#0969da", "#c4500a", "#1a7f4b", "#8a3fc4", "#946a00", "#bf2b70", "#0b7f8a", "#6f6050")
+_ON_DARK = ("#58a6ff", "#f0883e", "#56c98a", "#c297f5", "#d9b23a", "#f778ba", "#4fc3cf", "#bcab98")
+
+
+def _colours(palette: Sequence[str]) -> str:
+    rules = (f".m{k} {{ stroke: {c} }} .n{k} {{ fill: {c} }}" for k, c in enumerate(palette))
+    return " ".join(rules)
+
+
+# A ground of its own keeps it legible where the reader's system and the page disagree on light or dark.
+_STYLE = f"""
+  .ground {{ fill: #ffffff; stroke: #d0d7de }}
+  text {{ font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }}
+  .title {{ font-size: 15px; font-weight: 600 }}
+  .quiet {{ fill: #59636e; font-size: 12px }}
+  .name {{ font-weight: 600 }}
+  {_colours(_ON_LIGHT)}
+  .grid {{ stroke: #d8dee4; stroke-width: 1 }}
+  .curve {{ fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round }}
+  .whisker {{ stroke-width: 1.4; opacity: .55 }}
+  .reference {{ fill: none; stroke: #868e96; stroke-width: 1.3; stroke-dasharray: 5 4 }}
+  .leader {{ fill: none; stroke: #868e96; stroke-width: .8; opacity: .6 }}
+  @media (prefers-color-scheme: dark) {{
+    .ground {{ fill: #0d1117; stroke: #30363d }}
+    text {{ fill: #e6edf3 }}
+    .quiet {{ fill: #9198a1 }}
+    .grid {{ stroke: #2a313a }}
+    {_colours(_ON_DARK)}
+  }}
+"""
+
+
+@dataclass(frozen=True)
+class _Point:
+    x: float
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class _Curve:
+    name: str
+    colour: int | None
+    """Place in the palette; None for a reference row."""
+    points: tuple[_Point, ...]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Per cent to height; the ends are ticks."""
+
+    bottom: int
+    top: int
+    step: int
+
+    @property
+    def ticks(self) -> range:
+        return range(self.bottom, self.top + 1, self.step)
+
+    def y(self, value: float) -> float:
+        return _BOTTOM - (value - self.bottom) / (self.top - self.bottom) * (_BOTTOM - _TOP)
+
+
+def chart(table: Table, mark: str) -> str:
+    """An SVG of a table, the same bytes for the same figures; `mark` is a comment that says whose it is."""
+    across = _positions(table.ratios)
+    curves = _curves(table, across)
+    scale = _scale(curves)
+    return "\n".join(
+        [
+            *_head(table, curves, mark),
+            *_axes(table, across, scale),
+            *(part for curve in curves if curve.colour is None for part in _reference(curve, scale)),
+            *_methods([curve for curve in curves if curve.colour is not None], scale),
+            *_names(curves, scale),
+            "</svg>\n",
+        ]
+    )
+
+
+def _positions(ratios: Sequence[int]) -> dict[int, float]:
+    """Ratios on a logarithmic scale; a single one in the middle."""
+    if len(ratios) == 1:
+        return {ratios[0]: (_LEFT + _RIGHT) / 2}
+    low, high = math.log(ratios[0]), math.log(ratios[-1])
+    width = _RIGHT - _LEFT - 2 * _INSET
+    return {ratio: _LEFT + _INSET + (math.log(ratio) - low) / (high - low) * width for ratio in ratios}
+
+
+def _curves(table: Table, across: dict[int, float]) -> list[_Curve]:
+    methods, references = table.ranked[:MOST_METHODS], table.references[:MOST_METHODS]
+    lines = [*enumerate(methods), *((None, line) for line in references)]
+    curves = [_Curve(line.name, colour, tuple(_points(line, across))) for colour, line in lines]
+    return [curve for curve in curves if curve.points]
+
+
+def _points(line: Line, across: dict[int, float]) -> list[_Point]:
+    points = []
+    for ratio, cell in line.cells.items():
+        value, low, high = cell.figures[HEADLINE]
+        if value is not None and line.row.complete(ratio):
+            ends = (None, None) if low is None or high is None else (100 * low, 100 * high)
+            points.append(_Point(across[ratio], 100 * value, *ends))
+    return points
+
+
+def _scale(curves: Sequence[_Curve]) -> _Scale:
+    shown = [v for c in curves for p in c.points for v in _extent(p, c.colour is not None)] or [0.0, 100.0]
+    low, high = max(0.0, min(shown)), min(100.0, max(shown))
+    step = next(step for step in (1, 2, 5, 10, 20) if high - low <= 7 * step)
+    bottom = math.floor(low / step) * step
+    return _Scale(bottom, max(math.ceil(high / step) * step, bottom + step), step)
+
+
+def _extent(point: _Point, with_interval: bool) -> list[float]:
+    ends = [end for end in (point.low, point.high) if with_interval and end is not None]
+    return [point.value, *ends]
+
+
+def _head(table: Table, curves: Sequence[_Curve], mark: str) -> list[str]:
+    shown, ranked = sum(curve.colour is not None for curve in curves), len(table.ranked)
+    note = f" · {shown} of {ranked} methods" if shown < ranked else ""
+    whiskers = ", 95 % intervals" if any(p.low is not None for c in curves for p in c.points) else ""
+    said = "; ".join(
+        f"{xml(curve.name)} {', '.join(f'{point.value:.1f}' for point in curve.points)}" for curve in curves
+    )
+    ratios = ", ".join(map(str, table.ratios))
+    named = xml(f"{table.sample.run.dataset.variant}: {title(table)}")
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
+        f'height="{_HEIGHT}" role="img" aria-labelledby="title figures">',
+        mark,
+        f'<title id="title">{named}</title>',
+        f'<desc id="figures">Balanced accuracy in per cent at {ratios} % of the labels: {said}</desc>',
+        f"<style>{_STYLE}</style>",
+        f'<rect class="ground" x=".5" y=".5" width="{_WIDTH - 1}" height="{_HEIGHT - 1}" rx="6"/>',
+        _text(20, 29, named, "title"),
+        _text(20, 48, f"balanced accuracy{whiskers}{note}", "quiet"),
+    ]
+
+
+def _axes(table: Table, across: dict[int, float], scale: _Scale) -> list[str]:
+    parts = []
+    for tick in scale.ticks:
+        y = scale.y(tick)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT - 10, y + 4, f"{tick} %", "quiet", "end"))
+    for ratio, x in across.items():
+        parts.append(_text(x, _BOTTOM + 22, f"{ratio} %", "", "middle"))
+        parts.append(_text(x, _BOTTOM + 39, f"{_mean_labels(table, ratio):,.0f}", "quiet", "middle"))
+    parts.append(
+        _text((_LEFT + _RIGHT) / 2, _BOTTOM + 60, "share and number of labels seen", "quiet", "middle")
+    )
+    return parts
+
+
+def _mean_labels(table: Table, ratio: int) -> float:
+    entries = [entry for line in table.lines for entry in line.row.entries.get(ratio, {}).values()]
+    return sum(entry.train_labels + entry.val_labels for entry in entries) / len(entries)
+
+
+def _reference(curve: _Curve, scale: _Scale) -> list[str]:
+    return [f'<polyline class="reference" points="{_path(curve.points, scale)}"/>']
+
+
+def _methods(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
+    """Lines with whiskers, a little apart from each other so that whiskers can be told apart."""
+    parts = []
+    for place, curve in enumerate(curves):
+        aside = (place - (len(curves) - 1) / 2) * 3.0
+        points = [_Point(p.x + aside, p.value, p.low, p.high) for p in curve.points]
+        parts.append(f'<g class="m{curve.colour} n{curve.colour}">')
+        for point in points:
+            if point.low is not None and point.high is not None:
+                low, high = scale.y(point.low), scale.y(point.high)
+                parts.append(f'<path class="whisker" d="M{point.x:.1f} {low:.1f} V{high:.1f}"/>')
+        parts.append(f'<polyline class="curve" points="{_path(points, scale)}"/>')
+        parts += [
+            f'<circle cx="{point.x:.1f}" cy="{scale.y(point.value):.1f}" r="3.2" stroke="none"/>'
+            for point in points
+        ]
+        parts.append("</g>")
+    return parts
+
+
+def _names(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
+    """Each name at the end of its line, moved only as far as the others need."""
+    parts = []
+    ordered = sorted(curves, key=lambda curve: scale.y(curve.points[-1].value))
+    ends = [scale.y(curve.points[-1].value) for curve in ordered]
+    for curve, end, y in zip(ordered, ends, apart(ends, _NAME_GAP, _TOP, _BOTTOM), strict=True):
+        last = curve.points[-1].x
+        bend = f"M{last + 14:.1f} {end:.1f} H{_RIGHT} L{_RIGHT + 14} {y:.1f}"
+        parts.append(f'<path class="leader" d="{bend}"/>')
+        name = xml(short(curve.name, _LONGEST_NAME))
+        kind = "quiet" if curve.colour is None else f"name n{curve.colour}"
+        parts.append(_text(_RIGHT + 19, y + 4, name, kind))
+    return parts
+
+
+def apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
+    """Ascending positions near the wanted ones, at least a gap apart and between top and bottom.
+
+    Positions that would collide become a block, centred on the mean of what they wanted.
+    """
+    if not wanted:
+        return []
+    gap = min(gap, (bottom - top) / max(len(wanted) - 1, 1))
+    blocks: list[list[float]] = []
+    for position in wanted:
+        blocks.append([position])
+        while len(blocks) > 1 and _start(blocks[-2], gap, top, bottom) + gap * len(blocks[-2]) > _start(
+            blocks[-1], gap, top, bottom
+        ):
+            last = blocks.pop()
+            blocks[-1] += last
+    return [_start(block, gap, top, bottom) + gap * place for block in blocks for place in range(len(block))]
+
+
+def _start(block: Sequence[float], gap: float, top: float, bottom: float) -> float:
+    length = gap * (len(block) - 1)
+    return min(max(sum(block) / len(block) - length / 2, top), bottom - length)
+
+
+def _path(points: Sequence[_Point], scale: _Scale) -> str:
+    return " ".join(f"{point.x:.1f},{scale.y(point.value):.1f}" for point in points)
+
+
+def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
+    """`content` is escaped by whoever knows what it is."""
+    style = f' class="{kind}"' if kind else ""
+    return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{content}</text>'

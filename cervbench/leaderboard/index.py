@@ -1,0 +1,85 @@
+"""The index of the pages: what they are, how they are read, and the best of every table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cervbench.leaderboard.escaping import link, markdown
+from cervbench.leaderboard.markdown import MARK, figure, grid
+from cervbench.leaderboard.tables import Table, title
+from cervbench.scoring.classification import HEADLINE
+
+_ABOUT = """# Leaderboards
+
+How well self-supervised methods learn from cervical images when labels are scarce. Every figure on these
+pages was computed from stored predictions, and each table links to the records that it rests on.
+`cervbench verify records` computes them again; `cervbench leaderboard check` compares the pages too."""
+
+_READING = """## How to read the tables
+
+- A table holds one variant of a dataset, tier, backbone, initialisation and evaluation; figures of two tables
+  are not on one scale. Tiers are budgets: `smoke` tests the machinery, `quick` is minutes on two processor
+  cores, `standard` is paper-grade.
+- Methods stand down, the share of the labels that was seen across. `32 + 0 labels` are 32 of the training
+  part and none of the validation part; a range where folds differ.
+- A figure is the mean over the draws of labels, on the test predictions of all folds: every image is tested
+  once. Balanced accuracy pools the predictions of the folds; an AUC is taken fold by fold, then the mean.
+- In brackets stands the 95 % interval. It answers for other groups of images (a jackknife within folds) and
+  other draws of labels, and is conditional on the seed of the pretraining. That two intervals overlap is no
+  test.
+- **Bold** are the best of a column and all that a paired test on the same groups, corrected for the number of
+  rows (Holm), does not tell from it. A row that lacks folds is not ranked.
+- Reference rows ask for no pretraining on these images: the majority class, width and height, colour, an
+  untrained encoder, ImageNet's features. What does not beat them has learned nothing.
+- Equal epochs are not equal compute: the images forwarded and the time in pretraining, means over folds,
+  stand beside every row."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A variant's page, as the index names it."""
+
+    variant: str
+    file: str
+    synthetic: bool
+    tables: Sequence[Table]
+
+
+def index(entries: Sequence[Entry]) -> str:
+    real = [entry for entry in entries if not entry.synthetic]
+    synthetic = [entry for entry in entries if entry.synthetic]
+    parts = [MARK, _ABOUT]
+    if not entries:
+        parts.append("There are no records yet: `cervbench run` makes them.")
+    if real:
+        parts += ["## Datasets", *map(_summary, real)]
+    if synthetic:
+        parts += [
+            "## Synthetic images",
+            "Drawn by a procedure, to exercise the machinery. They say nothing about cells.",
+            *map(_summary, synthetic),
+        ]
+    return "\n\n".join([*parts, _READING]) + "\n"
+
+
+def _summary(entry: Entry) -> str:
+    """The best of each table at its fewest labels and at its most."""
+    rows = []
+    for table in entry.tables:
+        where = f"[{markdown(title(table))}]({link(entry.file)}#{table.digest})"
+        best = [_best(table, ratio) for ratio in (table.ratios[0], table.ratios[-1])]
+        rows.append([where, str(len(table.ranked)), *best])
+    header = ["balanced accuracy, %", "methods", "best with the fewest labels", "best with the most"]
+    return f"### [{markdown(entry.variant)}]({link(entry.file)})\n\n{grid(header, rows)}"
+
+
+def _best(table: Table, ratio: int) -> str:
+    if table.unrankable:
+        return "not ranked" if table.ranked else "–"
+    bold = table.best.get((HEADLINE, ratio), frozenset())
+    shown = [line for line in table.ranked if line.name in bold]
+    shown.sort(key=lambda line: -(line.cells[ratio].value(HEADLINE) or 0.0))
+    if not shown:
+        return "–"
+    first, others = shown[0], len(shown) - 1
+    tied = f", and {others} not told from it" if others else ""
+    return f"{markdown(first.name)} {figure(first.cells[ratio].figures[HEADLINE])} at {ratio} %{tied}"

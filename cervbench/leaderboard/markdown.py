@@ -1,0 +1,195 @@
+"""Pages as Markdown: a page a variant, and the index."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cervbench.leaderboard.escaping import link, markdown
+from cervbench.leaderboard.figures import AUC, FEWEST_GROUPS, Figure
+from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.tables import Best, Line, Table, title
+from cervbench.scoring.classification import HEADLINE
+
+MARK = "<!-- Written by `cervbench leaderboard build` from the records beside it: edits are lost. -->"
+METRIC_NAMES = {HEADLINE: "Balanced accuracy, %", AUC: "AUC of abnormal against normal, %"}
+
+
+def page(
+    variant: str,
+    introduction: Sequence[str],
+    tables: Sequence[Table],
+    charts: Mapping[str, str],
+    records: str,
+) -> str:
+    """A variant's page; `charts` by their table's digest, `records` the folder from here."""
+    top = "[All datasets, and how to read the tables](README.md)"
+    parts = [MARK, f"# {markdown(variant)}", top, *introduction]
+    for table in tables:
+        parts.append(f'<a id="{table.digest}"></a>\n\n## {markdown(title(table))}')
+        parts.append(f"![{markdown(title(table))}]({link(charts[table.digest])})")
+        for metric in table.metrics:
+            parts.append(f"**{METRIC_NAMES[metric]}**\n\n{_figures(table, metric)}")
+        parts.append(_conditions(table))
+        if known := [line for line in table.lines if line.classes]:
+            parts.append(_class_wise(table, known))
+        parts.append(_records(table, records))
+    return "\n\n".join(parts) + "\n"
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    ruler = [":---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
+
+
+def figure(shown: Figure, bold: bool = False) -> str:
+    """`41.2 [37.1, 45.3]`: per cent, with its interval where there is one."""
+    if shown.value is None:
+        return "–"
+    value = f"**{100 * shown.value:.1f}**" if bold else f"{100 * shown.value:.1f}"
+    if shown.low is None or shown.high is None:
+        return value
+    return f"{value} [{100 * shown.low:.1f}, {100 * shown.high:.1f}]"
+
+
+def _figures(table: Table, metric: str) -> str:
+    header = ["method", *(f"{ratio} %<br>{_label_counts(table, ratio)}" for ratio in table.ratios)]
+    header += ["images forwarded", "pretraining"]
+    rows = [_row(line, table, metric, table.best) for line in table.ranked]
+    if table.references:
+        rows.append(["*reference rows, not ranked*", *[""] * (len(header) - 1)])
+        rows += [_row(line, table, metric, {}) for line in table.references]
+    return grid(header, rows)
+
+
+def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
+    cells = [_cell(line, ratio, metric, line.name in best.get((metric, ratio), ())) for ratio in table.ratios]
+    forwarded, seconds = (_observed_mean(line.row, key) for key in ("pretext_images", "pretext_seconds"))
+    effort = [
+        "–" if forwarded is None else f"{forwarded:,.0f}",
+        "–" if seconds is None else duration(seconds),
+    ]
+    return [markdown(line.name), *cells, *effort]
+
+
+def _cell(line: Line, ratio: int, metric: str, bold: bool) -> str:
+    cell = line.cells.get(ratio)
+    if cell is None:
+        return ""
+    text = figure(cell.figures[metric], bold)
+    if line.row.complete(ratio):
+        return text
+    folds = sorted(line.row.entries[ratio])
+    named = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
+    return f"{text}<br>only {named} of {line.row.folds}"
+
+
+def _label_counts(table: Table, ratio: int) -> str:
+    """`32 + 0 labels` of train and val, a range where folds differ."""
+    entries = [entry for line in table.lines for entry in line.row.entries.get(ratio, {}).values()]
+    train = _range(entry.train_labels for entry in entries)
+    return f"{train} + {_range(entry.val_labels for entry in entries)} labels"
+
+
+def _range(counts: Iterable[int]) -> str:
+    known = sorted(set(counts))
+    return str(known[0]) if len(known) == 1 else f"{known[0]}–{known[-1]}"
+
+
+def _observed_mean(row: Row, key: str) -> float | None:
+    """Over the folds that say it; nothing for a row that was not pretrained."""
+    known = [seen[key] for seen in row.observed.values() if isinstance(seen.get(key), int | float)]
+    return sum(known) / len(known) if known and not row.baseline else None
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _conditions(table: Table) -> str:
+    """What the numbers of a table are, in one paragraph beneath it."""
+    run, task = table.sample.run, table.sample.task
+    cells = [cell for line in table.lines for cell in line.cells.values()]
+    images, groups = max(cell.images for cell in cells), max(cell.groups for cell in cells)
+    said = [
+        f"{markdown(run.dataset.variant)}, tier {markdown(run.protocol.tier)}, "
+        f"protocol v{run.protocol.version}"
+        f" (folds {markdown(run.dataset.manifest)})",
+        f"{table.lines[0].row.folds} folds, {_draws(table)}",
+        f"{images:,} test images" + (f" in {groups:,} groups" if task.groups_known else ", groups unknown"),
+        "in brackets 95 % intervals: a jackknife over the groups of each fold, crossed with the label draws, "
+        "conditional on the pretraining seed"
+        if task.groups_known
+        else "no intervals: which images depend on each other is not known",
+        _seeds(table),
+        _devices(table),
+    ]
+    if run.protocol.off:
+        said.append(f"off protocol: {markdown(', '.join(run.protocol.off))}")
+    verdict = (
+        f"**Shown, not ranked**: {markdown(table.unrankable)}."
+        if table.unrankable
+        else "Bold: the best of a column, and all that the paired test (Holm over it) does not tell from it."
+    )
+    return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
+
+
+def _draws(table: Table) -> str:
+    by_ratio = {ratio: cell.draws for line in table.lines for ratio, cell in line.cells.items()}
+    counts = sorted(set(by_ratio.values()), reverse=True)
+    if len(counts) == 1:
+        return f"{counts[0]} draw{'s' if counts[0] > 1 else ''} of labels"
+    each = (
+        f"{count} at {', '.join(f'{ratio} %' for ratio in sorted(by_ratio) if by_ratio[ratio] == count)}"
+        for count in counts
+    )
+    return f"draws of labels: {'; '.join(each)}"
+
+
+def _seeds(table: Table) -> str:
+    seeds = sorted({line.row.sample.run.seed for line in table.lines})
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+
+
+def _devices(table: Table) -> str:
+    seen = {
+        " ".join(str(observed[key]) for key in ("device", "precision") if key in observed)
+        for line in table.lines
+        for observed in line.row.observed.values()
+    }
+    return f"computed on {markdown(', '.join(sorted(seen - {''})))}" if seen - {""} else ""
+
+
+def _class_wise(table: Table, lines: Sequence[Line]) -> str:
+    """Recall class by class at the largest ratio, with what each class rests on."""
+    classes = table.sample.task.classes
+    one = lines[0].classes
+    known = table.sample.task.groups_known
+    header = ["method"]
+    for name in classes:
+        groups = f", {one[name].groups} groups" if known else ""
+        header.append(f"{markdown(name)}<br>{one[name].images} images{groups}")
+    rows = [[markdown(line.name), *(figure(line.classes[name].recall) for name in classes)] for line in lines]
+    note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if known else ""
+    return _details(
+        f"Recall class by class, at {table.ratios[-1]} % of the labels", f"{grid(header, rows)}\n\n{note}"
+    )
+
+
+def _records(table: Table, folder: str) -> str:
+    """Where every number comes from: a link a record."""
+    lines = []
+    for line in table.lines:
+        ratios = (
+            f"{ratio} %: "
+            + " ".join(
+                f"[{fold}]({link(f'{folder}/{entry.id}.json')})" for fold, entry in sorted(entries.items())
+            )
+            for ratio, entries in sorted(line.row.entries.items())
+        )
+        lines.append(f"- {markdown(line.name)}, folds at {'; '.join(ratios)}")
+    return _details("Records", "\n".join(lines))
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{content.strip()}\n\n</details>"

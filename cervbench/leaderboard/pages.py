@@ -1,0 +1,157 @@
+"""Records to pages, and pages against records."""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from cervbench.atomic import write_text
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.charts import chart
+from cervbench.leaderboard.escaping import file_name, markdown
+from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.index import Entry, index
+from cervbench.leaderboard.markdown import MARK, page
+from cervbench.leaderboard.rows import POOLED_SCHEMA, Row, gather
+from cervbench.leaderboard.tables import Table, tables
+from cervbench.place import cache_root
+from cervbench.records.record import Record
+from cervbench.records.store import RecordError, Store
+from cervbench.records.verify import ScoreOf, verify_file
+
+_SYNTHETIC = (
+    "> **Synthetic images**, drawn by a procedure to exercise the machinery: "
+    "these figures say nothing about cells."
+)
+
+
+class PagesError(Exception):
+    """A page cannot be written where it should be; the message says why and what to do."""
+
+
+def build(out: Path, pages: Path | None = None, everything: bool = False) -> list[Path]:
+    """Write the pages of an output folder, by default into it; returns their paths, the index first.
+
+    Records off protocol and of the smoke tier are left out of a variant's page unless it has no
+    others, or `everything` is asked for; the page counts what it leaves out.
+    """
+    pages = pages or out
+    made = _render(out, pages, everything)
+    for name in made:
+        _refuse_foreign(pages / name)
+    for name, text in made.items():
+        if _read(pages / name) != text:
+            write_text(pages / name, text)
+    for name in _ours(pages):
+        if name not in made:
+            (pages / name).unlink()
+    return [pages / name for name in made]
+
+
+def check(
+    out: Path, pages: Path | None = None, everything: bool = False, score_of: ScoreOf | None = None
+) -> list[str]:
+    """What is wrong with the records of a folder, or differs between them and their pages."""
+    pages = pages or out
+    records = sorted((out / "records").glob("*/*.json"))
+    problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, score_of)]
+    if problems:
+        return [*problems, "the pages were not compared: mend the records first"]
+    try:
+        made = _render(out, pages, everything)
+    except RecordError as error:
+        return [str(error)]
+    mend = "run `cervbench leaderboard build`"
+    for name, text in made.items():
+        found = _read(pages / name)
+        if found is None:
+            problems.append(f"{pages / name} is missing: {mend}")
+        elif found != text:
+            problems.append(f"{pages / name} is not what the records give: {mend}")
+    problems += [f"{pages / name} belongs to no record: {mend}" for name in _ours(pages) if name not in made]
+    return problems
+
+
+def _render(out: Path, pages: Path, everything: bool) -> dict[str, str]:
+    """Every page by its name in the folder, variant by variant: only one variant's rows are held at once."""
+    store = Store(out)
+    made = {"README.md": ""}
+    entries = []
+    with Cache(cache_root()) as cache:
+        for variant, records in groupby(store.records(), key=lambda record: record.run.dataset.variant):
+            rows, left_out = _selected(records, everything)
+            shown = tables(rows, Figures(store, cache))
+            charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in shown}
+            for table in shown:
+                made[charts[table.digest]] = chart(table, MARK)
+            synthetic = any(row.sample.run.dataset.synthetic for row in rows)
+            entry = Entry(variant, f"{file_name(variant)}.md", synthetic, shown)
+            made[entry.file] = page(
+                variant,
+                [_SYNTHETIC] * synthetic + left_out,
+                shown,
+                charts,
+                Path(os.path.relpath(out / "records" / variant, pages)).as_posix(),
+            )
+            entries.append(entry)
+    made["README.md"] = index(entries)
+    return made
+
+
+def _selected(records: Iterator[Record], everything: bool) -> tuple[list[Row], list[str]]:
+    """The rows of a variant's page, and sentences on what is not among them."""
+    gathered = gather(records)
+    rows = [row for row in gathered if row.sample.evaluation.schema_ == POOLED_SCHEMA]
+    said = []
+    if others := [row for row in gathered if row.sample.evaluation.schema_ != POOLED_SCHEMA]:
+        names = sorted({row.sample.evaluation.name for row in others})
+        said.append(
+            f"{_count(others)} of {markdown(', '.join(names))} have tables of predictions of another kind, "
+            "which these pages cannot pool; their scores stand in the records."
+        )
+    full = [row for row in rows if not _is_trial(row)]
+    if everything or not full:
+        return rows, said
+    if trials := [row for row in rows if _is_trial(row)]:
+        said.append(
+            f"{_count(trials)} off protocol or of the smoke tier are left out; "
+            "`cervbench leaderboard build --all` shows them in tables of their own."
+        )
+    return full, said
+
+
+def _is_trial(row: Row) -> bool:
+    rules = row.sample.run.protocol
+    return bool(rules.off) or rules.tier == "smoke"
+
+
+def _count(rows: Sequence[Row]) -> str:
+    count = sum(len(folds) for row in rows for folds in row.entries.values())
+    return f"{count} record{'s' if count > 1 else ''}"
+
+
+def _chart_name(table: Table) -> str:
+    run, evaluation = table.sample.run, table.sample.evaluation.name
+    words = (run.dataset.variant, run.protocol.tier, evaluation, table.key.backbone, table.key.init[:12])
+    return file_name("-".join([*(word[:40] for word in words), table.digest]))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _ours(pages: Path) -> list[str]:
+    """Names of the pages in a folder that were written here."""
+    found = [*pages.glob("*.md"), *pages.glob("charts/*.svg")]
+    return sorted(path.relative_to(pages).as_posix() for path in found if MARK in (_read(path) or "")[:600])
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.exists() and MARK not in (_read(path) or "")[:600]:
+        raise PagesError(
+            f"{path} was not written by `cervbench leaderboard build` and would be lost: "
+            "move it, or give another folder with --pages"
+        )

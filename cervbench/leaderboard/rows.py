@@ -1,0 +1,176 @@
+"""Rows: the records of one method with one seed under one evaluation, by ratio and fold."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from cervbench.leaderboard.escaping import short
+from cervbench.records.record import Record, digest
+from cervbench.scoring.task import Task
+
+POOLED_SCHEMA = "classification/1"
+TIERS = ("standard", "quick", "smoke")
+
+
+class Contest(NamedTuple):
+    """What figures must share to stand on one scale."""
+
+    variant: str
+    version: int
+    tier: str
+    off: tuple[str, ...]
+    manifest: str
+    task: str
+    evaluation: str
+    """Name, package, revision and settings, as one digest."""
+
+
+class TableKey(NamedTuple):
+    contest: Contest
+    backbone: str
+    init: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record, as far as a page needs it."""
+
+    id: str
+    predictions: str
+    """Hash of their content."""
+    train_labels: int
+    val_labels: int
+
+
+@dataclass
+class Row:
+    """One seed of one method; `entries` by ratio, then by fold."""
+
+    sample: Record
+    entries: dict[int, dict[int, Entry]] = field(default_factory=lambda: defaultdict(dict))
+    observed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    """What was observed of the pretraining of each fold."""
+
+    @cached_property
+    def key(self) -> TableKey:
+        return TableKey(_contest(self.sample), self.sample.run.backbone, self.sample.run.init)
+
+    @property
+    def task(self) -> Task:
+        return self.sample.task
+
+    @property
+    def folds(self) -> int:
+        return self.sample.run.dataset.folds
+
+    @property
+    def baseline(self) -> bool:
+        """Nothing was learned without labels."""
+        return not self.sample.run.method.pretext
+
+    @property
+    def ranked(self) -> bool:
+        return not (self.baseline and self.sample.evaluation.frozen)
+
+    def complete(self, ratio: int) -> bool:
+        return set(self.entries.get(ratio, ())) == set(range(self.folds))
+
+    def add(self, record: Record) -> None:
+        fold = record.run.fold
+        self.entries[record.ratio][fold] = Entry(
+            record.id, record.predictions.hash, record.labels.train, record.labels.val
+        )
+        seen = ("pretext_images", "pretext_seconds", "device", "precision")
+        self.observed[fold] = {key: record.observed[key] for key in seen if key in record.observed}
+
+
+def gather(records: Iterable[Record]) -> list[Row]:
+    """Records that differ in fold and ratio alone make one row."""
+    rows: dict[str, Row] = {}
+    for record in records:
+        key = _row_key(record)
+        if key not in rows:
+            rows[key] = Row(record)
+        rows[key].add(record)
+    return list(rows.values())
+
+
+def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
+    """A name for each row; rows of one name are told apart by whatever it is in which they differ."""
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_name[short(_base_name(row, beneath))].append(index)
+    named = [""] * len(rows)
+    for name, indices in by_name.items():
+        traits = [_traits(rows[index]) for index in indices]
+        differing = [
+            trait
+            for trait in sorted({trait for own in traits for trait in own})
+            if len({own.get(trait) for own in traits}) > 1
+        ]
+        for index, own in zip(indices, traits, strict=True):
+            told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in differing if trait in own)
+            named[index] = f"{name} ({told})" if told else name
+    return _unique(named)
+
+
+def _unique(named: Sequence[str]) -> list[str]:
+    """Names too long to be told apart get a number."""
+    seen: dict[str, int] = defaultdict(int)
+    unique = []
+    for name in named:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return unique
+
+
+def _base_name(row: Row, beneath: bool) -> str:
+    run = row.sample.run
+    if not row.baseline or run.backbone == "none":
+        return run.method.name
+    if run.init == "random":
+        return "untrained" if row.sample.evaluation.frozen else "scratch"
+    if row.sample.evaluation.frozen or beneath:
+        return f"{run.init} ({run.backbone})"
+    return run.init
+
+
+def _traits(row: Row) -> dict[str, str]:
+    """What two rows of one name may differ in."""
+    run = row.sample.run
+    traits = {
+        "method": run.method.name,
+        "of": run.method.package,
+        "revision": str(run.method.revision),
+        "strategy": run.strategy,
+        "from": "+".join(run.sources) or "itself",
+        "images": run.dataset.pack,
+        "backbone": run.backbone,
+        "init": run.init,
+        "seed": str(run.seed),
+    }
+    config = {name: json.dumps(value, sort_keys=True) for name, value in run.method.config.items()}
+    return config | traits
+
+
+def _contest(record: Record) -> Contest:
+    run = record.run
+    return Contest(
+        variant=run.dataset.variant,
+        version=run.protocol.version,
+        tier=run.protocol.tier,
+        off=run.protocol.off,
+        manifest=run.dataset.manifest,
+        task=digest(record.task.model_dump(mode="json")),
+        evaluation=record.evaluation.name
+        + " "
+        + digest(record.evaluation.model_dump(mode="json", by_alias=True)),
+    )
+
+
+def _row_key(record: Record) -> str:
+    any_fold = record.run.model_dump(mode="json", exclude={"fold"})
+    return digest({"run": any_fold, "contest": list(_contest(record))})

@@ -1,0 +1,76 @@
+"""The API for authors of methods, datasets, backbones and evaluations.
+
+Everything an author needs is re-exported here, lazily: a package's `__init__` that says
+what it offers imports neither torch nor numpy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cervbench.plugin.hooks import hookimpl
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
+from cervbench.plugin.settings import MethodConfig, Settings
+
+if TYPE_CHECKING:
+    from cervbench.data.batches import Batch, Examples, Images, Labelled
+    from cervbench.data.cards.card import Archive, Card, DataError, Item, Source
+    from cervbench.data.views import (
+        Blur,
+        Brightness,
+        Contrast,
+        Crop,
+        Flip,
+        Gamma,
+        Greyscale,
+        Hue,
+        Normalise,
+        Policy,
+        Pyramid,
+        Rotation,
+        Saturation,
+        Shift,
+        Together,
+        View,
+        Zoom,
+        plain_policy,
+        simclr_policy,
+    )
+    from cervbench.plugin.evaluation import Columns
+    from cervbench.plugin.method import Method, Progress
+    from cervbench.scoring.classification import Task, classification
+    from cervbench.training.encoder import Encoder
+    from cervbench.training.stage import Stage
+    from cervbench.training.trained import Trained
+
+_LATER = {
+    "cervbench.data.batches": ("Batch", "Examples", "Images", "Labelled"),
+    "cervbench.data.cards.card": ("Archive", "Card", "DataError", "Item", "Source"),
+    "cervbench.data.views": (
+        "Blur", "Brightness", "Contrast", "Crop", "Flip", "Gamma", "Greyscale", "Hue", "Normalise",
+        "Policy", "Pyramid", "Rotation", "Saturation", "Shift", "Together", "View", "Zoom",
+        "plain_policy", "simclr_policy",
+    ),
+    "cervbench.plugin.evaluation": ("Columns",),
+    "cervbench.plugin.method": ("Method", "Progress"),
+    "cervbench.scoring.classification": ("Task", "classification"),
+    "cervbench.training.encoder": ("Encoder",),
+    "cervbench.training.stage": ("Stage",),
+    "cervbench.training.trained": ("Trained",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _LATER.items() for name in names}
+
+__all__ = [
+    "BackboneOffer",
+    "EvaluationOffer",
+    "MethodConfig",
+    "Offer",
+    "Settings",
+    "hookimpl",
+    *_HOME,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"cervbench.plugin has no {name!r}; it has {', '.join(sorted(__all__))}")

@@ -1,0 +1,87 @@
+"""Finding what packages offer by its name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from cervbench.plugin.problems import Problem
+
+Offered = TypeVar("Offered")
+
+PACKAGES = {
+    name: f"cervbench-{name}"
+    for name in ("simclr", "byol", "barlow-twins", "agbt", "jigsaw", "attentive-patch")
+}
+"""Methods of the project that are packages of their own, and those packages."""
+
+
+class UnknownName(LookupError):  # noqa: N818  (it reads as what is wrong)
+    """No package offers this name, or several do; the message says what there is."""
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Offered]):
+    """A thing that a package offers."""
+
+    name: str
+    package: str
+    version: str
+    offer: Offered
+
+
+class Catalog(Generic[Offered]):
+    """What all packages offer of one kind. A name that two of them offer belongs to neither."""
+
+    def __init__(self, kind: str, problems: Sequence[Problem]) -> None:
+        self.kind = kind
+        self._problems = problems
+        self._entries: list[Entry[Offered]] = []
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self._offered_as(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.items())
+
+    def items(self) -> list[tuple[str, Entry[Offered]]]:
+        """Each entry under the name that `get` finds it by, sorted."""
+        names = [entry.name for entry in self._entries]
+        return sorted(
+            (entry.name if names.count(entry.name) == 1 else f"{entry.package}:{entry.name}", entry)
+            for entry in self._entries
+        )
+
+    def get(self, name: str) -> Entry[Offered]:
+        """The entry of this `name`, or of this `package:name`."""
+        offered = self._offered_as(name)
+        if len(offered) == 1:
+            return offered[0]
+        raise UnknownName(self._ambiguous(name, offered) if offered else self._unknown(name))
+
+    def add(self, entry: Entry[Offered]) -> None:
+        self._entries.append(entry)
+
+    def remove_package(self, package: str) -> None:
+        self._entries = [entry for entry in self._entries if entry.package != package]
+
+    def _offered_as(self, name: str) -> list[Entry[Offered]]:
+        package, _, bare = name.rpartition(":")
+        return [e for e in self._entries if e.name == bare and package in ("", e.package)]
+
+    def _ambiguous(self, name: str, offered: Sequence[Entry[Offered]]) -> str:
+        choices = " or ".join(f"{e.package}:{e.name} ({e.package} {e.version})" for e in offered)
+        return f"{self.kind} {name!r} is offered by {len(offered)} packages; say {choices}"
+
+    def _unknown(self, name: str) -> str:
+        known = list(self)
+        broken = [p for p in self._problems if p.package == PACKAGES.get(name)]
+        if self.kind == "method" and broken:
+            return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
+        if self.kind == "method" and name in PACKAGES:
+            return f"method {name!r} is a package of its own: pip install {PACKAGES[name]}"
+        near = get_close_matches(name, [*known, *(PACKAGES if self.kind == "method" else ())], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        there_are = f"there are {', '.join(known)}" if known else f"no package offers any {self.kind}"
+        problems = "; some packages have problems, see: cervbench list plugins" if self._problems else ""
+        return f"no {self.kind} {name!r}{hint} ({there_are}{problems})"

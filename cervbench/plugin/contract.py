@@ -1,0 +1,77 @@
+"""What a plugin must be: hooks that exist, with arguments that exist, which answer with offers."""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from inspect import getmembers, isroutine, signature
+from typing import Any
+
+import pluggy
+
+from cervbench.plugin import hooks
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
+from cervbench.plugin.problems import belongs, in_words, place_of_function
+
+SPECS = dict(getmembers(hooks, lambda member: hasattr(member, "cervbench_spec")))
+"""The hooks there are, by name."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+def invalid_hook(source: object, error: pluggy.PluginValidationError) -> tuple[str, str, str]:
+    """Where, what and how to mend; pluggy quotes the hook's name in its message."""
+    message = str(error)
+    for name, function in _marked(source):
+        if f"'{name}'" not in message:
+            continue
+        where = place_of_function(function)
+        if name not in SPECS:
+            near = get_close_matches(name, SPECS, n=1)
+            hint = f"call it {near[0]}" if near else f"the hooks are {', '.join(SPECS)}"
+            return where, f"there is no hook {name}", hint
+        return where, message.splitlines()[-1], f"its signature is {name}{signature(SPECS[name])}"
+    return repr(source), in_words(error), "see the list of hooks in cervbench/plugin/hooks.py"
+
+
+def _marked(source: object) -> list[tuple[str, Any]]:
+    return getmembers(source, lambda member: isroutine(member) and hasattr(member, "cervbench_impl"))
+
+
+def unmarked_hooks(source: object) -> Iterator[Any]:
+    """Functions of the plugin's own that are named as hooks and were not marked as such."""
+    home = getattr(source, "__name__", "")
+    for name, function in getmembers(source, isroutine):
+        if name in SPECS and not hasattr(function, "cervbench_impl") and belongs(function.__module__, home):
+            yield function
+
+
+def wrong_answer(hook: str, answer: object) -> str:
+    """What is wrong with what a hook returned as a whole; empty when nothing is."""
+    if isinstance(answer, Mapping):
+        return ""
+    return f"{hook} returns {_a(answer)}, where a mapping of names to {_wanted(hook).__name__} is due"
+
+
+def wrong_offer(hook: str, name: object, offer: object) -> str:
+    """What is wrong with one offer; empty when nothing is."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return f"{hook} offers the name {name!r}, which is not of small letters, digits and - _ ."
+    if not isinstance(offer, _wanted(hook)):
+        return f"{hook} offers {_a(offer)} as {name!r}, where an instance of {_wanted(hook).__name__} is due"
+    if getattr(offer, "name", name) != name:
+        return f"{hook} offers as {name!r} a card that is named {getattr(offer, 'name', '')!r}"
+    return ""
+
+
+def _wanted(hook: str) -> type:
+    wanted: type = {
+        "cervbench_methods": Offer,
+        "cervbench_datasets": resolve("cervbench.plugin:Card"),
+        "cervbench_backbones": BackboneOffer,
+        "cervbench_evaluations": EvaluationOffer,
+    }[hook]
+    return wanted
+
+
+def _a(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

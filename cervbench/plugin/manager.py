@@ -1,0 +1,238 @@
+"""Finds the packages that offer something, and keeps a broken one from disturbing the others."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import TYPE_CHECKING, Any, Self
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from cervbench.plugin import hooks
+from cervbench.plugin.catalog import Catalog, Entry, UnknownName
+from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
+from cervbench.plugin.problems import Problem, in_words, place_of, place_of_function
+
+if TYPE_CHECKING:
+    from cervbench.data.cards.card import Card
+
+__all__ = ["Catalog", "Entry", "Plugins", "Problem", "UnknownName", "plugins"]
+
+GROUP = "cervbench"
+CORE = "cervbench"
+CHOSEN = "CERVBENCH_PLUGINS"
+"""Environment: the packages to load beside the core, with commas; unset loads all."""
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    """One registered entry point, with a hook relay of its own so that hooks are called one by one."""
+
+    package: str
+    version: str
+    relay: pluggy.PluginManager
+
+    def function(self, hook: str) -> Any:
+        return getattr(self.relay.hook, hook).get_hookimpls()[-1].function
+
+
+class Plugins:
+    """What the installed packages offer, and what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.packages: dict[str, str] = {}
+        """Version of every package that has an entry point, working or not."""
+        self.methods: Catalog[Offer] = Catalog("method", self.problems)
+        self.datasets: Catalog[Card] = Catalog("dataset", self.problems)
+        self.backbones: Catalog[BackboneOffer] = Catalog("backbone", self.problems)
+        self.evaluations: Catalog[EvaluationOffer] = Catalog("evaluation", self.problems)
+        self._plugins: list[_Plugin] = []
+        self._silenced: set[tuple[str, str]] = set()
+
+    @classmethod
+    def discover(cls) -> Self:
+        """Everything that is installed, or the core and what CERVBENCH_PLUGINS names where it is set."""
+        found = cls()
+        installed = _distributions()
+        if CORE not in installed:
+            found.problems.append(
+                Problem(CORE, f"entry points of {CORE}", "is not installed", "pip install cervbench")
+            )
+        chosen = os.environ.get(CHOSEN)
+        for package in sorted(installed):
+            if chosen is None or package in {CORE, *map(canonicalize_name, chosen.split(","))}:
+                found._load(package, installed)
+        return found
+
+    @classmethod
+    def of(cls, plugins: Mapping[str, object]) -> Self:
+        """Only these: a package name, and a module or object that has hooks."""
+        by_hand = cls()
+        for package, plugin in plugins.items():
+            by_hand.add(plugin, package)
+        return by_hand
+
+    def add(self, plugin: object, package: str, version: str = "0") -> None:
+        """Register a module or an object that has hooks, in place of what `package` had."""
+        for catalog in self._catalogs().values():
+            catalog.remove_package(package)
+        self._plugins = [p for p in self._plugins if p.package != package]
+        self.problems[:] = [p for p in self.problems if p.package != package]
+        self.packages[package] = version
+        self._register(plugin, package, version)
+
+    def watch(self, hook: str, **values: Any) -> None:
+        """Call a watching hook of every plugin; one that fails is reported once and then left alone."""
+        for plugin in self._plugins:
+            if (plugin.package, hook) in self._silenced:
+                continue
+            try:
+                getattr(plugin.relay.hook, hook)(**values)
+            except Exception as error:
+                self._silenced.add((plugin.package, hook))
+                problem = _failed_hook(plugin, hook, error, "the run goes on, without calling it again")
+                self.problems.append(problem)
+                logging.getLogger("cervbench").warning("%s", problem)
+
+    def load_everything(self) -> None:
+        """Import what the offers name, so that `problems` holds all there are."""
+        for catalog in (self.methods, self.backbones, self.evaluations):
+            for name, entry in catalog.items():
+                for part in ("method", "build", "predict", "score"):
+                    target = getattr(entry.offer, part, None)
+                    try:
+                        resolve(target)
+                    except (Exception, SystemExit) as error:
+                        inside = str(target).partition(":")[0].partition(".")[0]
+                        self._problem(
+                            entry.package,
+                            place_of(error, inside, str(target)),
+                            f"{part} of {catalog.kind} {name!r} cannot be imported: {in_words(error)}",
+                            f"repair {target}",
+                        )
+
+    def _catalogs(self) -> dict[str, Catalog[Any]]:
+        return {
+            "cervbench_methods": self.methods,
+            "cervbench_datasets": self.datasets,
+            "cervbench_backbones": self.backbones,
+            "cervbench_evaluations": self.evaluations,
+        }
+
+    def _problem(self, package: str, where: str, what: str, how_to_mend: str) -> None:
+        self.problems.append(Problem(package, where, what, how_to_mend))
+
+    def _load(self, package: str, installed: Mapping[str, Distribution]) -> None:
+        distribution = installed[package]
+        self.packages[package] = distribution.version
+        try:
+            points = [point for point in distribution.entry_points if point.group == GROUP]
+            refused = _refused(distribution, installed.get(CORE))
+        except Exception as error:
+            what = f"its metadata cannot be read: {in_words(error)}"
+            self._problem(package, f"metadata of {package}", what, f"reinstall {package}")
+            return
+        if refused:
+            how = f"install a release of {package} for this cervbench, or the cervbench it asks for"
+            self._problem(package, f"requirements of {package} {distribution.version}", refused, how)
+            return
+        for point in sorted(points, key=lambda point: point.name):
+            self._import(package, distribution.version, point)
+
+    def _import(self, package: str, version: str, point: EntryPoint) -> None:
+        try:
+            self._register(point.load(), package, version)
+        except (Exception, SystemExit) as error:
+            inside = point.module.partition(".")[0]
+            where = place_of(error, inside, f"entry point {point.name} = {point.value}")
+            how = f"repair or reinstall {package}; until then the rest works without it"
+            self._problem(package, where, f"cannot be loaded: {in_words(error)}", how)
+
+    def _register(self, source: object, package: str, version: str) -> None:
+        relay = pluggy.PluginManager("cervbench")
+        relay.add_hookspecs(hooks)
+        try:
+            relay.register(source)
+            relay.check_pending()
+        except pluggy.PluginValidationError as error:
+            self._problem(package, *invalid_hook(source, error))
+            return
+        forgotten = list(unmarked_hooks(source))
+        for function in forgotten:
+            what, how = f"{function.__name__} is not marked as a hook", "put @hookimpl above it"
+            self._problem(package, place_of_function(function), what, how)
+        if not relay.get_hookcallers(source) and not forgotten:
+            where = getattr(source, "__file__", None) or repr(source)
+            self._problem(package, where, "it has no hook", "see the hooks in cervbench/plugin/hooks.py")
+        plugin = _Plugin(package, version, relay)
+        self._plugins.append(plugin)
+        for hook, catalog in self._catalogs().items():
+            self._collect(plugin, hook, catalog)
+
+    def _collect(self, plugin: _Plugin, hook: str, catalog: Catalog[Any]) -> None:
+        """Ask one plugin for what it adds of one kind."""
+        try:
+            answers = getattr(plugin.relay.hook, hook)()
+        except (Exception, SystemExit) as error:
+            how = "what it adds is left out; repair the hook"
+            self.problems.append(_failed_hook(plugin, hook, error, how))
+            return
+        for offers in answers:
+            where = place_of_function(plugin.function(hook))
+            if wrong := wrong_answer(hook, offers):
+                self._problem(plugin.package, where, wrong, "what it adds is left out; repair the hook")
+                continue
+            for name, offer in offers.items():
+                wrong = wrong_offer(hook, name, offer) or (
+                    f"offers {catalog.kind} {name!r} twice" if f"{plugin.package}:{name}" in catalog else ""
+                )
+                if wrong:
+                    self._problem(plugin.package, where, wrong, f"{name!r} is left out; mend it in {hook}")
+                else:
+                    catalog.add(Entry(name, plugin.package, plugin.version, offer))
+
+
+@cache
+def plugins() -> Plugins:
+    """What is installed, discovered once a process."""
+    return Plugins.discover()
+
+
+def _distributions() -> dict[str, Distribution]:
+    """Distributions with entry points for cervbench, by name; the first on the path counts."""
+    found: dict[str, Distribution] = {}
+    for distribution in distributions():
+        # Reading names means parsing all metadata on the path; most packages are not for us.
+        if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+            found.setdefault(canonicalize_name(distribution.name), distribution)
+    return found
+
+
+def _refused(distribution: Distribution, core: Distribution | None) -> str:
+    """Why a package is not for this version of cervbench; empty where it is."""
+    for text in distribution.requires or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            return f"its requirement {text!r} cannot be read: {error}"
+        if (
+            core is not None
+            and canonicalize_name(requirement.name) == CORE
+            and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+            and not requirement.specifier.contains(core.version, prereleases=True)
+        ):
+            return f"it requires cervbench{requirement.specifier}, and this is cervbench {core.version}"
+    return ""
+
+
+def _failed_hook(plugin: _Plugin, hook: str, error: BaseException, how_to_mend: str) -> Problem:
+    function = plugin.function(hook)
+    inside = function.__module__.partition(".")[0]
+    where = place_of(error, inside, place_of_function(function))
+    return Problem(plugin.package, where, f"{hook} failed: {in_words(error)}", how_to_mend)

@@ -1,0 +1,107 @@
+"""The contract of a method: a module that holds an encoder and says what its loss is."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from cervbench.data.views import View
+    from cervbench.training.encoder import Encoder
+
+Loss = Tensor | tuple[Tensor, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a stage stands: `step` of `steps` are done."""
+
+    step: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        return self.step / self.steps
+
+
+class Method(nn.Module):
+    """Learns an encoder from images without labels.
+
+    Subclasses give `build`, `views` and `loss`; the rest is optional. Nothing in it may
+    depend on labels, files or the random state of anything but torch, which is seeded for each step.
+    """
+
+    def __init__(self, config: Any, encoder: "Encoder | None") -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        if encoder is not None:
+            self.build(encoder)
+
+    def build(self, encoder: "Encoder") -> None:
+        """Make the parts that the method adds to the encoder: a projector, a predictor, a queue."""
+
+    def views(self) -> "Sequence[View]":
+        """The views that a batch holds, one policy each."""
+        return ()
+
+    @abstractmethod
+    def loss(self, views: Sequence[Tensor]) -> Loss:
+        """One scalar, and optionally named parts of it to log."""
+        raise TypeError(f"{type(self).__name__} has no loss: it cannot be pretrained")
+
+    def after_step(self, progress: Progress) -> None:
+        """Called after each step of the optimiser; a moving average, say."""
+
+    def param_groups(self) -> Iterable[dict[str, Any]]:
+        """Groups for the optimiser; by default weight decay spares biases and norms."""
+        return decayed_apart(self, self.config.weight_decay)
+
+    def classifier(self, encoder: "Encoder", classes: int) -> nn.Module | None:
+        """A classifier of the method's own for fine-tuning; None takes encoder plus linear layer."""
+        return None
+
+    def features(self, images: Tensor, native_size: Tensor) -> Tensor:
+        """What frozen evaluations see of a batch: n × width. `native_size` is width, height in pixels."""
+        if self.encoder is None:
+            raise TypeError(f"{type(self).__name__} has no encoder and must define features()")
+        features: Tensor = self.encoder(images)
+        return features
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # nn.Module keeps its parts where the class's own attributes hide them: a part called
+        # `loss` would be stored and trained, and never be found under its name.
+        if name in _CONTRACT and isinstance(value, (nn.Module, nn.Parameter)):
+            raise AttributeError(
+                f"{type(self).__name__} assigns self.{name}, which is a name of the Method contract; "
+                f"call the part something else (self.{name}_module, say)"
+            )
+        super().__setattr__(name, value)
+
+
+_CONTRACT = frozenset(
+    {"build", "views", "loss", "after_step", "param_groups", "classifier", "features", "config"}
+)
+
+
+def decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: matrices and kernels with weight decay, vectors and scalars without."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim > 1]
+    vectors = [p for p in trained if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def total_and_parts(loss: Loss) -> tuple[Tensor, dict[str, Tensor]]:
+    """A method's loss in one form, whichever of the two it returned."""
+    if isinstance(loss, Tensor):
+        return loss, {}
+    total, parts = loss
+    return total, {name: torch.as_tensor(part).detach() for name, part in parts.items()}

@@ -1,0 +1,80 @@
+"""What a package says of the things it adds: enough to list and to hash a run without torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from cervbench.plugin.settings import MethodConfig, Settings
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A method: its settings and where its class is."""
+
+    config: type[Settings]
+    """Settings, with defaults; a MethodConfig when the method has a pretext stage."""
+    method: str | type
+    """`package.module:Class`, imported when it is used, or the class itself."""
+    reference: str
+    """The paper, as one line."""
+    revision: int = 1
+    """Raised by the author when results change."""
+    pretext: bool = True
+    """False for what learns nothing without labels: supervised training, hand-made features."""
+    backbone: bool = True
+    """False when the method computes its features itself and has no encoder."""
+
+    def __post_init__(self) -> None:
+        if self.pretext and not issubclass(self.config, MethodConfig):
+            raise TypeError(f"{self.config.__name__} must be a MethodConfig: the method has a pretext stage")
+
+    def load(self) -> type:
+        return resolve(self.method)
+
+
+@dataclass(frozen=True)
+class EvaluationOffer:
+    """An evaluation: two functions, and the schema of the table that passes between them."""
+
+    predict: str | Callable[..., Any]
+    """`predict(trained, labelled, images, settings)` -> columns keyed by `image`."""
+    score: str | Callable[..., Any]
+    """`score(columns, task)` -> named numbers; pure, imports no torch."""
+    reference: str
+    settings: type[Settings] = Settings
+    """Filled from the table of this evaluation's name in the protocol's tier, where there is one."""
+    schema: str = "classification/1"
+    """Names the columns; pages know how to pool and compare `classification/1`."""
+    frozen: bool = True
+    """The encoder is used as it is; False when the evaluation trains it further."""
+    revision: int = 1
+
+    def load_predict(self) -> Callable[..., Any]:
+        return resolve(self.predict)
+
+    def load_score(self) -> Callable[..., Any]:
+        return resolve(self.score)
+
+
+@dataclass(frozen=True)
+class BackboneOffer:
+    """A backbone: a function that builds the timm model for an image size."""
+
+    build: str | Callable[..., Any]
+    """`build(image_size, pretrained)` -> a timm model without its classifier."""
+    reference: str
+    notes: str = field(default="")
+
+    def load(self) -> Callable[..., Any]:
+        return resolve(self.build)
+
+
+def resolve(target: Any) -> Any:
+    """The object that `package.module:name` stands for; anything but a string is itself."""
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    if not name:
+        raise ValueError(f"{target!r} does not read 'package.module:name'")
+    return getattr(import_module(module), name)

@@ -1,0 +1,50 @@
+"""What is wrong with a plugin, by package, file and line."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that keeps a plugin, or a part of it, from working."""
+
+    package: str
+    where: str
+    """`file:line` in the plugin, or its entry point where it has no file yet."""
+    what: str
+    how_to_mend: str
+
+    def __str__(self) -> str:
+        return f"{self.package}: {self.what}\n  at {self.where}\n  {self.how_to_mend}"
+
+
+def place_of(error: BaseException, inside: str, otherwise: str) -> str:
+    """The last line of the package `inside` that the error came through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    places = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if belongs(module := frame.f_globals.get("__name__", ""), inside)
+        and not belongs(module, "cervbench.plugin")
+    ]
+    return places[-1] if places else otherwise
+
+
+def place_of_function(function: Callable[..., Any]) -> str:
+    """Where a function is defined."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def belongs(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def in_words(error: BaseException) -> str:
+    """An error as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,48 @@
+"""Settings that name the nearest right key when one is misspelt."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has a value it cannot have; the message is for the user."""
+
+
+class Settings(BaseModel):
+    """Base of every config: closed, immutable, plain JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], of: str) -> Self:
+        """The settings of `of`, or one SettingsError that names every wrong key and value."""
+        for key in values:
+            if key not in cls.model_fields:
+                raise SettingsError(_unknown(key, list(cls.model_fields), of))
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SettingsError(f"{of}: {in_words(error)}") from None
+
+
+def in_words(error: ValidationError) -> str:
+    """Every wrong value as `key = value: what is wrong`."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
+
+
+def _unknown(key: str, known: list[str], of: str) -> str:
+    near = get_close_matches(key, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{of} has no setting {key!r}{hint} (it has {', '.join(known) or 'none'})"
+
+
+class MethodConfig(Settings):
+    """What every method with a pretext stage may set: how its stage is optimised, and its views."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")

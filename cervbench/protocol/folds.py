@@ -1,0 +1,233 @@
+"""Folds: groups dealt into ten class-balanced bins, five ways to part them, frozen as data.
+
+Fold k tests bins 2k and 2k+1, validates on one other bin that lacks no class where one can be
+found, and trains on the other seven. So every image is tested exactly once, and no group is ever
+on two sides. A dataset whose source fixes the parts has one fold, the official one.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+
+from cervbench.protocol.labels import draw_orders
+from cervbench.protocol.protocol import FoldRules
+from cervbench.protocol.randomness import generator
+
+OFFICIAL = {"train": 0, "val": 1, "test": 2}
+
+
+class FoldError(ValueError):
+    """A dataset cannot be parted by the rules; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers of the three parts. Unlabelled images are only ever trained on."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What decides the folds and the label orders of a dataset: a row an image, sorted by image."""
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    """Class names; empty for an unlabelled image."""
+    groups: tuple[str, ...]
+    bins: np.ndarray
+    """0 to 9, or 0, 1, 2 for official train, val and test."""
+    orders: np.ndarray
+    """Place of each image in each of the label orders: images × draws."""
+    official: bool = False
+
+    @property
+    def folds(self) -> int:
+        return 1 if self.official else int(self.bins.max() + 1) // 2
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.labels) - {""}))
+
+    def fold(self, k: int) -> Fold:
+        if not 0 <= k < self.folds:
+            raise FoldError(f"no fold {k}: this dataset has {self.folds}, numbered from 0")
+        test, val = self._parts(k)
+        is_test, is_val = np.isin(self.bins, test), self.bins == val
+        labelled = np.array([label != "" for label in self.labels])
+        return Fold(
+            train=np.flatnonzero(~is_test & ~is_val),
+            val=np.flatnonzero(is_val & labelled),
+            test=np.flatnonzero(is_test & labelled),
+        )
+
+    def _parts(self, k: int) -> tuple[list[int], int]:
+        """Bins of test, and the bin of val."""
+        if self.official:
+            return [OFFICIAL["test"]], OFFICIAL["val"]
+        test = [2 * k, 2 * k + 1]
+        count = self.folds * 2
+        others = [(2 * k + 2 + i) % count for i in range(count - 2)]
+        return test, min(others, key=lambda b: len(self._lacking(b)))  # the first of the least lacking
+
+    def _lacking(self, bin: int) -> set[str]:
+        return set(self.classes) - {self.labels[row] for row in np.flatnonzero(self.bins == bin)}
+
+    def lacking(self) -> dict[str, list[str]]:
+        """Classes that are not in all three parts of a fold: class to 'fold k: part'."""
+        found: dict[str, list[str]] = {}
+        for k in range(self.folds):
+            fold = self.fold(k)
+            for part in ("train", "val", "test"):
+                present = {self.labels[row] for row in getattr(fold, part)}
+                for name in self.classes:
+                    if name not in present:
+                        found.setdefault(name, []).append(f"fold {k}: {part}")
+        return found
+
+    @cached_property
+    def hash(self) -> str:
+        return hashlib.sha256(self.to_csv().encode()).hexdigest()[:16]
+
+    def to_csv(self) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        draws = self.orders.shape[1]
+        writer.writerow(
+            [
+                "image",
+                "label",
+                "group",
+                "split" if self.official else "bin",
+                *(f"order_{d}" for d in range(draws)),
+            ]
+        )
+        for row, image in enumerate(self.images):
+            writer.writerow([image, self.labels[row], self.groups[row], self.bins[row], *self.orders[row]])
+        return out.getvalue()
+
+    @classmethod
+    def from_csv(cls, text: str) -> "Manifest":
+        header, *rows = list(csv.reader(io.StringIO(text)))
+        return cls(
+            images=tuple(row[0] for row in rows),
+            labels=tuple(row[1] for row in rows),
+            groups=tuple(row[2] for row in rows),
+            bins=np.array([int(row[3]) for row in rows]),
+            orders=np.array([[int(place) for place in row[4:]] for row in rows]),
+            official=header[3] == "split",
+        )
+
+    def of(self, images: Sequence[str], labels: Sequence[str]) -> "Manifest":
+        """The same bins and orders for the images at hand, with the labels that their card gives."""
+        row_of = {image: row for row, image in enumerate(self.images)}
+        strange = [image for image in images if image not in row_of]
+        if strange:
+            raise FoldError(
+                f"{len(strange)} images are not in the frozen folds, the first is {strange[0]!r}; "
+                "they cannot be used under the dataset's own name: bring them as a manifest of your own"
+            )
+        rows = np.array([row_of[image] for image in images])
+        return Manifest(
+            images=tuple(images),
+            labels=tuple(labels),
+            groups=tuple(self.groups[row] for row in rows),
+            bins=self.bins[rows],
+            orders=self.orders[rows],
+            official=self.official,
+        )
+
+
+def frozen(name: str) -> Manifest:
+    """The manifest that ships with the package under this name."""
+    return Manifest.from_csv(files("cervbench.protocol").joinpath("frozen", f"{name}.csv").read_text("utf-8"))
+
+
+def deal(
+    images: Sequence[str],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    rules: FoldRules,
+    draws: int,
+    splits: Sequence[str | None] | None = None,
+) -> Manifest:
+    """Folds and label orders by the rule; a function of ids, labels and groups alone."""
+    order = sorted(range(len(images)), key=lambda row: images[row])
+    images, labels, groups = ([column[row] for row in order] for column in (images, labels, groups))
+    official = splits is not None and all(split is not None for split in splits)
+    if official:
+        assert splits is not None
+        bins = np.array([OFFICIAL[str(splits[row])] for row in order])
+    else:
+        bins = _best_deal(labels, groups, rules)
+    return Manifest(
+        tuple(images), tuple(labels), tuple(groups), bins, draw_orders(images, labels, draws), official
+    )
+
+
+def _best_deal(labels: Sequence[str], groups: Sequence[str], rules: FoldRules) -> np.ndarray:
+    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    classes = sorted(set(labels) - {""})
+    if len(classes) < 2:
+        raise FoldError(f"there are not two classes to tell apart: labels are {classes or 'all missing'}")
+    counts = np.zeros((len(names), len(classes) + 1))
+    column = {name: c for c, name in enumerate(classes)}
+    class_of = np.array([column.get(label, len(classes)) for label in labels])
+    np.add.at(counts, (group_of, class_of), 1)
+    for c, name in enumerate(classes):
+        if (holders := int((counts[:, c] > 0).sum())) < rules.count:
+            raise FoldError(
+                f"class {name!r} is in {holders} groups and there are {rules.count} folds: it cannot be "
+                "tested in each. Merge it with another class (a card may offer that, as cric-3 for cric), "
+                "or say in a `split` column which images are train, val and test"
+            )
+    shares = counts / np.maximum(counts.sum(0), 1)
+    tries = max(1, min(rules.deals, 100_000 // len(names)))
+    best, best_cost = None, np.inf
+    for attempt in range(tries):
+        rng = generator("folds", attempt)
+        dealt = _deal_once(shares, rules.bins, rng)
+        for _ in range(10):
+            paired = rng.permutation(rules.bins)[dealt]
+            cost = _cost(counts[:, : len(classes)], shares, paired, rules.bins)
+            if cost < best_cost:
+                best, best_cost = paired, cost
+    assert best is not None
+    return best[group_of]
+
+
+def _deal_once(shares: np.ndarray, bins: int, rng: np.random.Generator) -> np.ndarray:
+    """Greedy: the heaviest groups first, each to the bin where it evens out its classes most."""
+    weight = shares.max(1) * rng.uniform(0.7, 1.3, len(shares))
+    held = np.zeros((bins, shares.shape[1]))
+    dealt = np.empty(len(shares), dtype=int)
+    for group in np.argsort(-weight, kind="stable"):
+        added = 2 * held @ shares[group] + 1e-9 * rng.random(bins)
+        dealt[group] = np.argmin(added)
+        held[dealt[group]] += shares[group]
+    return dealt
+
+
+def _cost(counts: np.ndarray, shares: np.ndarray, dealt: np.ndarray, bins: int) -> float:
+    """Unevenness of the classes over bins; a test part that lacks a class, or nearly, costs much more."""
+    held = np.zeros((bins, shares.shape[1]))
+    np.add.at(held, dealt, shares)
+    images = np.zeros((bins, counts.shape[1]))
+    np.add.at(images, dealt, counts)
+    tested = images.reshape(bins // 2, 2, -1).sum(1)
+    wanting = np.maximum(0, 5 - tested) / 5
+    full_bins = int((images > 0).all(1).sum())
+    return float(
+        ((held - 1 / bins) ** 2).sum()
+        + 10 * wanting.sum()
+        + 10 * (tested == 0).sum()
+        + 1.0 * (full_bins == 0)
+    )

@@ -1,0 +1,55 @@
+"""What a record says of its fold, held against the frozen folds where the package ships them."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from cervbench.protocol import protocol
+from cervbench.protocol.folds import FoldError, Manifest, frozen
+from cervbench.protocol.labels import uncovered
+from cervbench.records.record import Record
+
+
+def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Images, groups, labels and label counts that are not those of the record's fold; one line each kind.
+
+    Folds dealt on the spot do not travel with a record: of those only the hash is known, and nothing is said.
+    """
+    manifest = _shipped().get(record.run.dataset.manifest)
+    if manifest is None:
+        return
+    if record.run.dataset.folds != manifest.folds:
+        yield f"run.dataset.folds: stored {record.run.dataset.folds}, there are {manifest.folds}"
+    try:
+        fold = manifest.fold(record.run.fold)
+    except FoldError as error:
+        yield f"run.fold: {error}"
+        return
+    tested = {manifest.images[row]: row for row in fold.test}
+    images = np.asarray(columns["image"], dtype=str)
+    for draw in np.unique(columns["draw"]):
+        if sorted(images[columns["draw"] == draw]) != sorted(tested):
+            yield f"draw {draw}: the images predicted are not the {len(tested)} test images of the fold"
+    for column, truth in (("group", manifest.groups), ("label", manifest.labels)):
+        for image, stored in zip(images, columns[column], strict=True):
+            if image in tested and stored != truth[tested[image]]:
+                yield f"{column} of image {image}: stored {stored}, in the folds {truth[tested[image]]}"
+                break
+    rules = protocol.load(record.run.protocol.tier).labels
+    for part, rows, stored in (
+        ("train", fold.train, record.labels.train),
+        ("val", fold.val if record.ratio >= rules.val_from else fold.val[:0], record.labels.val),
+    ):
+        seen = len(uncovered(manifest.labels, manifest.orders[:, 0], rows, record.ratio))
+        if stored != seen:
+            yield f"labels.{part}: stored {stored}, recomputed {seen}"
+
+
+@cache
+def _shipped() -> dict[str, Manifest]:
+    """Frozen manifests by hash."""
+    names = [path.name for path in files("cervbench.protocol").joinpath("frozen").iterdir()]
+    manifests = [frozen(name.removesuffix(".csv")) for name in names if name.endswith(".csv")]
+    return {manifest.hash: manifest for manifest in manifests}

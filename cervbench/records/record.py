@@ -1,0 +1,142 @@
+"""A run, and a record of it: what was asked, what came out, what it was scored from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cervbench.scoring.task import Task
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodOfRun(_Closed):
+    name: str
+    package: str
+    revision: int
+    config: dict[str, Any]
+    pretext: bool
+    """False when nothing was trained without labels: such a row is a baseline or a reference."""
+
+
+class DatasetOfRun(_Closed):
+    name: str
+    variant: str
+    """`herlev` when complete, `cric@3f2a9c01` for a part of it: never in one table."""
+    manifest: str
+    """Hash of the folds and label orders."""
+    pack: str
+    """Hash of the images as stored."""
+    folds: int
+    """How many there are: five, or one where the source fixes the parts."""
+    synthetic: bool = False
+
+
+class ProtocolOfRun(_Closed):
+    version: int
+    tier: str
+    image_size: int
+    pretext: dict[str, Any] | None
+    """Budget of the pretext stage; None for a method that has none."""
+    off: tuple[str, ...] = ()
+    """What was changed; empty on protocol."""
+
+
+class Run(_Closed):
+    """One pretraining: everything that decides its encoder, and nothing that does not."""
+
+    method: MethodOfRun
+    dataset: DatasetOfRun
+    sources: tuple[str, ...] = ()
+    """Variants it pretrains on; empty: the dataset itself."""
+    strategy: str = "alone"
+    backbone: str
+    init: str
+    """`random`, `imagenet`, or `file:<sha256>`."""
+    fold: int
+    seed: int
+    protocol: ProtocolOfRun
+
+    @property
+    def id(self) -> str:
+        """The pretraining id. A field at its neutral value is left out, so that ids survive new fields."""
+        neutral = {"sources": [], "strategy": "alone"}
+        identity = self.model_dump(mode="json")
+        for key, value in neutral.items():
+            if identity[key] == value:
+                del identity[key]
+        del identity["protocol"]["off"]  # the changed numbers themselves are in it
+        return digest(identity)
+
+
+class EvaluationOfRecord(_Closed):
+    name: str
+    package: str
+    revision: int
+    settings: dict[str, Any]
+    schema_: str = Field(alias="schema")
+    frozen: bool
+    """The encoder was used as it was."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class LabelCount(_Closed):
+    train: int
+    val: int
+
+
+class Predictions(_Closed):
+    hash: str
+    """Of the content: columns in canonical order, see records/table.py."""
+    rows: int
+
+
+class Record(_Closed):
+    """One evaluation of one run at one ratio."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    run: Run
+    evaluation: EvaluationOfRecord
+    ratio: int
+    task: Task
+    labels: LabelCount
+    predictions: Predictions
+    scores: dict[str, Any]
+    """Means over the draws, of this fold alone."""
+    observed: dict[str, Any]
+    """What varies by nature: time, memory, device, versions, host threads, commit."""
+
+    seal: str = ""
+    """Hash of all the rest. It finds a slip of the hand, not a forger, who can seal again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _sealed(self) -> Self:
+        if not self.seal:
+            object.__setattr__(self, "seal", self.seal_of_content())
+        return self
+
+    def seal_of_content(self) -> str:
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"seal"}))
+
+    @property
+    def id(self) -> str:
+        return record_id(self.run, self.evaluation, self.ratio)
+
+
+def record_id(run: Run, evaluation: EvaluationOfRecord, ratio: int) -> str:
+    return digest(
+        {"run": run.id, "evaluation": evaluation.model_dump(mode="json", by_alias=True), "ratio": ratio}
+    )
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """The first 16 hex digits of the SHA-256 of canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

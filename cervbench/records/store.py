@@ -1,0 +1,73 @@
+"""Records and their predictions in a folder: one file each, found by variant and id."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from cervbench.atomic import write_text
+from cervbench.records.record import Record
+from cervbench.records.table import canonical, read_table, to_columns, write_table
+
+
+class RecordError(Exception):
+    """A record cannot be read or does not hold what it claims; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The output folder: `records/<variant>/<id>.json`, `predictions/<variant>/<id>.parquet`."""
+
+    root: Path
+
+    def record_path(self, variant: str, id: str) -> Path:
+        return self.root / "records" / variant / f"{id}.json"
+
+    def predictions_path(self, variant: str, id: str) -> Path:
+        return self.root / "predictions" / variant / f"{id}.parquet"
+
+    def has(self, variant: str, id: str) -> bool:
+        return self.record_path(variant, id).exists()
+
+    def read(self, variant: str, id: str) -> Record:
+        return read_record(self.record_path(variant, id))
+
+    def write(self, record: Record) -> Path:
+        """The predictions must be there already: a record is never without its table."""
+        path = self.record_path(record.run.dataset.variant, record.id)
+        if not self.predictions_path(record.run.dataset.variant, record.id).exists():
+            raise RecordError(f"{path}: predictions are written before their record")
+        text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True)
+        write_text(path, text + "\n")
+        return path
+
+    def write_predictions(self, variant: str, id: str, columns: Mapping[str, np.ndarray]) -> None:
+        write_table(self.predictions_path(variant, id), canonical(columns))
+
+    def table(self, variant: str, id: str) -> pa.Table:
+        """The stored table of a record, as read back."""
+        return read_table(self.predictions_path(variant, id))
+
+    def columns(self, record: Record) -> dict[str, np.ndarray]:
+        """The same as plain arrays."""
+        return to_columns(self.table(record.run.dataset.variant, record.id))
+
+    def records(self) -> Iterator[Record]:
+        """Every record, in the order of variant and id."""
+        for path in sorted((self.root / "records").glob("*/*.json")):
+            record = read_record(path)
+            if path != self.record_path(record.run.dataset.variant, record.id):
+                raise RecordError(
+                    f"{path}: what it holds has the id {record.id}; its name or an entry was changed by hand"
+                )
+            yield record
+
+
+def read_record(path: Path) -> Record:
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} is not a record of this version: {error}") from None

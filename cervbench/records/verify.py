@@ -1,0 +1,142 @@
+"""Rescoring: everything in a record that can be recomputed is, and whatever differs is named."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cervbench.plugin.settings import SettingsError
+from cervbench.protocol import protocol
+from cervbench.records.fold_claims import fold_differences
+from cervbench.records.record import EvaluationOfRecord, Record
+from cervbench.records.store import RecordError, Store, read_record
+from cervbench.records.table import content_hash, to_columns
+from cervbench.scoring.classification import classification
+
+Score = Callable[..., dict[str, Any]]
+ScoreOf = Callable[[str], Score]
+"""The score function of an evaluation, found by `package:name`."""
+
+TOLERANCE = 1e-9
+
+
+def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
+    """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty when it is right."""
+    try:
+        record = read_record(path)
+    except RecordError as error:
+        return [str(error)]
+    path = path.absolute()
+    problems = []
+    if path.stem != record.id:
+        problems.append(f"id: stored {path.stem} (the file's name), recomputed {record.id}")
+    if path.parent.name != record.run.dataset.variant:
+        problems.append(f"variant: stored {record.run.dataset.variant}, in the folder {path.parent.name}")
+    return problems + verify(Store(path.parents[2]), record, score_of, path.stem)
+
+
+def verify(store: Store, record: Record, score_of: ScoreOf | None = None, id: str | None = None) -> list[str]:
+    """What in a record differs from what its predictions and its protocol give; empty when nothing does."""
+    problems = list(_off_protocol(record))
+    try:
+        table = _read(store, record.run.dataset.variant, id or record.id)
+    except RecordError as error:
+        return [*problems, str(error)]
+    recomputed = {"hash": content_hash(table), "rows": len(table)}
+    problems += differences("predictions", record.predictions.model_dump(), recomputed)
+    columns = to_columns(table)
+    try:
+        problems += fold_differences(record, columns)
+        scores = _score(record.evaluation, score_of)(columns, record.task)
+        scores = json.loads(json.dumps(scores))
+    except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
+        return [*problems, f"it cannot be scored again: {error}"]
+    problems += differences("scores", record.scores, scores)
+    # The seal says that something was changed and not what, so it speaks only where nothing else does.
+    return problems or list(differences("seal", record.seal, record.seal_of_content()))
+
+
+def columns_as_recorded(store: Store, variant: str, id: str, recorded_hash: str) -> dict[str, np.ndarray]:
+    """The stored table of a record, refused when its content is not what the record says."""
+    table = _read(store, variant, id)
+    if (found := content_hash(table)) != recorded_hash:
+        raise RecordError(
+            f"{store.predictions_path(variant, id)}: its content hashes to {found}, the record says "
+            f"{recorded_hash}; one of the two was changed: restore it, or delete both and run again"
+        )
+    return to_columns(table)
+
+
+def differences(where: str, stored: Any, recomputed: Any) -> Iterator[str]:
+    """One line for every value that is not the same in both; numbers are, within 1e-9 of their size."""
+    if isinstance(stored, dict) and isinstance(recomputed, dict):
+        for key in [*recomputed, *(key for key in stored if key not in recomputed)]:
+            yield from differences(f"{where}.{key}", stored.get(key, _Absent), recomputed.get(key, _Absent))
+    elif isinstance(stored, list) and isinstance(recomputed, list) and len(stored) == len(recomputed):
+        for place, pair in enumerate(zip(stored, recomputed, strict=True)):
+            yield from differences(f"{where}[{place}]", *pair)
+    elif not _same(stored, recomputed):
+        yield f"{where}: stored {_shown(stored)}, recomputed {_shown(recomputed)}"
+
+
+class _Absent:
+    """Stands where one of the two has no value at all."""
+
+
+def _same(stored: Any, recomputed: Any) -> bool:
+    if type(stored) in (int, float) and type(recomputed) in (int, float):
+        return math.isclose(stored, recomputed, rel_tol=TOLERANCE, abs_tol=1e-12)
+    return type(stored) is type(recomputed) and bool(stored == recomputed)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is _Absent else repr(value)
+
+
+def _read(store: Store, variant: str, id: str) -> pa.Table:
+    path = store.predictions_path(variant, id)
+    try:
+        return store.table(variant, id)
+    except FileNotFoundError:
+        raise RecordError(f"{path} is missing: a record cannot be checked without its predictions") from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise RecordError(f"{path} cannot be read: {error}") from None
+
+
+def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:
+    """A schema that the core knows has one score; another schema's is in the evaluation's package."""
+    if evaluation.schema_ == "classification/1":
+        return classification
+    if score_of is None:
+        raise LookupError(
+            f"tables of schema {evaluation.schema_!r} are scored by package {evaluation.package!r}"
+        )
+    return score_of(f"{evaluation.package}:{evaluation.name}")
+
+
+def _off_protocol(record: Record) -> Iterator[str]:
+    """Numbers that the protocol fixes otherwise, in a record that does not say so."""
+    claimed = record.run.protocol
+    try:
+        rules = protocol.load(claimed.tier)
+    except SettingsError as error:
+        yield f"run.protocol.tier: {error}"
+        return
+    if claimed.version != rules.version:
+        yield f"run.protocol.version: stored {claimed.version}; this cervbench knows {rules.version}"
+        return
+    if claimed.off:
+        return
+    fixed: list[tuple[str, Any, Any]] = [("image_size", claimed.image_size, rules.image_size)]
+    if claimed.pretext is not None:
+        fixed += [("pretext", claimed.pretext, rules.pretext.model_dump(mode="json"))]
+    settings = record.evaluation.settings
+    for key, value in rules.evaluations.get(record.evaluation.name, {}).items():
+        fixed += [(f"{record.evaluation.name}.{key}", settings.get(key, _Absent), value)]
+    for key, stored, ruled in fixed:
+        for difference in differences(key, stored, ruled):
+            yield f"{difference} by the protocol, and the record says nothing of it"

@@ -1,0 +1,184 @@
+"""From what is asked to runs: every name looked up, every setting checked, every run named by its content."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cervbench.data.cards.card import Card
+from cervbench.data.dataset import Dataset
+from cervbench.plugin.catalog import Entry
+from cervbench.plugin.manager import Plugins
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
+from cervbench.plugin.settings import Settings, SettingsError
+from cervbench.protocol.protocol import Protocol, load
+from cervbench.records.record import (
+    DatasetOfRun,
+    EvaluationOfRecord,
+    MethodOfRun,
+    ProtocolOfRun,
+    Run,
+    record_id,
+)
+from cervbench.study import Request
+
+NO_BACKBONE = "none"
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A request with every name looked up and every setting checked."""
+
+    request: Request
+    method: Entry[Offer]
+    config: Settings
+    card: Card
+    backbone: str
+    backbone_offer: BackboneOffer | None
+    """None for a backbone known by its timm name."""
+    evaluations: tuple[tuple[Entry[EvaluationOffer], Settings], ...]
+    ratios: tuple[int, ...]
+    protocol: Protocol
+
+
+def understand(request: Request, plugins: Plugins) -> Understood:
+    changes = {
+        k.removeprefix("protocol."): v for k, v in request.settings.items() if k.startswith("protocol.")
+    }
+    own = {k: v for k, v in request.settings.items() if not k.startswith("protocol.")}
+    protocol = load(request.tier, changes)
+    method = plugins.methods.get(request.method)
+    config = method.offer.config.parse(own, f"method {method.name}")
+    ratios = tuple(sorted(set(request.ratios or protocol.labels.ratios)))
+    if strange := set(ratios) - set(protocol.labels.ratios):
+        raise SettingsError(
+            f"the protocol has no ratio {', '.join(map(str, sorted(strange)))}; it has "
+            f"{', '.join(map(str, protocol.labels.ratios))} per cent"
+        )
+    return Understood(
+        request=request,
+        method=method,
+        config=config,
+        card=find_card(request.dataset, plugins),
+        backbone=request.backbone if method.offer.backbone else NO_BACKBONE,
+        backbone_offer=plugins.backbones.get(request.backbone).offer
+        if request.backbone in plugins.backbones
+        else None,
+        evaluations=tuple(_evaluations(request, method.offer, protocol, plugins)),
+        ratios=ratios,
+        protocol=protocol,
+    )
+
+
+def _evaluations(
+    request: Request, offer: Offer, protocol: Protocol, plugins: Plugins
+) -> list[tuple[Entry[EvaluationOffer], Settings]]:
+    """Those asked for, or the protocol's, of which features without an encoder take the frozen ones."""
+    names = request.evaluations or tuple(protocol.evaluations)
+    found = []
+    for name in names:
+        entry = plugins.evaluations.get(name)
+        if not offer.backbone and not entry.offer.frozen:
+            if request.evaluations:
+                raise SettingsError(
+                    f"{request.method} has no encoder, which {name} would train; ask for linear or knn"
+                )
+            continue
+        settings = entry.offer.settings.parse(protocol.evaluations.get(name, {}), f"evaluation {name}")
+        found.append((entry, settings))
+    return found
+
+
+def find_card(dataset: str, plugins: Plugins) -> Card:
+    """A known dataset by name; anything that is a path is a user's own manifest or folder."""
+    if dataset not in plugins.datasets and (
+        dataset.endswith(".csv") or "/" in dataset or Path(dataset).is_dir()
+    ):
+        from cervbench.data.cards.own import own_card
+
+        return own_card(Path(dataset))
+    return plugins.datasets.get(dataset).offer
+
+
+def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
+    """Everything that decides an encoder, as plain JSON."""
+    offer, protocol = asked.method.offer, asked.protocol
+    return Run(
+        method=MethodOfRun(
+            name=asked.method.name,
+            package=asked.method.package,
+            revision=offer.revision,
+            config=asked.config.model_dump(mode="json"),
+            pretext=offer.pretext,
+        ),
+        dataset=DatasetOfRun(
+            name=dataset.card.name,
+            variant=dataset.pack.variant,
+            manifest=dataset.manifest.hash,
+            pack=dataset.pack.hash,
+            folds=dataset.manifest.folds,
+            synthetic=dataset.card.synthetic,
+        ),
+        backbone=asked.backbone,
+        init=_name_init(asked.request.init) if offer.backbone else "random",
+        fold=fold,
+        seed=asked.request.seed,
+        protocol=ProtocolOfRun(
+            version=protocol.version,
+            tier=protocol.tier,
+            image_size=protocol.image_size,
+            pretext=protocol.pretext.model_dump() if offer.pretext else None,
+            off=protocol.off,
+        ),
+    )
+
+
+def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:
+    return EvaluationOfRecord(
+        name=entry.name,
+        package=entry.package,
+        revision=entry.offer.revision,
+        settings=settings.model_dump(mode="json"),
+        schema=entry.offer.schema,
+        frozen=entry.offer.frozen,
+    )
+
+
+@dataclass(frozen=True)
+class Due:
+    """One record that is asked of a run."""
+
+    entry: Entry[EvaluationOffer]
+    settings: Settings
+    named: EvaluationOfRecord
+    ratio: int
+    id: str
+
+
+def due(asked: Understood, run: Run) -> list[Due]:
+    """The records asked of a run, by evaluation and ratio."""
+    found = []
+    for entry, settings in asked.evaluations:
+        named = name_evaluation(entry, settings)
+        for ratio in asked.ratios:
+            found.append(Due(entry, settings, named, ratio, record_id(run, named, ratio)))
+    return found
+
+
+def runs(asked: Understood, dataset: Dataset) -> Iterator[Run]:
+    """One run a fold; an unknown fold is refused before anything is trained."""
+    folds = asked.request.folds or range(dataset.manifest.folds)
+    for fold in folds:
+        dataset.manifest.fold(fold)
+    for fold in folds:
+        yield name_run(asked, dataset, fold)
+
+
+def _name_init(init: str) -> str:
+    """A file is known by its content, not by its path."""
+    if init in ("random", "imagenet"):
+        return init
+    path = Path(init)
+    if not path.is_file():
+        raise SettingsError(f"--init is random, imagenet or a safetensors file; there is no file {init}")
+    return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"

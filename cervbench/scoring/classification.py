@@ -1,0 +1,100 @@
+"""The score of one record's table of class probabilities: the mean over its draws of every metric."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cervbench.plugin.evaluation import Columns
+from cervbench.scoring.metrics import METRICS, Floats, Ints, Table, confusion, recalls
+from cervbench.scoring.task import Task
+
+__all__ = ["HEADLINE", "Predictions", "Task", "classification", "mean_or_none", "read_predictions"]
+
+HEADLINE = "balanced_accuracy"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A table in order: each image once, its probabilities draw by draw."""
+
+    images: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    labels: Ints
+    """Index into the task's classes."""
+    probabilities: Floats
+    """draws × images × classes."""
+
+
+def classification(columns: Columns, task: Task) -> dict[str, Any]:
+    """Every metric of `metrics.METRICS` by name, `per_class_recall` and `confusion` (rows are the truth).
+
+    Each is the mean over the draws. A macro average is over the classes present; what is not defined
+    (no abnormal class, no severity, one class only, a class without images) is None.
+    """
+    predictions = read_predictions(columns, task)
+    everything = np.zeros(len(predictions.labels), dtype=np.int64)
+    table = Table(predictions.labels, predictions.probabilities, everything, 1, task)
+    once = np.ones(1)
+    scores: dict[str, Any] = {
+        name: mean_or_none(metric.tally(table)(once)) for name, metric in METRICS.items()
+    }
+    return scores | class_figures(table)
+
+
+def class_figures(table: Table) -> dict[str, Any]:
+    """Recall class by class, and the confusion matrix, means over the draws."""
+    counts = confusion(table).sum(axis=0)
+    by_class = recalls(counts).T
+    return {
+        "per_class_recall": {
+            name: mean_or_none(own) for name, own in zip(table.task.classes, by_class, strict=True)
+        },
+        "confusion": counts.mean(axis=0).tolist(),
+    }
+
+
+def read_predictions(columns: Columns, task: Task) -> Predictions:
+    """A stored table brought into order; ValueError says what in it cannot be scored."""
+    needed = ["image", "group", "label", "draw", *task.probability_columns]
+    if missing := [name for name in needed if name not in columns]:
+        raise ValueError(f"the table of predictions lacks the columns {', '.join(missing)}")
+    if len(columns["image"]) == 0:
+        raise ValueError("the table of predictions has no rows")
+
+    images, draws = np.asarray(columns["image"], dtype=str), np.asarray(columns["draw"])
+    order = np.lexsort((images, draws))
+    numbers, rows = np.unique(draws, return_counts=True)
+    shape = (len(numbers), int(rows[0]))
+    if len(set(rows.tolist())) > 1 or (images[order].reshape(shape) != images[order][: shape[1]]).any():
+        raise ValueError("an image is not predicted in every draw: the table of predictions has gaps")
+    first = order[: shape[1]]
+    if (repeated := images[first][1:][images[first][1:] == images[first][:-1]]).size:
+        raise ValueError(f"image {repeated[0]} is predicted twice in one draw")
+
+    index = {name: k for k, name in enumerate(task.classes)}
+    if unknown := set(columns["label"]) - set(index):
+        raise ValueError(f"label {min(unknown)!r} is not a class of the task: {', '.join(task.classes)}")
+    probabilities = np.stack(
+        [np.asarray(columns[name], float)[order] for name in task.probability_columns], -1
+    )
+    wrong = ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3) | (probabilities < 0).any(axis=1)
+    if wrong.any():
+        row = order[wrong.argmax()]
+        raise ValueError(f"image {images[row]}, draw {draws[row]}: the probabilities do not add up to 1")
+    labels = np.array([index[name] for name in columns["label"]])[order].reshape(shape)
+    if (labels != labels[0]).any():
+        raise ValueError("an image has different labels in different draws")
+    return Predictions(
+        images=images[first],
+        groups=np.asarray(columns["group"], dtype=str)[first],
+        labels=labels[0],
+        probabilities=probabilities.reshape(*shape, -1),
+    )
+
+
+def mean_or_none(values: Floats) -> float | None:
+    """The mean of what is defined, as a plain float."""
+    defined = np.asarray(values)[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else None

@@ -1,0 +1,100 @@
+"""Is one method better than another? The paired difference, group by group and draw by draw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.intervals import LEVEL, Design, design, estimate, replicates
+from cervbench.scoring.metrics import METRICS, Floats
+from cervbench.scoring.pooling import Pooled
+from cervbench.scoring.task import Task
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`a` less `b`, the interval of the difference, and how often chance alone would show as much."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE, level: float = LEVEL) -> Comparison:
+    """The paired test: the same groups are left out of both, and draws are paired by their number.
+
+    ValueError where the two were not tested alike, or nothing can be said.
+    """
+    _refuse_unpaired(a, b, task)
+    plan = design(a)
+    return _compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan, level)
+
+
+def best(rows: Mapping[str, Pooled], task: Task, metric: str = HEADLINE) -> set[str]:
+    """The names to print bold: the best, and all that Holm's test over the column cannot tell from it.
+
+    Empty where groups are unknown, since nothing can be tested there; a row whose metric is not
+    defined is never among them.
+    """
+    if not rows or not task.groups_known:
+        return set()
+    first = next(iter(rows.values()))
+    for other in rows.values():
+        _refuse_unpaired(first, other, task)
+    plan = design(first)
+    values = {name: replicates(pooled, plan, task, metric) for name, pooled in rows.items()}
+    means = {name: own[0].mean() for name, own in values.items() if not np.isnan(own).any()}
+    if not means:
+        return set()
+    top = (min if METRICS[metric].lower_is_better else max)(means, key=lambda name: means[name])
+    others = [name for name in means if name != top]
+    adjusted = holm([_compared(values[top], values[name], plan, LEVEL).p for name in others])
+    return {top} | {name for name, p in zip(others, adjusted, strict=True) if p > SIGNIFICANCE}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number, in the order given."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return [float(value) for value in adjusted]
+
+
+def _compared(a: Floats, b: Floats, plan: Design, level: float) -> Comparison:
+    from scipy.special import stdtr  # heavy to import, and not needed to score a record
+
+    found = estimate(a - b, plan)
+    if found is None:
+        raise ValueError("the metric is not defined for all groups and draws: the two cannot be compared")
+    if found.error == 0:
+        p = 1.0 if found.value == 0 else 0.0
+    else:
+        p = float(2 * stdtr(found.freedom, -abs(found.value) / found.error))
+    reach = found.reach(level)
+    return Comparison(found.value, found.value - reach, found.value + reach, p)
+
+
+def _refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:
+    if not task.groups_known:
+        raise ValueError("the groups of this dataset are not known: no test can be made on its images")
+    if len(a.images) != len(b.images) or (a.images != b.images).any():
+        apart = sorted(set(a.images.tolist()) ^ set(b.images.tolist()))
+        told = f"{len(apart)} images are in one of them only, {apart[0]} for one" if apart else "other folds"
+        raise ValueError(f"only what was tested on the same images and folds can be compared: {told}")
+    for what, own, other in (
+        ("folds", a.folds, b.folds),
+        ("groups", a.groups, b.groups),
+        ("labels", a.labels, b.labels),
+    ):
+        if (own != other).any():
+            raise ValueError(f"the {what} of the same images differ: these are not of one manifest")
+    if len(a.probabilities) != len(b.probabilities):
+        raise ValueError(
+            f"{len(a.probabilities)} draws cannot be paired with {len(b.probabilities)}: "
+            "compare records of one evaluation and ratio"
+        )

@@ -1,0 +1,123 @@
+"""How far a score would move with other groups and other label draws: see docs/intervals.md.
+
+Each group is left out in turn within its fold (the stratified jackknife), the draws are crossed with the
+groups, and the quantile is Student's. Conditional on the pretraining seed and on the training groups.
+Nothing is drawn at random.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.metrics import METRICS, Floats, Ints
+from cervbench.scoring.pooling import Pooled, valued
+from cervbench.scoring.task import Task
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Design:
+    """What an interval needs to know of the test images: the same for every method on these folds."""
+
+    units: Ints
+    """The group of each image, 0 … groups - 1."""
+    folds: Ints
+    """The fold of each group."""
+
+    @property
+    def weights(self) -> Floats:
+        """All groups; then each left out in turn, the others of its fold standing in for it."""
+        in_fold = self.folds[:, None] == self.folds
+        size = in_fold.sum(axis=1)
+        stand_in = np.where(in_fold, (size / np.maximum(size - 1, 1))[:, None], 1.0)
+        return np.vstack([np.ones(len(size)), stand_in * (1 - np.eye(len(size)))])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, its standard error, and the degrees of freedom of that."""
+
+    value: float
+    error: float
+    freedom: float
+
+    def reach(self, level: float) -> float:
+        """Half the width of the interval, in units of the figure."""
+        from scipy.special import stdtrit  # heavy to import, and not needed to score a record
+
+        return float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
+
+
+def interval(
+    pooled: Pooled, task: Task, metric: str = HEADLINE, level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Where the expected score lies for new groups and new draws, the training being as it was.
+
+    None where the data cannot say: groups unknown, a fold with a single group, a metric that is not
+    defined or would not be without one of the groups, a score at the very end of its range.
+    """
+    if not task.groups_known:
+        return None
+    plan = design(pooled)
+    found = estimate(replicates(pooled, plan, task, metric), plan)
+    if found is None:
+        return None
+    from scipy.special import expit
+
+    reach, bounds = found.reach(level), METRICS[metric].bounds
+    if bounds is None:
+        return found.value - reach, found.value + reach
+    low, high = bounds
+    if not low < found.value < high:
+        return None
+    # On the logit scale: the ends are out of reach there, and the error is nearly symmetric.
+    logit = np.log((found.value - low) / (high - found.value))
+    step = reach * (high - low) / ((found.value - low) * (high - found.value))
+    return low + (high - low) * float(expit(logit - step)), low + (high - low) * float(expit(logit + step))
+
+
+def design(pooled: Pooled) -> Design:
+    """The groups of the test images and their folds."""
+    _, first, units = np.unique(pooled.groups, return_index=True, return_inverse=True)
+    return Design(units, pooled.folds[first])
+
+
+def replicates(pooled: Pooled, plan: Design, task: Task, metric: str) -> Floats:
+    """1 + groups × draws: the metric of all groups, and with each left out."""
+    return valued(pooled, metric, plan.units, len(plan.folds), task)(plan.weights)
+
+
+def estimate(values: Floats, plan: Design) -> Estimate | None:
+    """The mean over draws and its error, from replicates of a metric or of a difference of two.
+
+    Groups and draws are crossed. Leaving groups out of the mean over the draws shows the scatter of
+    groups, and of group × draw once; the scatter of the draws holds group × draw again, which is taken
+    off: it is what groups scatter more in a single draw than in the mean of all. The degrees of freedom
+    are Satterthwaite's, of groups less folds and draws less one.
+    """
+    whole, left_out = values[0], values[1:]
+    sizes = np.unique(plan.folds, return_counts=True)[1]
+    if np.isnan(values).any() or (sizes < 2).any():
+        return None
+    draws, free_groups = len(whole), float(len(plan.folds) - len(sizes))
+    of_groups = float(_variance(left_out.mean(axis=1), plan.folds))
+    if draws == 1:
+        return Estimate(float(whole.mean()), float(np.sqrt(of_groups)), free_groups)
+    of_draws = float(whole.var(ddof=1)) / draws
+    of_both = (float(_variance(left_out, plan.folds).mean()) - of_groups) / (draws - 1)
+    variance = of_groups + max(0.0, of_draws - of_both)
+    spread = of_groups**2 / free_groups + of_draws**2 / (draws - 1)
+    freedom = variance**2 / spread if variance > 0 else free_groups
+    return Estimate(float(whole.mean()), float(np.sqrt(variance)), freedom)
+
+
+def _variance(left_out: Floats, folds: NDArray[np.int64]) -> Floats:
+    """The jackknife's, stratified by fold; along the first axis."""
+    total = np.zeros(left_out.shape[1:])
+    for fold in np.unique(folds):
+        own = left_out[folds == fold]
+        total += (len(own) - 1) * own.var(axis=0)
+    return total

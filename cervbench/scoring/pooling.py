@@ -1,0 +1,115 @@
+"""The folds of one method put together: every test image once a draw, and what is valued on that."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cervbench.plugin.evaluation import Columns
+from cervbench.scoring.classification import class_figures, mean_or_none, read_predictions
+from cervbench.scoring.metrics import METRICS, Floats, Ints, Table
+from cervbench.scoring.task import Task
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Test predictions of several folds, each image once a draw, ordered by fold and then by image."""
+
+    images: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    folds: Ints
+    labels: Ints
+    """Index into the task's classes."""
+    probabilities: Floats
+    """draws × images × classes."""
+
+    @property
+    def predicted(self) -> Ints:
+        """draws × images."""
+        return self.probabilities.argmax(axis=2)
+
+    def table(self, units: Ints, unit_count: int, task: Task) -> Table:
+        return Table(self.labels, self.probabilities, units, unit_count, task)
+
+
+def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
+    """The stored tables of one method, one a fold, as one; ValueError where they do not fit together."""
+    parts = [read_predictions(columns, task) for columns in tables]
+    if len(set(folds)) != len(folds) or len(folds) != len(parts) or not parts:
+        raise ValueError(
+            f"pooling takes one table a fold, and was given {len(parts)} for folds {list(folds)}"
+        )
+    if len({len(part.probabilities) for part in parts}) > 1:
+        draws = ", ".join(f"fold {f}: {len(p.probabilities)}" for f, p in zip(folds, parts, strict=True))
+        raise ValueError(f"the folds have different numbers of draws ({draws}): they are not of one protocol")
+    parts = [parts[i] for i in np.argsort(folds)]
+    pooled = Pooled(
+        images=np.concatenate([part.images for part in parts]),
+        groups=np.concatenate([part.groups for part in parts]),
+        folds=np.repeat(np.sort(folds), [len(part.images) for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts], axis=1),
+    )
+    names, times = np.unique(pooled.images, return_counts=True)
+    if (times > 1).any():
+        raise ValueError(
+            f"image {names[times > 1][0]} is tested in two folds: these are not folds of one deal"
+        )
+    if task.groups_known:
+        pairs = set(zip(pooled.groups.tolist(), pooled.folds.tolist(), strict=True))
+        if len(pairs) > len({group for group, _ in pairs}):
+            raise ValueError("a group is tested in two folds: these are not folds of one deal")
+    return pooled
+
+
+def summarise(pooled: Pooled, task: Task) -> dict[str, Any]:
+    """Every metric as in `classification`, over all folds: counts pooled, scores per fold, then the mean."""
+    everything = np.zeros(len(pooled.labels), dtype=np.int64)
+    once = np.ones(1)
+    scores: dict[str, Any] = {
+        name: mean_or_none(valued(pooled, name, everything, 1, task)(once)) for name in METRICS
+    }
+    return scores | class_figures(pooled.table(everything, 1, task))
+
+
+def valued(
+    pooled: Pooled, metric: str, units: Ints, unit_count: int, task: Task
+) -> Callable[[Floats], Floats]:
+    """weights … × units -> … × draws of one metric, by the rule for several folds."""
+    if metric not in METRICS:
+        raise ValueError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
+    definition = METRICS[metric]
+    if not definition.per_fold:
+        return definition.tally(pooled.table(units, unit_count, task))
+    per_fold = []
+    for fold in np.unique(pooled.folds):
+        part = only(pooled, pooled.folds == fold)
+        used, within = np.unique(units[pooled.folds == fold], return_inverse=True)
+        per_fold.append((used, definition.tally(part.table(within, len(used), task))))
+
+    def of_weights(weights: Floats) -> Floats:
+        values = np.stack([tallied(weights[..., used]) for used, tallied in per_fold])
+        defined = ~np.isnan(values)
+        total, folds = np.where(defined, values, 0).sum(axis=0), defined.sum(axis=0)
+        return np.divide(total, folds, out=np.full(total.shape, np.nan), where=folds > 0)
+
+    return of_weights
+
+
+def only(pooled: Pooled, rows: NDArray[np.bool_] | Ints) -> Pooled:
+    """The images that `rows` picks, by mask or by place."""
+    return replace(
+        pooled,
+        images=pooled.images[rows],
+        groups=pooled.groups[rows],
+        folds=pooled.folds[rows],
+        labels=pooled.labels[rows],
+        probabilities=pooled.probabilities[:, rows],
+    )
+
+
+def class_groups(pooled: Pooled, task: Task) -> dict[str, int]:
+    """How many groups hold images of each class; below 20 a class-wise figure bears no interval."""
+    return {name: len(np.unique(pooled.groups[pooled.labels == k])) for k, name in enumerate(task.classes)}

@@ -1,0 +1,32 @@
+"""What is being predicted: the classes, which of them are abnormal, and how they rank."""
+
+from functools import cached_property
+
+import numpy as np
+
+from cervbench.plugin.settings import Settings
+
+
+class Task(Settings):
+    """Stands in every record, so that scores need nothing but the record and its table."""
+
+    classes: tuple[str, ...]
+    abnormal: tuple[str, ...] = ()
+    severity: dict[str, int] | None = None
+    groups_known: bool = True
+
+    @cached_property
+    def is_abnormal(self) -> np.ndarray:
+        return np.array([name in self.abnormal for name in self.classes])
+
+    @cached_property
+    def ranks(self) -> np.ndarray | None:
+        """Severity of each class as 0, 1, 2, …; classes of equal severity share a rank."""
+        if self.severity is None:
+            return None
+        order = sorted(set(self.severity.values()))
+        return np.array([order.index(self.severity[name]) for name in self.classes])
+
+    @property
+    def probability_columns(self) -> list[str]:
+        return [f"p_{name}" for name in self.classes]

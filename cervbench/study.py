@@ -1,0 +1,100 @@
+"""What is asked: a request names runs, a study is a TOML file of requests."""
+
+import itertools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from cervbench.plugin.settings import SettingsError, in_words
+
+
+@checked(frozen=True)
+class Request:
+    """One method on one dataset: over folds, then evaluated at ratios."""
+
+    method: str
+    dataset: str
+    backbone: str = "resnet18"
+    init: str = "random"
+    ratios: tuple[int, ...] | None = None
+    evaluations: tuple[str, ...] | None = None
+    folds: tuple[int, ...] | None = None
+    seed: int = 0
+    tier: str = "quick"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the method; those that start with `protocol.` change the protocol, and so leave it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    name: str
+    title: str
+    requests: tuple[Request, ...]
+
+    @classmethod
+    def load(cls, study: str) -> "Study":
+        """A study by path, or by the name of one that ships with the package."""
+        if Path(study).is_file():
+            return cls.parse(Path(study).stem, Path(study).read_text("utf-8"))
+        known = shipped()
+        if study in known:
+            return cls.parse(study, files("cervbench.studies").joinpath(f"{study}.toml").read_text("utf-8"))
+        near = get_close_matches(study, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SettingsError(
+            f"no study {study!r}: no file of this path, and none that ships{hint} ({', '.join(known)})"
+        )
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> "Study":
+        """`[[runs]]` tables with the fields of a request; a list of methods, say, makes a run of each."""
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"study {name}: {error}") from None
+        requests = [request for runs in tables.get("runs", []) for request in _requests(name, runs)]
+        if not requests:
+            raise SettingsError(f"study {name} has no [[runs]]")
+        return cls(name, str(tables.get("title", name)), tuple(requests))
+
+
+SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")
+"""Fields of a request that a study may give as a list: every combination is run."""
+
+
+def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
+    known = [field.name for field in fields(Request)]
+    for key in runs:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            raise SettingsError(
+                f"study {study}: [[runs]] has no key {key!r}{f'; did you mean {near[0]!r}?' if near else ''}"
+            )
+    lists = {k: v if isinstance(v, list) else [v] for k, v in runs.items() if k in SEVERAL}
+    fixed = {k: v for k, v in runs.items() if k not in SEVERAL}
+    try:
+        return [
+            _CHECKED.validate_python({**fixed, **dict(zip(lists, values, strict=True))})
+            for values in itertools.product(*lists.values())
+        ]
+    except ValidationError as error:
+        raise SettingsError(f"study {study}: [[runs]]: {in_words(error)}") from None
+
+
+_CHECKED = TypeAdapter(Request)
+
+
+def shipped() -> list[str]:
+    """Names of the studies in the package."""
+    return sorted(
+        path.name.removesuffix(".toml")
+        for path in files("cervbench.studies").iterdir()
+        if path.name.endswith(".toml")
+    )

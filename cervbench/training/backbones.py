@@ -1,0 +1,65 @@
+"""The baselines' backbones. Any other timm model is known by its timm name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cervbench.plugin import BackboneOffer, hookimpl
+from cervbench.plugin.settings import SettingsError
+
+
+@hookimpl
+def cervbench_backbones() -> Mapping[str, BackboneOffer]:
+    here = "cervbench.training.backbones"
+    return {
+        "resnet18": BackboneOffer(f"{here}:resnet18", "He et al., CVPR 2016"),
+        "resnet50": BackboneOffer(f"{here}:resnet50", "He et al., CVPR 2016"),
+        "vgg16": BackboneOffer(f"{here}:vgg16", "Simonyan and Zisserman, ICLR 2015"),
+        "vit": BackboneOffer(
+            f"{here}:vit",
+            "Dosovitskiy et al., ICLR 2021",
+            "ViT-S; patches of 16 px from 128 px on, of 8 below",
+        ),
+    }
+
+
+def resnet18(image_size: int, pretrained: bool) -> Any:
+    return by_timm_name("resnet18", image_size, pretrained)
+
+
+def resnet50(image_size: int, pretrained: bool) -> Any:
+    return by_timm_name("resnet50", image_size, pretrained)
+
+
+def vgg16(image_size: int, pretrained: bool) -> Any:
+    return by_timm_name("vgg16", image_size, pretrained)
+
+
+def vit(image_size: int, pretrained: bool) -> Any:
+    import timm
+
+    return timm.create_model(
+        "vit_small_patch16_224",
+        pretrained=pretrained,
+        num_classes=0,
+        img_size=image_size,
+        patch_size=16 if image_size >= 128 else 8,
+    )
+
+
+def by_timm_name(name: str, image_size: int, pretrained: bool) -> Any:
+    """A timm model without its classifier, at the image size where the model must know it."""
+    import timm
+    from torch import nn
+
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except RuntimeError as error:
+        if "Unknown model" not in str(error):
+            raise
+        near = ", ".join(timm.list_models(f"*{name}*")[:5]) or "see timm.list_models()"
+        raise SettingsError(f"timm has no model {name!r}; near it: {near}") from None
+    if hasattr(model, "patch_embed") and hasattr(model, "num_prefix_tokens"):
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=image_size)
+    if isinstance(getattr(model, "pre_logits", None), nn.Module):
+        model.pre_logits = nn.Identity()  # vgg keeps its two wide layers, which no encoder calls
+    return model

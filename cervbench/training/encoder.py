@@ -1,0 +1,49 @@
+"""An encoder: a timm model, and one way to make a vector of an image with it."""
+
+from torch import Tensor, nn
+
+from cervbench.data.views import Normalise
+
+
+class Encoder(nn.Module):
+    """`encoder(images)` is n × `width`: the global average of the last map, for a ViT its class token
+    (or the mean of its tokens, where it has no class token)."""
+
+    def __init__(self, backbone: nn.Module, normalise: Normalise) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.normalise = normalise
+        self.width: int = backbone.num_features  # type: ignore[assignment]
+
+    @property
+    def pooling(self) -> str:
+        """What the vector is, in words for a page."""
+        if not self._has_tokens:
+            return "global average pool"
+        return "class token" if self._prefix_tokens else "mean token"
+
+    def forward(self, images: Tensor) -> Tensor:
+        last = self.backbone.forward_features(images)  # type: ignore[operator]
+        if not self._has_tokens:
+            return self._as_maps(last).mean((2, 3))
+        return last[:, 0] if self._prefix_tokens else last.mean(1)
+
+    def maps(self, images: Tensor) -> Tensor:
+        """The last map: n × width × height × width of the grid, for CNNs and ViTs alike."""
+        return self._as_maps(self.backbone.forward_features(images))  # type: ignore[operator]
+
+    @property
+    def _has_tokens(self) -> bool:
+        return hasattr(self.backbone, "num_prefix_tokens")
+
+    @property
+    def _prefix_tokens(self) -> int:
+        return int(self.backbone.num_prefix_tokens)  # type: ignore[arg-type]
+
+    def _as_maps(self, last: Tensor) -> Tensor:
+        if self._has_tokens:
+            grid = self.backbone.patch_embed.grid_size  # type: ignore[union-attr]
+            return last[:, self._prefix_tokens :].transpose(1, 2).unflatten(2, grid)
+        if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
+            return last.permute(0, 3, 1, 2)
+        return last

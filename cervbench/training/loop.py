@@ -1,0 +1,125 @@
+"""The training loop: the only one there is."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cervbench.data.batches import Feed
+from cervbench.plugin.method import Progress
+from cervbench.protocol.randomness import torch_seed
+from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.precision import autocast
+from cervbench.training.schedule import rate_at
+from cervbench.training.stage import Stage
+
+CLIP = 1.0
+"""Norm to which gradients are clipped, in every stage."""
+LOGGED = 50
+"""Times a stage logs."""
+
+Watch = Callable[[int, int, Mapping[str, float]], None]
+"""Called with step, steps and plain floats: loss, its parts, learning_rate, images_per_second."""
+
+
+class NonFiniteLoss(ArithmeticError):  # noqa: N818
+    """The loss of a stage is no number any more; the message says when and what to try."""
+
+
+@dataclass
+class State:
+    """What a stage has beside its weights. Rounds and ranks pass weights; this stays at home."""
+
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    """Spent in training, earlier sittings included."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What accompanies the training: where it is saved, how often, and who looks on."""
+
+    checkpoints: Checkpoints | None = None
+    every_seconds: float = 30.0
+    watch: Watch = field(default=lambda step, steps, values: None)
+
+
+def begin(stage: Stage, sitting: Sitting) -> State:
+    """The state at the start of a stage, or where an earlier sitting left it."""
+    state = State(_optimizer(stage))
+    if sitting.checkpoints is not None:
+        state.step, state.seconds = sitting.checkpoints.resume(stage, state.optimizer)
+    return state
+
+
+def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sitting: Sitting) -> State:
+    """Train from `state.step` until step `until` of a stage that is `steps` long."""
+    device = next(stage.parameters()).device
+    stage.train()
+    log = _Log(steps, feed, sitting.watch, state.step)
+    started = saved = time.perf_counter()
+    spent = state.seconds
+    while state.step < until:
+        torch.manual_seed(torch_seed(*feed.purpose, "torch", state.step))
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * rate_at(state.step, steps)
+        batch = feed.batch(state.step)
+        with autocast(device):
+            loss, parts = stage(batch)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
+        state.optimizer.step()
+        state.step += 1
+        stage.after_step(Progress(state.step, steps))
+        log.add(state.step, loss.detach(), parts, state.optimizer.param_groups[0]["lr"])
+        now = time.perf_counter()
+        state.seconds = spent + now - started
+        if sitting.checkpoints and (state.step == until or now - saved > sitting.every_seconds):
+            log.refuse_non_finite(state.step)
+            sitting.checkpoints.save(state.step, stage, state.optimizer, state.seconds)
+            saved = time.perf_counter()
+    log.refuse_non_finite(state.step)
+    return state
+
+
+def _optimizer(stage: Stage) -> torch.optim.Optimizer:
+    groups = [{"initial_lr": group.get("lr", stage.learning_rate), **group} for group in stage.param_groups()]
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=stage.learning_rate, momentum=stage.momentum)
+    return torch.optim.AdamW(groups, lr=stage.learning_rate)
+
+
+class _Log:
+    """Gathers losses on the device and looks at them only at logging intervals."""
+
+    def __init__(self, steps: int, feed: Feed, watch: Watch, step: int) -> None:
+        self.steps, self.feed, self.watch = steps, feed, watch
+        self.every = max(1, steps // LOGGED)
+        self.since, self.clock = step, time.perf_counter()
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, step: int, loss: Tensor, parts: Mapping[str, Tensor], rate: float) -> None:
+        for name, value in {"loss": loss, **parts}.items():
+            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
+        if step % self.every and step != self.steps:
+            return
+        self.refuse_non_finite(step)
+        now, count = time.perf_counter(), step - self.since
+        values = {name: float(total) / count for name, total in self.sums.items()}
+        values["learning_rate"] = rate
+        values["images_per_second"] = count * self.feed.per_step * len(self.feed.views) / (now - self.clock)
+        self.since, self.clock, self.sums = step, now, {}
+        self.watch(step, self.steps, values)
+
+    def refuse_non_finite(self, step: int) -> None:
+        wrong = [name for name, total in self.sums.items() if not bool(torch.isfinite(total))]
+        if wrong:
+            raise NonFiniteLoss(
+                f"{', '.join(wrong)} became non-finite between step {self.since + 1} and {step} of "
+                f"{self.steps}; the last checkpoint is from before. "
+                "Try a smaller learning rate (--set learning_rate=…)"
+            )

@@ -1,0 +1,117 @@
+"""From a run to a trained method: the pretext stage, where the method has one, kept for later evaluations."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cervbench.atomic import write_atomically, write_text
+from cervbench.data.batches import Feed, Images
+from cervbench.plugin import BackboneOffer, Offer, Settings
+from cervbench.plugin.method import Method
+from cervbench.protocol.protocol import Pretext
+from cervbench.training.checkpoint import Checkpoints, load_weights, save_weights
+from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.stage import PretextStage
+from cervbench.training.trained import StageWatch, Trained, reestimate_norms
+from cervbench.training.weights import build_encoder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a trained method, in the objects that it is made of."""
+
+    offer: Offer
+    config: Settings
+    backbone: str
+    backbone_offer: BackboneOffer | None
+    init: str
+    image_size: int
+    pretext: Pretext
+    seed: int
+    fold: int
+
+    @property
+    def purpose(self) -> tuple[object, ...]:
+        return ("seed", self.seed, "fold", self.fold)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where it is made."""
+
+    folder: Path
+    """Of this pretraining alone: checkpoints while it is made, weights when it is done."""
+    device: torch.device
+    checkpoint_seconds: float
+    watch: StageWatch
+
+
+def pretrain(recipe: Recipe, images: Images, workshop: Workshop) -> tuple[Trained, Mapping[str, Any]]:
+    """The trained method and what was observed on the way; loaded when it was made before."""
+    method = build_method(recipe).to(workshop.device)
+    weights, log = workshop.folder / "method.safetensors", workshop.folder / "observed.json"
+    if log.exists():
+        load_weights(method, weights)
+        observed = json.loads(log.read_text("utf-8"))
+    else:
+        observed = _train(method, recipe, images, workshop)
+        reestimate_norms(method, images)
+        write_atomically(weights, lambda beside: save_weights(method, beside))
+        write_text(log, json.dumps(observed))
+        Checkpoints(workshop.folder / "pretext").clear()
+    trained = Trained(
+        method=method,
+        from_scratch=not recipe.offer.pretext and recipe.init == "random",
+        device=workshop.device,
+        purpose=recipe.purpose,
+        scratch_folder=workshop.folder,
+        checkpoint_seconds=workshop.checkpoint_seconds,
+        watch=workshop.watch,
+    )
+    return trained, observed
+
+
+def build_method(recipe: Recipe) -> Method:
+    """The method as it is before its first step."""
+    encoder = None
+    if recipe.offer.backbone:
+        encoder = build_encoder(
+            recipe.backbone, recipe.backbone_offer, recipe.init, recipe.image_size, recipe.purpose
+        )
+    method: Method = recipe.offer.load()(recipe.config, encoder)
+    return method.to(memory_format=torch.channels_last)
+
+
+def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
+    if not recipe.offer.pretext:
+        return {"pretext_steps": 0, "pretext_images": 0, "pretext_seconds": 0.0}
+    assert method.encoder is not None
+    stage = PretextStage(method)
+    feed = Feed(
+        images,
+        stage.views(),
+        method.encoder.normalise,
+        recipe.pretext.batch_size,
+        (*recipe.purpose, "pretext"),
+    )
+    steps = recipe.pretext.epochs * feed.steps_per_epoch
+    last: dict[str, float] = {}
+
+    def watch(step: int, of: int, values: Mapping[str, float]) -> None:
+        last.update(values)
+        workshop.watch("pretext", step, of, values)
+
+    sitting = Sitting(Checkpoints(workshop.folder / "pretext"), workshop.checkpoint_seconds, watch)
+    state = train(stage, begin(stage, sitting), steps, feed, steps, sitting)
+    forwarded = steps * feed.per_step * len(feed.views)
+    return {
+        "pretext_steps": steps,
+        "pretext_images": forwarded,
+        "pretext_seconds": round(state.seconds, 3),
+        "pretext_images_per_second": round(forwarded / state.seconds, 1),
+        "pretext_last": {name: value for name, value in last.items() if name != "images_per_second"},
+    }

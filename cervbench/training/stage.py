@@ -1,0 +1,59 @@
+"""A stage: anything the training loop trains, as a module whose forward is its loss."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from cervbench.data.batches import Batch
+from cervbench.data.views import View
+from cervbench.plugin.method import Method, Progress, decayed_apart, total_and_parts
+
+
+class Stage(nn.Module):
+    """`stage(batch)` is the loss and its named parts; a stage is called in no other way."""
+
+    sees: Literal["images", "labelled"]
+    optimizer: str = "adamw"
+    learning_rate: float
+    weight_decay: float
+    momentum: float = 0.9
+    """Of sgd."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]: ...
+
+    @abstractmethod
+    def views(self) -> Sequence[View]: ...
+
+    def param_groups(self) -> Iterable[dict[str, Any]]:
+        return decayed_apart(self, self.weight_decay)
+
+    def after_step(self, progress: Progress) -> None:
+        """Called after each step of the optimiser."""
+
+
+class PretextStage(Stage):
+    """A method being pretrained. Its batches have no labels to see."""
+
+    sees = "images"
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+        config = method.config
+        self.optimizer, self.momentum = config.optimizer, config.momentum
+        self.learning_rate, self.weight_decay = config.learning_rate, config.weight_decay
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return total_and_parts(self.method.loss(batch.views))
+
+    def views(self) -> Sequence[View]:
+        return self.method.views()
+
+    def param_groups(self) -> Iterable[dict[str, Any]]:
+        return self.method.param_groups()
+
+    def after_step(self, progress: Progress) -> None:
+        self.method.after_step(progress)

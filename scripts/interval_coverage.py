@@ -1,0 +1,282 @@
+"""How often the intervals hold the truth and the paired test cries wolf, on Herlev's sessions.
+
+    python scripts/interval_coverage.py [--manifest FILE] [--repeats 1000]
+
+Prints the tables of docs/intervals.md. No image is needed: sessions, classes and folds come from the
+frozen manifest, and predictions are simulated.
+"""
+
+import argparse
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cervbench.scoring.comparison import compare
+from cervbench.scoring.intervals import interval
+from cervbench.scoring.pooling import Pooled, valued
+from cervbench.scoring.task import Task
+
+MANIFEST = Path(__file__).parents[1] / "cervbench" / "protocol" / "frozen" / "herlev.csv"
+HERLEV = Task(
+    classes=(
+        "normal_superficiel",
+        "normal_intermediate",
+        "normal_columnar",
+        "light_dysplastic",
+        "moderate_dysplastic",
+        "severe_dysplastic",
+        "carcinoma_in_situ",
+    ),
+    abnormal=("light_dysplastic", "moderate_dysplastic", "severe_dysplastic", "carcinoma_in_situ"),
+    severity={
+        "normal_superficiel": 0,
+        "normal_intermediate": 0,
+        "normal_columnar": 0,
+        "light_dysplastic": 1,
+        "moderate_dysplastic": 2,
+        "severe_dysplastic": 3,
+        "carcinoma_in_situ": 4,
+    },
+)
+EASE = np.array([0.2, 1.0, 0.9, -1.0, -0.6, -0.5, 0.3])
+"""How much easier than the mean each class is, as they were found on Herlev: dysplasias are hard."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Logits of a class: its margin where it is the truth, and normal effects with these deviations."""
+
+    name: str
+    margin: float
+    group: float = 0.8
+    draw: float = 0.3
+    group_draw: float = 0.3
+    image: float = 1.0
+    image_draw: float = 0.6
+    draws: int = 5
+    new_mix: bool = False
+    """Sessions themselves drawn anew from Herlev's, with their sizes and classes."""
+    shared: float = 0.8
+    """Of two methods: the part of every effect's variance that is the same for both."""
+
+
+SETTINGS = (
+    Setting("weak, sessions little alike", 0.8, group=0.5),
+    Setting("weak, labels decide", 1.0, group=0.6, draw=1.0),
+    Setting("weak, labels decide image by image", 1.0, group=0.6, draw=0, group_draw=0.8, image_draw=1.2),
+    Setting("middling", 1.5),
+    Setting("middling, sessions very alike", 1.8, group=1.2),
+    Setting("middling, sessions drawn anew", 1.5, new_mix=True),
+    Setting("middling, all labels", 1.5, draw=0, draws=1),
+    Setting("good", 3.2),
+    Setting("good, all labels", 3.2, draw=0, draws=1),
+    Setting("very good", 4.5),
+)
+METRICS = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "quadratic_kappa",
+    "abnormal_sensitivity",
+    "abnormal_specificity",
+    "abnormal_auc",
+    "macro_auc",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The test images of all folds: what is simulated on."""
+
+    groups: np.ndarray
+    folds: np.ndarray
+    labels: np.ndarray
+
+    def drawn_anew(self, rng: np.random.Generator) -> "Layout":
+        """As many sessions a fold, drawn from it with replacement."""
+        rows, groups = [], []
+        for fold in np.unique(self.folds):
+            own = np.unique(self.groups[self.folds == fold])
+            for chosen in rng.choice(own, len(own)):
+                members = np.flatnonzero(self.groups == chosen)
+                groups.append(np.full(len(members), len(groups)))
+                rows.append(members)
+        picked = np.concatenate(rows)
+        return Layout(np.concatenate(groups), self.folds[picked], self.labels[picked])
+
+
+def read_layout(manifest: Path) -> Layout:
+    """Sessions, folds and classes from a frozen manifest; a fold tests two bins."""
+    with manifest.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    names = sorted({row["group"] for row in rows})
+    return Layout(
+        groups=np.array([names.index(row["group"]) for row in rows]),
+        folds=np.array([int(row["bin"]) // 2 for row in rows]),
+        labels=np.array([HERLEV.classes.index(row["label"]) for row in rows]),
+    )
+
+
+def simulate(
+    layout: Layout, setting: Setting, rng: np.random.Generator, lifts: Sequence[float] = (0.0,)
+) -> list[Pooled]:
+    """One experiment: predictions of as many methods as lifts, each that much surer of the truth."""
+    if setting.new_mix:
+        layout = layout.drawn_anew(rng)
+    images, groups, classes = len(layout.labels), layout.groups.max() + 1, len(HERLEV.classes)
+    truth, in_group = np.eye(classes)[layout.labels], layout.groups
+
+    def effects() -> dict[str, np.ndarray]:
+        return {
+            "group": rng.standard_normal((1, groups, classes)),
+            "image": rng.standard_normal((1, images, classes)),
+            "draw": rng.standard_normal((setting.draws, 1, classes)),
+            "group_draw": rng.standard_normal((setting.draws, groups, classes)),
+            "image_draw": rng.standard_normal((setting.draws, images, classes)),
+        }
+
+    common, pooled = effects(), []
+    for lift in lifts:
+        own = effects()
+        logits = (setting.margin + lift + EASE) * truth
+        for name, effect in common.items():
+            mixed = np.sqrt(setting.shared) * effect + np.sqrt(1 - setting.shared) * own[name]
+            logits = logits + getattr(setting, name) * (mixed[:, in_group] if "group" in name else mixed)
+        odds = np.exp(logits - logits.max(axis=2, keepdims=True))
+        pooled.append(
+            Pooled(
+                images=np.array([f"{i:05d}" for i in range(images)]),
+                groups=np.array([f"{g:04d}" for g in in_group]),
+                folds=layout.folds,
+                labels=layout.labels,
+                probabilities=odds / odds.sum(axis=2, keepdims=True),
+            )
+        )
+    return pooled
+
+
+def figure(pooled: Pooled, metric: str) -> float:
+    everything = np.zeros(len(pooled.labels), dtype=np.int64)
+    return float(valued(pooled, metric, everything, 1, HERLEV)(np.ones(1)).mean())
+
+
+@dataclass(frozen=True)
+class Coverage:
+    truth: float
+    scatter: float
+    covered: float
+    above: float
+    """How often the truth lay above the interval."""
+    below: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Test:
+    difference: float
+    seen: float
+    """How often the paired test finds a difference."""
+    apart: float
+    """How often the two intervals do not overlap."""
+
+
+def coverage(
+    layout: Layout, setting: Setting, metrics: Sequence[str], repeats: int, seed: int = 0
+) -> dict[str, Coverage]:
+    """The truth is the mean over the experiments: what is reported on average with new sessions and draws."""
+    rng = np.random.default_rng(seed)
+    experiments = [simulate(layout, setting, rng)[0] for _ in range(repeats)]
+    found = {}
+    for metric in metrics:
+        figures = np.array([figure(pooled, metric) for pooled in experiments])
+        ends = [interval(pooled, HERLEV, metric) or (np.nan, np.nan) for pooled in experiments]
+        truth, (low, high) = figures.mean(), np.array(ends).T
+        found[metric] = Coverage(
+            truth=float(truth),
+            scatter=float(figures.std()),
+            covered=float(np.mean((low <= truth) & (truth <= high))),
+            above=float(np.mean(high < truth)),
+            below=float(np.mean(truth < low)),
+            width=float(np.nanmean(high - low)),
+        )
+    return found
+
+
+def significant(layout: Layout, setting: Setting, lift: float, repeats: int, seed: int = 0) -> Test:
+    """Two methods of which one is `lift` surer of the truth."""
+    rng = np.random.default_rng(seed)
+    differences, seen, apart = [], 0, 0
+    for _ in range(repeats):
+        a, b = simulate(layout, setting, rng, (lift, 0.0))
+        found = compare(a, b, HERLEV)
+        differences.append(found.difference)
+        seen += found.p <= 0.05
+        ours, theirs = interval(a, HERLEV), interval(b, HERLEV)
+        apart += bool(ours and theirs and (ours[0] > theirs[1] or theirs[0] > ours[1]))
+    return Test(float(np.mean(differences)), seen / repeats, apart / repeats)
+
+
+def lift_of(layout: Layout, setting: Setting, points: float) -> float:
+    """How much surer of the truth a method must be to gain so much balanced accuracy."""
+    low, high = 0.0, 2.0
+    for _ in range(9):
+        middle = (low + high) / 2
+        rng = np.random.default_rng(1)
+        pairs = [simulate(layout, setting, rng, (middle, 0.0)) for _ in range(30)]
+        gain = np.mean([figure(a, "balanced_accuracy") - figure(b, "balanced_accuracy") for a, b in pairs])
+        low, high = (middle, high) if gain < points else (low, middle)
+    return (low + high) / 2
+
+
+def lines(layout: Layout, repeats: int) -> Iterator[str]:
+    headline, *others = METRICS
+    few = repeats // 4
+    yield f"Balanced accuracy, {repeats} experiments a row:\n"
+    yield "| setting | truth | scatter | width | covered | truth above / below |"
+    yield "|---|---|---|---|---|---|"
+    for setting in SETTINGS:
+        found = coverage(layout, setting, [headline], repeats)[headline]
+        yield (
+            f"| {setting.name} | {found.truth:.3f} | {found.scatter:.3f} | {found.width:.3f} "
+            f"| {found.covered:.1%} | {found.above:.1%} / {found.below:.1%} |"
+        )
+    yield f"\nCoverage of the others in the same settings, {few} experiments a row:\n"
+    yield "| setting | " + " | ".join(metric.replace("_", " ") for metric in others) + " |"
+    yield "|---" * len(METRICS) + "|"
+    for setting in SETTINGS:
+        by_metric = coverage(layout, setting, others, few)
+        yield f"| {setting.name} | " + " | ".join(f"{by_metric[m].covered:.1%}" for m in others) + " |"
+    yield f"\nThe paired test on balanced accuracy, {repeats} pairs for false alarms, {few} for the rest:\n"
+    yield "| setting | shared | false alarms | 5 points seen | intervals apart at 5 points |"
+    yield "|---|---|---|---|---|"
+    hardest = [
+        replace(each, shared=0.0) for each in SETTINGS if each.name in ("middling", "weak, labels decide")
+    ]
+    middling = [replace(each, shared=0.5) for each in SETTINGS if each.name == "middling"]
+    for setting in (*hardest, *middling, *SETTINGS):
+        equal = significant(layout, setting, 0.0, repeats)
+        better = significant(layout, setting, lift_of(layout, setting, 0.05), few, seed=1)
+        yield (
+            f"| {setting.name} | {setting.shared:.0%} | {equal.seen:.1%} "
+            f"| {better.seen:.0%} | {better.apart:.0%} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--manifest", type=Path, default=MANIFEST, help="sessions, classes and bins of Herlev"
+    )
+    parser.add_argument("--repeats", type=int, default=1000, help="experiments a row")
+    chosen = parser.parse_args()
+    for line in lines(read_layout(chosen.manifest), chosen.repeats):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""What scripts may rely on: streams, exit codes, and a start that does not wait for torch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cervbench.cli import COMMANDS, main
+from cervbench.cli.errors import EXPECTED
+from cervbench.cli.progress import in_words
+from cervbench.plugin.offers import resolve
+
+SMOKE = [
+    "run",
+    "--method",
+    "majority",
+    "--dataset",
+    "synthetic",
+    "--tier",
+    "smoke",
+    "--folds",
+    "0",
+    "--labels",
+    "100",
+]
+
+
+def cervbench(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="cervbench")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CERVBENCH_CACHE", str(folder))
+        yield folder
+
+
+def test_every_command_can_be_asked_for_help() -> None:
+    for name in COMMANDS:
+        answer = cervbench(name, "--help")
+        assert answer.exit_code == 0, answer.output
+        assert answer.output.startswith(f"Usage: cervbench {name} ")
+
+
+def test_help_names_every_command_with_its_line() -> None:
+    shown = cervbench("--help").output
+    for name, (_, line) in COMMANDS.items():
+        assert f"{name} " in shown
+        assert line in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        *(["list", kind] for kind in ("methods", "datasets", "backbones", "evaluations", "studies")),
+        ["run", "--method", "simclr", "--dataset", "herlev", "--set", "temprature=1"],
+        ["run", "--method", "nothing", "--dataset", "herlev"],
+        [*SMOKE, "--dry-run"],
+    ],
+    ids=" ".join,
+)
+def test_torch_is_not_imported_for(arguments: list[str]) -> None:
+    program = (
+        "import sys; from cervbench.cli import main\n"
+        "try: main(sys.argv[1:], 'cervbench')\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "False", done.stderr
+
+
+def test_help_imports_none_of_the_heavy_packages() -> None:
+    program = "import sys, cervbench.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "numpy", "pandas", "pyarrow", "sklearn", "PIL", "rich", "pydantic"} & set(loaded)
+
+
+def test_list_as_json_is_one_object_a_line() -> None:
+    for kind in ("methods", "datasets", "backbones", "evaluations"):
+        rows = [json.loads(line) for line in cervbench("list", kind, "--json").stdout.splitlines()]
+        assert rows
+        assert all(row["name"] and row["package"] and row["version"] for row in rows)
+
+
+def test_list_plugins_shows_what_each_package_adds() -> None:
+    rows = [json.loads(line) for line in cervbench("list", "plugins", "--json").stdout.splitlines()]
+    adds = {row["package"]: row["adds"] for row in rows}
+    assert "method supervised" in adds["cervbench"]
+    assert "method simclr" in adds["cervbench-simclr"]
+    assert not any(row["problems"] for row in rows)
+
+
+WRONG = {
+    "unknown command": (["rum"], "rum"),
+    "unknown method": (["run", "--method", "simclear", "--dataset", "herlev"], "did you mean 'simclr'?"),
+    "method not installed": (
+        ["run", "--method", "agbt", "--dataset", "herlev"],
+        "pip install cervbench-agbt",
+    ),
+    "unknown dataset": (["run", "--method", "majority", "--dataset", "herlef"], "did you mean 'herlev'?"),
+    "no dataset": (["run", "--method", "majority"], "--dataset is missing"),
+    "unknown setting": (
+        ["run", "--method", "simclr", "--dataset", "herlev", "--set", "temprature=1"],
+        "did you mean 'temperature'?",
+    ),
+    "setting twice": ([*SMOKE, "--set", "a=1", "--set", "a=2"], "--set gives a more than once"),
+    "unknown study": (["run", "no-such-study"], "no study 'no-such-study'"),
+    "study and method": (
+        ["run", "some.toml", "--method", "majority"],
+        "--method has no place beside a study",
+    ),
+    "unknown evaluation": ([*SMOKE, "--eval", "liner"], "did you mean 'linear'?"),
+    "strange ratio": ([*SMOKE[:-1], "3"], "no ratio 3"),
+    "folds backwards": ([*SMOKE, "--folds", "3-1"], "runs backwards"),
+    "unknown fold": ([*SMOKE, "--folds", "7"], "no fold 7"),
+    "unknown device": ([*SMOKE, "--device", "toaster"], "--device toaster"),
+    "unknown tier": ([*SMOKE, "--tier", "huge"], "'smoke', 'quick', 'standard'"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(fault: str) -> None:
+    arguments, told = WRONG[fault]
+    answer = cervbench(*arguments)
+    assert answer.exit_code == 2
+    assert told in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_every_expected_error_exists() -> None:
+    for name in EXPECTED:
+        module, _, error = name.rpartition(".")
+        assert issubclass(resolve(f"{module}:{error}"), Exception)
+
+
+def test_a_dataset_that_is_not_there_ends_with_1(tmp_path: Path) -> None:
+    answer = cervbench("run", "--method", "majority", "--dataset", "herlev", "--data-root", str(tmp_path))
+    assert answer.exit_code == 1
+    assert str(tmp_path / "herlev") in answer.stderr
+    assert "cervbench data fetch herlev" in answer.stderr
+
+
+def test_an_output_folder_that_cannot_be_written_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    answer = cervbench(*SMOKE, "--out", str(tmp_path / "out"))
+    assert answer.exit_code == 1
+    assert "Traceback" not in answer.stderr
+    assert str(tmp_path / "out") in answer.stderr
+
+
+def test_an_interrupted_command_ends_with_1_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cervbench.cli.run.execute", interrupted)
+    answer = cervbench(*SMOKE)
+    assert answer.exit_code == 1
+    assert "the same command goes on where this one stopped" in answer.stderr
+
+
+def test_run_prints_one_record_a_line_and_the_second_time_that_it_was_done(tmp_path: Path) -> None:
+    command = [*SMOKE, "--out", str(tmp_path), "--json"]
+    first, second = cervbench(*command), cervbench(*command)
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
+
+    records = [json.loads(line) for line in first.stdout.splitlines()]
+    assert {record["evaluation"]["name"] for record in records} == {"linear", "knn"}
+    assert all(record["fresh"] for record in records)
+    assert all((tmp_path / "records" / "synthetic" / f"{record['id']}.json").exists() for record in records)
+    assert str(tmp_path / "README.md") in first.stderr
+
+    again = [json.loads(line) for line in second.stdout.splitlines()]
+    assert again == [record | {"fresh": False} for record in records]
+    assert "done already" in second.stderr
+
+
+def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
+    answer = cervbench(*SMOKE, "--out", str(tmp_path / "out"), "--dry-run", "--json")
+    assert answer.exit_code == 0, answer.output
+    due = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert [(one["evaluation"], one["ratio"], one["done"]) for one in due] == [
+        ("linear", 100, False),
+        ("knn", 100, False),
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_tells_the_classes_and_groups() -> None:
+    answer = cervbench("data", "prepare", "synthetic", "--json")
+    assert answer.exit_code == 0, answer.output
+    known = json.loads(answer.stdout)
+    assert known["images"] == sum(known["classes"].values()) > 0
+    assert known["folds"] == 5
+
+
+def test_doctor_finds_nothing_that_prevents_a_run() -> None:
+    answer = cervbench("doctor")
+    assert answer.exit_code == 0, answer.output
+    assert "torch" in answer.output
+
+
+def test_progress_tells_loss_and_speed() -> None:
+    assert in_words({"loss": 1.23456, "images_per_second": 1234.5}) == "loss 1.235, 1,234 images/s"
+    assert in_words({}) == ""

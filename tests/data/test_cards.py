@@ -1,0 +1,84 @@
+"""Every card is whole in itself, and none costs anything to look at."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cervbench.data.cards import cervbench_datasets
+from cervbench.data.cards.card import Card, Item, Source
+
+CARDS = cervbench_datasets()
+PUBLISHED_TOTALS = {
+    "herlev": 917,
+    "sipakmed": 4049,
+    "lbc": 963,
+    "hicervix": 40229,
+    "cric": 11534,
+    "cric-3": 11534,
+}
+
+
+@pytest.fixture(params=CARDS.values(), ids=CARDS.keys())
+def card(request):
+    return request.param
+
+
+def test_a_card_is_offered_under_its_own_name():
+    assert all(name == card.name for name, card in CARDS.items())
+
+
+def test_expected_counts_are_given_for_every_class_and_add_up_to_the_published_total(card):
+    assert tuple(card.expected) == card.classes
+    if card.name in PUBLISHED_TOTALS:
+        assert sum(card.expected.values()) == PUBLISHED_TOTALS[card.name]
+
+
+def test_some_classes_are_abnormal_and_some_are_not(card):
+    assert set() < card.abnormal < set(card.classes)
+
+
+def test_where_classes_are_ordinal_no_abnormal_class_ranks_as_low_as_a_normal_one(card):
+    if card.severity is not None:
+        normal = max(card.severity[name] for name in card.classes if name not in card.abnormal)
+        assert all(card.severity[name] > normal for name in card.abnormal)
+        assert set(card.severity) == set(card.classes)
+
+
+def test_a_card_says_where_its_files_come_from(card):
+    assert card.source.archives or card.source.by_hand
+    assert card.citation
+    assert card.licence
+    assert card.group
+
+
+def test_herlev_abnormal_classes_are_the_last_four_and_its_normals_share_a_rank():
+    herlev = CARDS["herlev"]
+    assert herlev.abnormal == set(herlev.classes[3:])
+    assert [herlev.severity[name] for name in herlev.classes] == [0, 0, 0, 1, 2, 3, 4]
+
+
+def test_merging_keeps_images_and_adds_up_counts_ranks_and_abnormality():
+    cells = [Item("1", "b", "g", None), Item("2", None, "g", None)]
+    card = Card(
+        "d", "D", ("a", "b", "c"), lambda folder: cells, "", "", Source(""), "", frozenset({"b", "c"}),
+        {"a": 0, "b": 1, "c": 2}, expected={"a": 5, "b": 3, "c": 2},
+    )  # fmt: skip
+    merged = card.merged("d-2", "D, two classes", {"normal": ("a",), "abnormal": ("b", "c")})
+    assert merged.classes == ("normal", "abnormal")
+    assert [item.label for item in merged.items(None)] == ["abnormal", None]
+    assert merged.expected == {"normal": 5, "abnormal": 5}
+    assert merged.severity == {"normal": 0, "abnormal": 2}
+    assert merged.abnormal == {"abnormal"}
+    assert merged.folder == "d"
+
+
+def test_a_merge_that_forgets_a_class_is_refused():
+    with pytest.raises(ValueError, match="SCC"):
+        CARDS["cric"].merged("x", "X", {"all": ("NILM", "ASC-US", "LSIL", "ASC-H", "HSIL")})
+
+
+def test_importing_the_cards_imports_nothing_heavy():
+    heavy = "torch", "numpy", "pandas", "pyarrow", "sklearn", "PIL", "rich"
+    code = f"import sys, cervbench.data.cards; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,118 @@
+"""One's own data: a manifest or class folders, and errors that name the row."""
+
+import pytest
+from PIL import Image
+
+from cervbench.data.cards.card import DataError
+from cervbench.data.cards.own import own_card
+
+
+@pytest.fixture
+def clinic(tmp_path):
+    for name in ("a/1.png", "a/2.jpg", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / name)
+    return tmp_path
+
+
+def manifest(folder, text):
+    path = folder / "clinic 7.csv"
+    path.write_text(text)
+    return path
+
+
+def test_a_manifest_gives_classes_groups_and_unlabelled_images(clinic):
+    card = own_card(manifest(clinic, "path,label,group\na/1.png,low,w1\na/2.jpg,,w1\nb/1.png, high ,w2\n"))
+    items = card.items(clinic)
+    assert card.name == "clinic-7"
+    assert card.classes == ("high", "low")
+    assert card.groups_known
+    assert [(item.id, item.label, item.group) for item in items] == [
+        ("a/1", "low", "w1"), ("a/2", None, "w1"), ("b/1", "high", "w2"),
+    ]  # fmt: skip
+    assert card.read(items[0]).size == (8, 6)
+
+
+def test_its_folder_is_found_under_any_data_root(clinic, tmp_path_factory):
+    card = own_card(manifest(clinic, "path,label\na/1.png,low\nb/1.png,high\n"))
+    assert len(card.items(tmp_path_factory.mktemp("root") / card.folder)) == 2
+
+
+def test_without_a_group_column_groups_are_unknown(clinic):
+    card = own_card(manifest(clinic, "path,label\na/1.png,low\nb/1.png,high\n"))
+    assert not card.groups_known
+    assert [item.group for item in card.items(clinic)] == ["a/1", "b/1"]
+
+
+def test_a_split_column_fixes_the_parts(clinic):
+    text = "path,label,group,split\na/1.png,low,w1,train\na/2.jpg,high,w2,val\nb/1.png,high,w3,test\n"
+    assert [item.split for item in own_card(manifest(clinic, text)).items(clinic)] == ["train", "val", "test"]
+
+
+def test_absolute_paths_may_lie_anywhere(clinic, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "x.png"
+    Image.new("RGB", (3, 3)).save(elsewhere)
+    card = own_card(manifest(clinic, f"path,label\n{elsewhere},low\nb/1.png,high\n"))
+    assert elsewhere in {item.path for item in card.items(clinic)}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("file,label\na/1.png,low\n", "lacks the column path"),
+        ("", "lacks the column label and path"),
+        ("path,label\na/1.png,low\na/9.png,high\n", r"row 3: a/9\.png"),
+        ("path,label\na/1.png,low\nb/1.png,high\na/./1.png,low\n", r"row 4: .* stands in row 2"),
+        ("path,label\n,low\n", "row 2: path is empty"),
+        ("path,label\n../x.png,low\n", r"row 2: \.\./x\.png leaves the folder"),
+        ("path,label,group\na/1.png,low,\n", "row 2: group is empty"),
+        ("path,label,split\na/1.png,low,dev\n", "row 2: split is 'dev'"),
+        ("path,label\na/1.png,low,7\n", "row 2 has more values"),
+        ("path,label\na/1.png,low\na/2.jpg,low\n", "1 classes"),
+        (
+            "path,label,group,split\na/1.png,low,w1,train\nb/1.png,high,w1,test\n",
+            "group 'w1' is in two splits, train in row 2 and test in row 3",
+        ),
+    ],
+)
+def test_a_faulty_manifest_is_refused_by_row_and_column(clinic, text, named):
+    with pytest.raises(DataError, match=named):
+        own_card(manifest(clinic, text))
+
+
+def test_a_manifest_that_is_no_text_is_refused(clinic):
+    with pytest.raises(DataError, match=r"1\.png is not a csv file in UTF-8"):
+        own_card(clinic / "a" / "1.png")
+
+
+def test_a_folder_of_class_folders_needs_no_manifest(clinic):
+    card = own_card(clinic)
+    assert card.classes == ("a", "b")
+    assert not card.groups_known
+    assert [(item.id, item.label) for item in card.items(clinic)] == [
+        ("a/1", "a"),
+        ("a/2", "a"),
+        ("b/1", "b"),
+    ]
+
+
+def test_an_empty_class_is_named(clinic):
+    (clinic / "c").mkdir()
+    with pytest.raises(DataError, match="c holds no image"):
+        own_card(clinic)
+
+
+def test_one_image_in_two_formats_is_refused(clinic):
+    Image.new("RGB", (3, 3)).save(clinic / "a" / "1.bmp")
+    with pytest.raises(DataError, match="a/1"):
+        own_card(clinic)
+
+
+def test_the_name_of_a_known_dataset_is_not_taken(clinic):
+    with pytest.raises(DataError, match="--dataset herlev"):
+        own_card(clinic.rename(clinic.with_name("herlev")))
+
+
+def test_what_does_not_exist_is_said(tmp_path):
+    with pytest.raises(DataError, match=r"nothing\.csv does not exist"):
+        own_card(tmp_path / "nothing.csv")

@@ -1,0 +1,154 @@
+"""`data check` names every way in which files differ from their card."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from cervbench.data.cards import cervbench_datasets
+from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.check import check
+from cervbench.place import data_root
+
+REAL = data_root()
+needs_herlev = pytest.mark.skipif(not (REAL / "herlev").exists(), reason="needs Herlev below CERVBENCH_DATA")
+
+
+def items(folder):
+    found = []
+    for class_folder, label in class_folders(folder, {"low": "low", "high": "high", "odd": "odd"}):
+        for path in image_files(class_folder):
+            if not path.stem.endswith("_mask"):
+                split = "test" if path.stem.endswith("t") else "train"
+                found.append(Item(path.stem, label, path.stem[0], path, split=split))
+    return listed(found, folder)
+
+
+CARD = Card(
+    name="set",
+    title="A set",
+    classes=("low", "high"),
+    items=items,
+    citation="",
+    licence="",
+    source=Source(""),
+    group="",
+    expected={"low": 2, "high": 1},
+    ignored=("*_mask.*",),
+)
+
+
+def image(path, shade):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (5, 4), (shade, 0, 0)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    image(tmp_path / "set" / "low" / "a1.png", 1)
+    image(tmp_path / "set" / "low" / "b1.png", 2)
+    image(tmp_path / "set" / "low" / "b1_mask.png", 2)
+    image(tmp_path / "set" / "high" / "c1.png", 3)
+    return tmp_path
+
+
+def findings(root):
+    return [(finding.kind, finding.subject) for finding in check(CARD, root).findings]
+
+
+def test_a_complete_dataset_has_no_findings(root):
+    report = check(CARD, root)
+    assert report.ok
+    assert (report.images, report.groups, report.counts) == (3, 3, {"low": 2, "high": 1})
+
+
+def test_a_missing_image_is_counted_in_its_class(root):
+    (root / "set" / "low" / "a1.png").unlink()
+    assert findings(root) == [("missing", "low")]
+
+
+def test_a_class_without_images_is_missing(root):
+    shutil.rmtree(root / "set" / "high")
+    assert findings(root) == [("missing", "high")]
+
+
+def test_more_images_than_the_card_knows_are_a_surplus(root):
+    image(root / "set" / "high" / "d1.png", 4)
+    assert findings(root) == [("surplus", "high")]
+
+
+def test_a_class_that_the_card_does_not_know_is_named(root):
+    image(root / "set" / "odd" / "d1.png", 4)
+    assert findings(root) == [("class", "odd")]
+
+
+def test_a_file_that_is_no_part_of_the_dataset_is_named(root):
+    image(root / "set" / "stray.png", 9)
+    assert findings(root) == [("extra", "stray.png")]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG\r\n\x1a\n broken"])
+def test_an_unreadable_image_is_named(root, damage):
+    (root / "set" / "low" / "a1.png").write_bytes(damage)
+    assert findings(root) == [("unreadable", "a1")]
+
+
+def test_a_truncated_image_is_named(root):
+    path = root / "set" / "low" / "a1.png"
+    Image.effect_noise((64, 64), 50).convert("RGB").save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    assert findings(root) == [("unreadable", "a1")]
+
+
+def test_the_same_pixels_under_two_ids_are_found_whatever_the_file_format(root):
+    (root / "set" / "low" / "b1.png").unlink()
+    image(root / "set" / "low" / "b1.bmp", 3)
+    (finding,) = check(CARD, root).findings
+    assert (finding.kind, finding.subject) == ("duplicate", "c1")
+    assert "the same pixels as b1, which is low where this is high, in another group" in finding.detail
+
+
+def test_the_same_bytes_in_another_shape_are_another_image(root):
+    Image.new("RGB", (4, 5), (2, 0, 0)).save(root / "set" / "low" / "a1.png")
+    assert check(CARD, root).ok
+
+
+def test_one_id_for_two_images_is_named_with_both_files(root):
+    image(root / "set" / "high" / "a1.png", 4)
+    (finding,) = check(CARD, root).findings
+    assert finding.kind == "listing"
+    assert "low/a1.png" in finding.detail
+    assert "high/a1.png" in finding.detail
+
+
+def test_a_group_in_two_official_parts_is_named(root):
+    (root / "set" / "low" / "a1.png").rename(root / "set" / "low" / "bt.png")
+    assert findings(root) == [("crossing", "b")]
+
+
+def test_a_wrong_data_root_is_a_finding_that_says_so(root):
+    (finding,) = check(CARD, root / "nowhere").findings
+    assert "--data-root" in finding.detail
+
+
+def test_progress_ends_at_the_number_of_images(root):
+    seen = []
+    check(CARD, root, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@needs_herlev
+def test_the_real_herlev_is_what_its_card_says():
+    assert check(cervbench_datasets()["herlev"], REAL).findings == ()
+
+
+def test_an_image_in_another_class_than_the_frozen_folds_say_is_named(tmp_path):
+    folder = tmp_path / "herlev" / "normal_superficiel"
+    image(folder / "153956040-153956058-001.bmp", 1)
+    image(folder / "153956040-999999999-001.bmp", 2)
+    report = check(cervbench_datasets()["herlev"], tmp_path)
+    named = {(finding.kind, finding.subject) for finding in report.findings}
+    assert ("class", "153956040-153956058-001") in named
+    assert ("unknown", "153956040-999999999-001") in named
+    assert ("missing", "916 images") in named

@@ -1,0 +1,301 @@
+"""Fetching from a server that breaks off, lies, forgets and attacks."""
+
+import hashlib
+import io
+import threading
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cervbench.data.cards.card import Archive, Card, DataError, Source
+from cervbench.data.download import ATTEMPTS, download
+from cervbench.data.fetch import fetch
+
+
+def zip_of(content):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+GOOD = zip_of({"a/1.bmp": bytes(range(256)) * 40, "a/2.bmp": b"x" * 5000})
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one file; `behaviour` is called with the handler for each request."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.tag, self.asked = GOOD, '"v1"', []
+        self.behaviour = honest
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/files/set%20one.zip?download=1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.headers.get("Range"))
+        self.server.behaviour(self)
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body, announced=None, **headers):
+        self.send_response(status)
+        if announced is not False:
+            self.send_header("Content-Length", str(len(body) if announced is None else announced))
+        if self.server.tag:
+            self.send_header("ETag", self.server.tag)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def rest(handler):
+    """The content from where the client asks, if it is still the client's version; and the headers."""
+    content, asked = handler.server.content, handler.headers.get("Range")
+    if asked is None or handler.headers.get("If-Range") != handler.server.tag:
+        return 200, content, {}
+    start = int(asked.removeprefix("bytes=").removesuffix("-"))
+    if start >= len(content):
+        return 416, b"", {"Content_Range": f"bytes */{len(content)}"}
+    return 206, content[start:], {"Content_Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+
+
+def honest(handler):
+    status, body, headers = rest(handler)
+    handler.answer(status, body, **headers)
+
+
+def breaks_off_after(count):
+    def behaviour(handler):
+        status, body, headers = rest(handler)
+        handler.answer(status, body[:count], announced=len(body), **headers)
+
+    return behaviour
+
+
+def ignores_range(handler):
+    first = len(handler.server.asked) == 1
+    content = handler.server.content
+    handler.answer(200, content[:3000] if first else content, announced=len(content))
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def card(server):
+    return Card(
+        "set",
+        "A set",
+        ("a", "b"),
+        lambda folder: [],
+        "",
+        "",
+        Source("http://page", (Archive(server.url),)),
+        "",
+    )
+
+
+@pytest.fixture(autouse=True)
+def waited(monkeypatch):
+    """Seconds that would have been waited between attempts."""
+    seconds = []
+    monkeypatch.setattr("cervbench.data.download.sleep", seconds.append)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return seconds
+
+
+def silent(archive, received, total):
+    pass
+
+
+def fetched(card, tmp_path):
+    return fetch(card, tmp_path / "root", tmp_path / "cache")
+
+
+def test_an_archive_is_fetched_unpacked_and_reported(server, card, tmp_path):
+    told = []
+    done = fetch(card, tmp_path / "root", tmp_path / "cache", lambda *what: told.append(what))
+    assert done.folder == tmp_path / "root" / "set"
+    assert (done.folder / "a" / "2.bmp").read_bytes() == b"x" * 5000
+    assert told[-1] == (card.source.archives[0], len(GOOD), len(GOOD))
+    (one,) = done.downloads
+    assert (one.size, one.sha256) == (len(GOOD), hashlib.sha256(GOOD).hexdigest())
+    assert not one.published
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["set"]
+
+
+def test_a_connection_that_breaks_off_is_taken_up_where_it_stopped(server, card, tmp_path, waited):
+    server.behaviour = breaks_off_after(4000)
+    fetched(card, tmp_path)
+    assert server.asked == [None, *(f"bytes={n}-" for n in range(4000, len(GOOD), 4000))]
+    assert waited == [1, 2, 4][: len(server.asked) - 1]
+
+
+def test_what_a_killed_process_left_is_taken_up_by_the_next(server, card, tmp_path):
+    server.behaviour = breaks_off_after(1000)
+    with pytest.raises(DataError, match=f"broke off {ATTEMPTS} times"):
+        fetched(card, tmp_path)
+    server.behaviour, server.asked = honest, []
+    fetched(card, tmp_path)
+    assert server.asked == [f"bytes={1000 * ATTEMPTS}-"]
+
+
+def test_a_part_that_was_whole_already_is_not_fetched_twice(server, card, tmp_path):
+    server.behaviour = breaks_off_after(1000)
+    with pytest.raises(DataError):
+        fetched(card, tmp_path)
+    (part,) = (tmp_path / "cache" / "downloads").glob("*.part")
+    part.write_bytes(GOOD)
+    server.behaviour, server.asked = honest, []
+    fetched(card, tmp_path)
+    assert server.asked == [f"bytes={len(GOOD)}-"]
+
+
+def test_a_server_that_ignores_the_range_starts_the_file_anew(server, card, tmp_path):
+    server.behaviour = ignores_range
+    assert (fetched(card, tmp_path).folder / "a" / "1.bmp").read_bytes() == bytes(range(256)) * 40
+    assert server.asked == [None, "bytes=3000-"]
+
+
+def test_a_file_that_changed_meanwhile_is_not_pieced_together(server, card, tmp_path):
+    other = zip_of({"a/1.bmp": b"other" * 4000})
+
+    def changes(handler):
+        breaks_off_after(3000)(handler)
+        server.content, server.tag, server.behaviour = other, '"v2"', honest
+
+    server.behaviour = changes
+    assert fetched(card, tmp_path).downloads[0].sha256 == hashlib.sha256(other).hexdigest()
+
+
+def test_without_a_tag_to_tell_versions_apart_nothing_is_pieced_together(server, card, tmp_path):
+    server.tag = None
+    server.behaviour = ignores_range
+    fetched(card, tmp_path)
+    assert server.asked == [None, None]
+
+
+def test_a_server_that_announces_more_than_it_has_is_caught(server, card, tmp_path):
+    server.behaviour = lambda handler: handler.answer(200, GOOD, announced=len(GOOD) + 500)
+    with pytest.raises(DataError, match=f"{len(GOOD)} of {len(GOOD) + 500} bytes came"):
+        fetched(card, tmp_path)
+    assert not (tmp_path / "root" / "set").exists()
+
+
+def test_a_server_that_announces_less_than_it_has_is_caught(server, card, tmp_path):
+    server.behaviour = lambda handler: handler.answer(200, GOOD, announced=len(GOOD) - 500)
+    with pytest.raises(DataError, match="damaged or no archive"):
+        fetched(card, tmp_path)
+    assert list((tmp_path / "cache" / "downloads").glob("*.zip")) == []
+
+
+def test_a_server_that_sends_more_than_the_card_says_is_stopped(server, tmp_path):
+    server.behaviour = lambda handler: handler.answer(200, bytes(2**20), announced=False)
+    with pytest.raises(DataError, match="more than the 1000 bytes"):
+        download(Archive(server.url, size=1000), tmp_path, silent)
+    assert [path for path in tmp_path.iterdir() if path.stat().st_size > 1000] == []
+
+
+def test_a_length_other_than_the_cards_is_refused_at_once(server, tmp_path):
+    with pytest.raises(DataError, match=f"{len(GOOD)} bytes long, and the card says 7"):
+        download(Archive(server.url, size=7), tmp_path, silent)
+
+
+def test_a_checksum_other_than_the_cards_is_refused_with_both(server, tmp_path):
+    with pytest.raises(
+        DataError, match=f"sha256 {hashlib.sha256(GOOD).hexdigest()}; the card says sha256 {'0' * 64}"
+    ):
+        download(Archive(server.url, sha256="0" * 64), tmp_path, silent)
+    assert list(tmp_path.glob("*.zip")) == []
+
+
+def test_the_cards_checksum_is_enough(server, tmp_path):
+    archive = Archive(server.url, len(GOOD), hashlib.sha256(GOOD).hexdigest())
+    done = download(archive, tmp_path, silent)
+    assert done.published
+    assert done.path.read_bytes() == GOOD
+
+
+def test_other_bytes_than_the_first_time_are_refused_with_both(server, card, tmp_path):
+    first = fetched(card, tmp_path).downloads[0]
+    first.path.unlink()
+    server.content = zip_of({"a/1.bmp": b"something else"})
+    again = replace(card, folder="again")
+    with pytest.raises(DataError) as refusal:
+        fetched(again, tmp_path)
+    for sha256 in (first.sha256, hashlib.sha256(server.content).hexdigest()):
+        assert sha256 in str(refusal.value)
+    assert not (tmp_path / "root" / "again").exists()
+
+
+def test_a_hostile_archive_leaves_no_trace(server, card, tmp_path):
+    server.content = zip_of({"a/1.bmp": b"1", "../../evil": b"evil"})
+    with pytest.raises(DataError, match="lies outside the folder"):
+        fetched(card, tmp_path)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {".set.lock"}
+
+
+def test_a_missing_file_is_said_at_once(server, card, tmp_path):
+    server.behaviour = lambda handler: handler.answer(404, b"")
+    with pytest.raises(DataError, match="answers 404"):
+        fetched(card, tmp_path)
+    assert len(server.asked) == 1
+
+
+def test_a_server_in_trouble_is_asked_again(server, card, tmp_path):
+    def troubled(handler):
+        (honest if len(server.asked) > 2 else lambda handler: handler.answer(503, b""))(handler)
+
+    server.behaviour = troubled
+    fetched(card, tmp_path)
+    assert len(server.asked) == 3
+
+
+def test_a_server_out_of_reach_is_said_with_the_way_out(server, card, tmp_path):
+    away = replace(card, source=Source("", (Archive("http://127.0.0.1:1/set.zip"),)))
+    with pytest.raises(DataError, match=r"put the file there by hand as .*set\.zip"):
+        fetched(away, tmp_path)
+
+
+def test_a_file_put_there_by_hand_is_not_fetched(server, card, tmp_path):
+    first = fetched(card, tmp_path)
+    server.asked.clear()
+    fetched(replace(card, folder="second"), tmp_path)
+    assert server.asked == []
+    assert first.folder.exists()
+
+
+def test_what_is_there_already_is_not_touched(server, card, tmp_path):
+    (tmp_path / "root" / "set").mkdir(parents=True)
+    with pytest.raises(DataError, match="exists already"):
+        fetched(card, tmp_path)
+    assert server.asked == []
+
+
+def test_a_source_that_needs_a_human_says_which_file_goes_where(card, tmp_path):
+    by_hand = replace(card, source=Source("", by_hand="Put x.7z into `set/`."))
+    with pytest.raises(DataError, match=r"by hand, into .*set\. Put x\.7z"):
+        fetched(by_hand, tmp_path)
+
+
+def test_only_http_is_fetched(tmp_path):
+    with pytest.raises(DataError, match="not an http address"):
+        download(Archive("file:///etc/passwd"), tmp_path, silent)

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cervbench.data.cards.card import DataError
+from cervbench.data.cards.own import own_card
+from cervbench.data.pack import Pack, fit, prepare
+from cervbench.plugin.manager import plugins
+
+
+def folder_of_classes(root: Path, images: int = 4) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for n in range(images):
+            pixels = rng.integers(0, 255, (30 + n, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{n}.png")
+    return root
+
+
+def pack_of(folder: Path, cache: Path, side: int = 32) -> Pack:
+    return prepare(own_card(folder), folder.parent, cache, side)
+
+
+def test_a_pack_holds_every_image_once_in_the_order_of_ids(tmp_path: Path) -> None:
+    pack = pack_of(folder_of_classes(tmp_path / "own"), tmp_path / "cache")
+    assert list(pack.images) == sorted(pack.images)
+    assert len(pack.images) == 8
+    assert pack.pixels.shape == (8, 32, 32, 3)
+    assert pack.native_size[0].tolist() == [40, 30]
+
+
+def test_a_pack_is_built_once_and_anew_when_a_file_changes(tmp_path: Path) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    built: list[int] = []
+    card = own_card(folder)
+    first = prepare(card, tmp_path, tmp_path / "cache", 32, lambda n, of: built.append(n))
+    again = prepare(card, tmp_path, tmp_path / "cache", 32, lambda n, of: built.append(n))
+    assert len(built) == 8
+    assert first.hash == again.hash
+    Image.new("RGB", (40, 30), "red").save(folder / "a" / "0.png")
+    changed = prepare(own_card(folder), tmp_path, tmp_path / "cache", 32)
+    assert changed.hash != first.hash
+
+
+def test_the_hash_follows_labels_too(tmp_path: Path) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    before = pack_of(folder, tmp_path / "cache")
+    (folder / "a" / "3.png").rename(folder / "b" / "moved.png")
+    assert pack_of(folder, tmp_path / "cache").hash != before.hash
+
+
+def test_aspect_ratio_is_kept_and_the_padding_has_the_colour_of_the_border() -> None:
+    image = Image.new("RGB", (80, 40), (200, 100, 50))
+    image.paste((0, 0, 0), (35, 15, 45, 25))  # a square of 10 × 10
+    square = fit(image, 40)
+    dark = (square.sum(2) < 150).nonzero()
+    assert np.ptp(dark[0]) == np.ptp(dark[1])
+    assert (square[:10] == [200, 100, 50]).all()
+    assert (square[30:] == [200, 100, 50]).all()
+
+
+def test_small_images_are_enlarged_and_stay_centred() -> None:
+    image = Image.new("RGB", (10, 10), "white")
+    image.paste((0, 0, 0), (4, 4, 6, 6))
+    rows, columns = (fit(image, 50).sum(2) < 200).nonzero()
+    assert abs(rows.mean() - 24.5) < 0.6
+    assert abs(columns.mean() - 24.5) < 0.6
+
+
+def test_a_complete_dataset_has_its_name_and_a_part_of_it_a_name_of_its_own(
+    real_data: Path, tmp_path: Path
+) -> None:
+    card = plugins().datasets.get("herlev").offer
+    whole = prepare(card, real_data, tmp_path, 8)
+    assert whole.variant == "herlev"
+    part = tmp_path / "data" / "herlev" / "light_dysplastic"
+    part.mkdir(parents=True)
+    for path in sorted((real_data / "herlev" / "light_dysplastic").iterdir())[:20]:
+        (part / path.name).write_bytes(path.read_bytes())
+    assert prepare(card, tmp_path / "data", tmp_path, 8).variant.startswith("herlev@")
+
+
+def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None:
+    card = plugins().datasets.get("herlev").offer
+    with pytest.raises(DataError, match="CERVBENCH_DATA"):
+        prepare(card, tmp_path / "nowhere", tmp_path / "cache", 8)
+    carried = tmp_path / "cache" / "packs" / "herlev" / "0123456789abcdef"
+    carried.mkdir(parents=True)
+    index = {
+        "name": "herlev",
+        "variant": "herlev",
+        "hash": "h",
+        "images": ["i"],
+        "labels": ["light_dysplastic"],
+    }
+    index |= {"groups": ["g"], "splits": [None], "native_size": [[3, 4]]}
+    (carried / "index.json").write_text(json.dumps(index))
+    assert prepare(card, tmp_path / "nowhere", tmp_path / "cache", 8).images == ("i",)
+
+
+def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    (folder / "a" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="broken"):
+        pack_of(folder, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("pixels.npy"))

@@ -1,0 +1,135 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cervbench.data.batches import Feed, Images
+from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.data.parts import Parts, part
+from cervbench.data.views import Normalise, simclr_policy
+from cervbench.plugin.manager import plugins
+from cervbench.protocol.protocol import load
+
+PROTOCOL = load("smoke")
+PLAIN = Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def dataset(shared_cache: Path) -> Dataset:
+    return open_dataset(plugins().datasets.get("synthetic").offer, Path("nowhere"), shared_cache, PROTOCOL)
+
+
+@pytest.fixture(scope="module")
+def parts(dataset: Dataset) -> Parts:
+    return part(dataset, 0, PROTOCOL, torch.device("cpu"))
+
+
+def feed(images: Images, batch_size: int = 32) -> Feed:
+    return Feed(images, (simclr_policy(), simclr_policy()), PLAIN, batch_size, ("test",))
+
+
+def test_what_a_pretext_stage_is_handed_has_no_way_to_labels_or_groups(parts: Parts) -> None:
+    assert set(vars(parts.train)) == {"ids", "native_size", "rows", "pyramid"}
+    assert "labels" not in vars(parts.train.pyramid)
+    assert feed(parts.train).batch(0).labels is None
+
+
+def test_below_ten_per_cent_no_val_label_is_seen(parts: Parts) -> None:
+    seen = {ratio: parts.labelled(ratio)[0] for ratio in PROTOCOL.labels.ratios}
+    assert [len(seen[ratio].val) for ratio in (1, 5)] == [0, 0]
+    assert all(len(seen[ratio].val) > 0 for ratio in (10, 25, 50, 100))
+
+
+def test_labels_are_those_of_the_images(dataset: Dataset, parts: Parts) -> None:
+    label_of = dict(zip(dataset.pack.images, dataset.pack.labels, strict=True))
+    seen = parts.labelled(50)[2]
+    for examples in (seen.train, seen.val):
+        assert [seen.classes[c] for c in examples.labels] == [label_of[id] for id in examples.images.ids]
+
+
+def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:
+    assert [seen.draw for seen in parts.labelled(10)] == [0, 1, 2, 3, 4]
+    assert [seen.draw for seen in parts.labelled(10, 2)] == [0, 1]
+    assert [seen.draw for seen in parts.labelled(100)] == [0]
+
+
+def test_an_epoch_shows_each_image_at_most_once_and_all_but_the_rest_of_a_batch(parts: Parts) -> None:
+    class Rows:
+        """A view that shows which image it is of."""
+
+        def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+            return {}
+
+        def apply(
+            self, pyramid: object, rows: torch.Tensor, drawn: object, normalise: object
+        ) -> torch.Tensor:
+            return rows
+
+    one = Feed(parts.train, (Rows(),), PLAIN, 50, ("test",))
+    shown = torch.cat([one.batch(step).views[0] for step in range(one.steps_per_epoch)])
+    assert len(shown) == len(set(shown.tolist())) == one.steps_per_epoch * 50
+    assert len(parts.train) - len(shown) < 50
+    second = torch.cat(
+        [one.batch(one.steps_per_epoch + step).views[0] for step in range(one.steps_per_epoch)]
+    )
+    assert shown.tolist() != second.tolist()
+
+
+def test_a_batch_is_a_function_of_its_step(parts: Parts) -> None:
+    one, other = feed(parts.train), feed(parts.train)
+    for step in range(5):
+        one.batch(step)
+    assert all(torch.equal(a, b) for a, b in zip(one.batch(5).views, other.batch(5).views, strict=True))
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch(parts: Parts) -> None:
+    few = feed(parts.train.subset(np.arange(7)))
+    assert few.steps_per_epoch == 1
+    assert len(few.batch(3).views[0]) == 7
+
+
+def answers(parts: Parts) -> dict[str, np.ndarray]:
+    ids = parts.test.ids
+    return {"image": np.array(ids), "draw": np.zeros(len(ids), int), "p_a": np.ones(len(ids))}
+
+
+def test_truth_is_joined_by_image(dataset: Dataset, parts: Parts) -> None:
+    mixed = np.random.default_rng(0).permutation(len(parts.test))
+    table = parts.with_truth({name: column[mixed] for name, column in answers(parts).items()}, [0])
+    label_of = dict(zip(dataset.pack.images, dataset.pack.labels, strict=True))
+    assert [label_of[image] for image in table["image"]] == table["label"].tolist()
+
+
+@pytest.mark.parametrize("change", ["twice", "missing", "unasked", "draw"])
+def test_an_evaluation_that_does_not_answer_for_each_test_image_once_is_refused(
+    parts: Parts, change: str
+) -> None:
+    given = answers(parts)
+    if change == "twice":
+        given["image"][0] = given["image"][1]
+    elif change == "missing":
+        given = {name: column[1:] for name, column in given.items()}
+    elif change == "unasked":
+        given["image"][0] = parts.train.ids[0]
+    else:
+        given["draw"][0] = 3
+    with pytest.raises(ValueError, match="once in each"):
+        parts.with_truth(given, [0])
+
+
+def test_no_test_image_is_ever_labelled(parts: Parts) -> None:
+    test = set(parts.test.ids)
+    for seen in parts.labelled(100):
+        assert not test & {*seen.train.images.ids, *seen.val.images.ids, *seen.unlabelled.ids}
+
+
+def test_permuted_labels_show_a_pretext_stage_the_same_images(dataset: Dataset) -> None:
+    """Folds are frozen data; with them kept, labels have no way into what is trained on."""
+    mixed = np.random.default_rng(0).permutation(len(dataset.pack.labels))
+    labels = tuple(dataset.pack.labels[n] for n in mixed)
+    other = replace(dataset, pack=replace(dataset.pack, labels=labels))
+    one, two = (part(d, 0, PROTOCOL, torch.device("cpu")).train for d in (dataset, other))
+    assert one.ids == two.ids
+    assert torch.equal(feed(one).batch(3).views[0], feed(two).batch(3).views[0])

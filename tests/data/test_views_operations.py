@@ -1,0 +1,260 @@
+"""Each operation against torchvision given the same parameters, or against a formula worked by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as tv
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from cervbench.data.views import (
+    Blur,
+    Brightness,
+    Contrast,
+    Crop,
+    Flip,
+    Gamma,
+    Greyscale,
+    Hue,
+    Normalise,
+    Operation,
+    Policy,
+    Pyramid,
+    Rotation,
+    Saturation,
+    Shift,
+    Together,
+    Zoom,
+)
+
+UNIT = Normalise(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+BILINEAR = InterpolationMode.BILINEAR
+SAMPLING = 1e-4
+GREY_WEIGHTS = 2e-4
+"""torchvision's grey weights sum to 0.9999; ours to 1."""
+
+
+def noise(side: int = 33) -> Tensor:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.integers(0, 256, (3, 3, side, side), dtype=np.uint8))
+
+
+def smooth(side: int = 33) -> Tensor:
+    place = torch.linspace(0, 3, side)
+    waves = [torch.sin(place[:, None] * k + place[None] * (k + 1) + k) for k in range(9)]
+    return (torch.stack(waves).view(3, 3, side, side) * 127 + 128).to(torch.uint8)
+
+
+@pytest.fixture(params=[noise, smooth, lambda: noise(20)], ids=["noise", "smooth", "even"])
+def images(request: pytest.FixtureRequest) -> Tensor:
+    return request.param()
+
+
+def seen(images: Tensor, *steps: tuple[Operation, tuple[float, ...]], normalise: Normalise = UNIT) -> Tensor:
+    """All images through operations with parameters that are given and not drawn."""
+    policy = Policy([operation for operation, _ in steps])
+    keys = policy.draw(np.random.default_rng(0), len(images))
+    drawn = {
+        key: np.tile(np.float32(parameters), (len(images), 1))
+        for key, (_, parameters) in zip(keys, steps, strict=True)
+    }
+    return policy.apply(Pyramid([images]), torch.arange(len(images)), drawn, normalise)
+
+
+def inner(images: Tensor, margin: int) -> Tensor:
+    return images[..., margin:-margin, margin:-margin]
+
+
+def assert_close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+
+
+def test_a_crop_that_magnifies_is_resized_crop_but_for_its_outermost_pixels(images: Tensor) -> None:
+    side = images.shape[-1]
+    left, top, width, height = 3, 5, 12, 9
+    ours = seen(images, (Crop(), (left / side, top / side, width / side, height / side)))
+    theirs = tv.resized_crop(images / 255, top, left, height, width, [side, side], antialias=False)
+    assert_close(inner(ours, 2), inner(theirs, 2), SAMPLING)
+
+
+def test_a_crop_sees_the_pixels_beside_it_and_the_border_repeated_beyond_the_image(images: Tensor) -> None:
+    side = images.shape[-1]
+    ours = seen(images, (Crop(), (0, 0, 0.5, 0.5)))
+    theirs = tv.resize(images / 255, [2 * side, 2 * side], antialias=False)[..., :side, :side]
+    assert_close(ours, theirs, SAMPLING)
+
+
+def test_flips_are_torchvisions(images: Tensor) -> None:
+    assert_close(seen(images, (Flip(), (-1, 1))), tv.horizontal_flip(images / 255), SAMPLING)
+    assert_close(seen(images, (Flip(), (1, -1))), tv.vertical_flip(images / 255), SAMPLING)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_quarter_turns_move_whole_pixels(images: Tensor, turns: int) -> None:
+    assert_close(
+        seen(images, (Rotation(), (90 * turns,))), torch.rot90(images / 255, turns, (2, 3)), SAMPLING
+    )
+
+
+@pytest.mark.parametrize("angle", [-30.0, 17.0, 121.0])
+def test_a_free_rotation_is_torchvisions_within_the_circle_that_stays_inside(
+    images: Tensor, angle: float
+) -> None:
+    side = images.shape[-1]
+    place = torch.arange(side) - (side - 1) / 2
+    inside = place[:, None] ** 2 + place[None] ** 2 < (side / 2 - 1) ** 2
+    theirs = tv.rotate(images / 255, angle, interpolation=BILINEAR)
+    assert_close(seen(images, (Rotation(), (angle,)))[..., inside], theirs[..., inside], SAMPLING)
+
+
+def test_a_shift_is_torchvisions_translation_and_repeats_the_border(images: Tensor) -> None:
+    side = images.shape[-1]
+    ours = seen(images, (Shift(), (3 / side, -2 / side)))
+    theirs = tv.affine(
+        images / 255, angle=0.0, translate=[3, -2], scale=1.0, shear=[0.0], interpolation=BILINEAR
+    )
+    assert_close(inner(ours, 3), inner(theirs, 3), SAMPLING)
+    first_column = (images / 255)[..., 2:, :1].expand(-1, -1, -1, 3)
+    assert_close(ours[..., :-2, :3], first_column, SAMPLING)
+
+
+@pytest.mark.parametrize(("factor", "margin"), [(1.25, 1), (0.8, 5)])
+def test_a_zoom_is_torchvisions_scaling(images: Tensor, factor: float, margin: int) -> None:
+    theirs = tv.affine(
+        images / 255, angle=0.0, translate=[0, 0], scale=factor, shear=[0.0], interpolation=BILINEAR
+    )
+    assert_close(inner(seen(images, (Zoom(), (factor,))), margin), inner(theirs, margin), SAMPLING)
+
+
+def test_geometry_is_undergone_in_the_order_of_the_policy(images: Tensor) -> None:
+    side = images.shape[-1]
+    turn, crop = (Rotation(), (90.0,)), (Crop(), (0.0, 0.0, 0.5, 0.5))
+
+    def doubled(corner: Tensor) -> Tensor:
+        return inner(tv.resize(corner, [2 * side, 2 * side], antialias=False)[..., :side, :side], 2)
+
+    turned = torch.rot90(images / 255, 1, (2, 3))
+    assert_close(inner(seen(images, turn, crop), 2), doubled(turned), SAMPLING)
+    cropped = tv.resize(images / 255, [2 * side, 2 * side], antialias=False)[..., :side, :side]
+    assert_close(seen(images, crop, turn), torch.rot90(cropped, 1, (2, 3)), SAMPLING)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.4, 1.0, 1.9])
+def test_jitter_is_torchvisions_with_its_clamping(images: Tensor, factor: float) -> None:
+    pixels = images / 255
+    assert_close(seen(images, (Brightness(), (factor,))), tv.adjust_brightness(pixels, factor), GREY_WEIGHTS)
+    assert_close(seen(images, (Contrast(), (factor,))), tv.adjust_contrast(pixels, factor), GREY_WEIGHTS)
+    assert_close(seen(images, (Saturation(), (factor,))), tv.adjust_saturation(pixels, factor), GREY_WEIGHTS)
+
+
+def test_greyscale_is_torchvisions(images: Tensor) -> None:
+    theirs = tv.rgb_to_grayscale(images / 255, num_output_channels=3)
+    assert_close(seen(images, (Greyscale(), (1,))), theirs, GREY_WEIGHTS)
+
+
+@pytest.mark.parametrize("turn", [-0.1, 0.05, 0.25, 0.5])
+def test_hue_turns_the_chroma_of_yiq(images: Tensor, turn: float) -> None:
+    muted = (images // 4 + 96) / 255  # so that nothing leaves 0..1
+    red, green, blue = muted.double().unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    in_phase = 0.5959 * red - 0.2746 * green - 0.3213 * blue
+    quadrature = 0.2115 * red - 0.5227 * green + 0.3112 * blue
+    chroma = torch.complex(in_phase, quadrature) * np.exp(-2j * np.pi * turn)  # yellow lies clockwise of red
+    i, q = chroma.real, chroma.imag
+    expected = torch.stack(
+        [luma + 0.956 * i + 0.619 * q, luma - 0.272 * i - 0.647 * q, luma - 1.106 * i + 1.703 * q], 1
+    )
+    assert_close(seen(images // 4 + 96, (Hue(), (turn,))), expected.float(), 1e-3)
+
+
+def test_hue_leaves_grey_as_it_is_and_turns_the_way_of_torchvision() -> None:
+    grey = noise()[:, :1].expand(-1, 3, -1, -1)
+    assert_close(seen(grey, (Hue(), (0.3,))), grey / 255, 1e-5)
+    red = torch.tensor([160, 96, 96], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    for turn in (-0.1, 0.1):
+        ours = (seen(red, (Hue(), (turn,))) - red / 255)[0, :, 0, 0]
+        theirs = (tv.adjust_hue(red / 255, turn) - red / 255)[0, :, 0, 0]
+        gains = int(theirs[1:].argmax())  # green or blue, by the direction
+        assert ours[1:].argmax() == gains
+        assert ours[1 + gains] > 0
+
+
+def test_linear_colour_composes_like_its_steps_one_by_one(images: Tensor) -> None:
+    muted = images // 4 + 96
+    ours = seen(muted, (Brightness(), (1.2,)), (Contrast(), (0.6,)), (Saturation(), (1.5,)))
+    theirs = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(muted / 255, 1.2), 0.6), 1.5)
+    assert_close(ours, theirs, 2 * GREY_WEIGHTS)
+
+
+def test_contrast_is_about_the_mean_of_the_view_and_not_of_the_image(images: Tensor) -> None:
+    crop = (Crop(), (0.0, 0.0, 0.5, 0.5))
+    ours = seen(images, crop, (Contrast(), (0.5,)))
+    assert_close(ours, tv.adjust_contrast(seen(images, crop), 0.5), GREY_WEIGHTS)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.2])
+def test_gamma_is_torchvisions_and_comes_after_linear_colour(images: Tensor, factor: float) -> None:
+    assert_close(seen(images, (Gamma(), (factor,))), tv.adjust_gamma(images / 255, factor), SAMPLING)
+    ours = seen(images, (Gamma(), (factor,)), (Brightness(), (0.7,)))
+    assert_close(ours, tv.adjust_gamma(tv.adjust_brightness(images / 255, 0.7), factor), SAMPLING)
+
+
+@pytest.mark.parametrize("operation", [Brightness(), Gamma()], ids=["linear", "gamma"])
+def test_views_are_normalised_and_held_between_black_and_white(images: Tensor, operation: Operation) -> None:
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    ours = seen(images, (operation, (1.8,)), normalise=Normalise(mean, std))
+    assert_close(ours, tv.normalize(seen(images, (operation, (1.8,))), list(mean), list(std)), 1e-5)
+
+
+@pytest.mark.parametrize("side", [4, 33, 64])
+@pytest.mark.parametrize("share", [0.05, 0.4, 1.0])
+def test_blur_is_torchvisions_gaussian(side: int, share: float) -> None:
+    blur = Blur(sigma=(0.1, 20.0))
+    sigma = 20.0 * share
+    width = 2 * blur.radius(side) + 1
+    theirs = tv.gaussian_blur(noise(side) / 255, [width, width], [sigma * side / 224])
+    assert_close(seen(noise(side), (blur, (sigma,))), theirs, 1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 224])
+def test_the_kernel_of_the_blur_holds_all_but_a_hundredth_of_its_widest_gaussian(size: int) -> None:
+    blur = Blur()
+    sigma = blur.sigma[1] * size / 224
+    reach = (blur.radius(size) + 0.5) / sigma
+    outside = torch.special.erfc(torch.tensor(reach / 2**0.5)).item()
+    assert outside < 0.01
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [Crop(), Flip(), Rotation(), Shift(), Zoom(), Brightness(), Contrast(), Saturation(), Hue(), Greyscale(),
+     Gamma(), Blur()],
+    ids=lambda operation: type(operation).__name__,
+)  # fmt: skip
+def test_the_parameters_of_a_spared_image_leave_it_as_it_is(images: Tensor, operation: Operation) -> None:
+    assert_close(seen(images, (operation, operation.identity)), images / 255, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Crop(scale=(0.5, 0.2)),
+        lambda: Crop(ratio=(1.2, 2.0)),
+        lambda: Flip(horizontal=1.5),
+        lambda: Rotation(step=0),
+        lambda: Rotation(degrees=-10.0),
+        lambda: Shift(by=-0.1),
+        lambda: Zoom(factor=(0.0, 1.0)),
+        lambda: Brightness(-0.1),
+        lambda: Hue(0.7),
+        lambda: Gamma(factor=(2.0, 1.0)),
+        lambda: Blur(sigma=(0.0, 1.0)),
+        lambda: Greyscale(p=-0.1),
+        lambda: Together((Hue(),), p=1.1),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_with_its_value(wrong: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"\w+\(.*=.*\): .* must"):
+        wrong()

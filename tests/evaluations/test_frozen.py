@@ -1,0 +1,109 @@
+"""The frozen evaluations against scikit-learn, on features made for the purpose."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from cervbench.data.batches import Examples, Images, Labelled
+from cervbench.evaluations import LinearSettings, NeighbourSettings, knn, linear
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 3, 300)
+FEATURES = np.eye(3)[LABELS] @ RNG.normal(size=(3, 20)) + 1.5 * RNG.normal(size=(300, 20)) + 7
+TRAIN, VAL, TEST = np.arange(180), np.arange(180, 220), np.arange(220, 300)
+TRAINED: Any = SimpleNamespace(features=lambda images: FEATURES[images.rows].astype(np.float32))
+
+
+def images(rows: np.ndarray) -> Images:
+    none: Any = None
+    return Images(tuple(f"i{row}" for row in rows), np.ones((len(rows), 2)), rows, none)
+
+
+def labelled(ratio: int = 100, train: np.ndarray = TRAIN, val: np.ndarray = VAL) -> Labelled:
+    examples = [Examples(images(rows), LABELS[rows]) for rows in (train, val)]
+    return Labelled(("a", "b", "c"), ratio, 0, *examples, images(TRAIN))
+
+
+def answers(columns: Any) -> np.ndarray:
+    return np.stack([columns[f"p_{name}"] for name in "abc"], 1)
+
+
+def standardised() -> np.ndarray:
+    vectors = FEATURES.astype(np.float32).astype(np.float64)
+    return StandardScaler().fit(vectors[TRAIN]).transform(vectors)
+
+
+def test_the_probe_is_logistic_regression_on_standardised_features() -> None:
+    settings = LinearSettings(strength=0.03)
+    x = standardised()
+    theirs = LogisticRegression(C=1 / (0.03 * 180), tol=1e-8, max_iter=10000).fit(x[TRAIN], LABELS[TRAIN])
+    ours = answers(linear.predict(TRAINED, [labelled()], images(TEST), settings))
+    np.testing.assert_allclose(ours, theirs.predict_proba(x[TEST]), atol=1e-4)
+
+
+def test_the_strength_is_the_one_with_the_least_log_loss_on_val() -> None:
+    grid = (1e-4, 1e-2, 1.0, 100.0)
+    x = standardised()
+    fits = [
+        LogisticRegression(C=1 / (s * 180), tol=1e-8, max_iter=10000).fit(x[TRAIN], LABELS[TRAIN])
+        for s in grid
+    ]
+    losses = [log_loss(LABELS[VAL], fit.predict_proba(x[VAL])) for fit in fits]
+    best = fits[int(np.argmin(losses))]
+    ours = answers(linear.predict(TRAINED, [labelled()], images(TEST), LinearSettings(grid=grid)))
+    np.testing.assert_allclose(ours, best.predict_proba(x[TEST]), atol=1e-3)
+
+
+@pytest.mark.parametrize("case", ["few labels", "no val"])
+def test_the_strength_is_fixed_where_val_may_not_be_seen(case: str) -> None:
+    seen = labelled(10) if case == "few labels" else labelled(100, val=VAL[:0])
+    grid = LinearSettings(strength=0.03, grid=(1e-4, 100.0))
+    fixed = LinearSettings(strength=0.03)
+    ours, theirs = (answers(linear.predict(TRAINED, [seen], images(TEST), s)) for s in (grid, fixed))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_class_without_a_label_gets_no_probability() -> None:
+    train = TRAIN[LABELS[TRAIN] != 1]
+    ours = answers(linear.predict(TRAINED, [labelled(10, train)], images(TEST), LinearSettings()))
+    assert (ours[:, 1] == 0).all()
+    np.testing.assert_allclose(ours.sum(1), 1)
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    x = standardised()
+
+    def weights(distance: np.ndarray) -> np.ndarray:
+        return np.exp(-distance / knn.TEMPERATURE)
+
+    theirs = KNeighborsClassifier(20, metric="cosine", weights=weights).fit(x[TRAIN], LABELS[TRAIN])
+    ours = answers(knn.predict(TRAINED, [labelled()], images(TEST), NeighbourSettings(neighbours=20)))
+    np.testing.assert_allclose(ours, theirs.predict_proba(x[TEST]), atol=1e-6)
+
+
+def test_there_are_never_more_neighbours_than_the_smallest_class_has() -> None:
+    few = np.concatenate([TRAIN[LABELS[TRAIN] == 0][:2], TRAIN[LABELS[TRAIN] > 0]])
+    ours = knn.predict(TRAINED, [labelled(10, few)], images(TEST), NeighbourSettings(neighbours=20))
+    assert (np.count_nonzero(answers(ours), axis=1) <= 2).all()
+
+
+def test_each_draw_is_answered_for_each_test_image() -> None:
+    draws = [labelled(), labelled()]
+    object.__setattr__(draws[1], "draw", 1)
+    columns = linear.predict(TRAINED, draws, images(TEST), LinearSettings())
+    assert list(zip(columns["draw"], columns["image"], strict=True)) == [
+        (draw, f"i{row}") for draw in (0, 1) for row in TEST
+    ]
+
+
+def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
+    blank: Any = SimpleNamespace(features=lambda images: np.zeros((len(images), 1), np.float32))
+    ours = answers(linear.predict(blank, [labelled()], images(TEST), LinearSettings(strength=0.1)))
+    shares = np.bincount(LABELS[TRAIN]) / len(TRAIN)
+    np.testing.assert_allclose(ours, np.tile(shares, (len(TEST), 1)), atol=1e-3)

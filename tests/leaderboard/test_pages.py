@@ -1,0 +1,277 @@
+"""Pages are a function of the records, safe to show, and checked against them."""
+
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+from markdown_it import MarkdownIt
+
+from cervbench.cli.leaderboard import leaderboard
+from cervbench.leaderboard import PagesError, build, check
+from cervbench.leaderboard.charts import apart
+from cervbench.leaderboard.escaping import file_name
+from cervbench.records.record import Record
+from cervbench.records.store import RecordError, Store
+from cervbench.scoring.task import Task
+
+Write = Callable[..., list[Record]]
+HOSTILE = "<script>alert(1)</script>|`a`\n# b](http://x.y) *c* <!-- & @d \u202e"
+
+
+@pytest.fixture
+def two_methods(write: Write) -> None:
+    write("simclr", 0.7)
+    write("byol", 0.6)
+    write("supervised", 0.4, pretext=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [*folder.glob("*.md"), *folder.glob("charts/*.svg")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_the_same_records_give_the_same_bytes_with_and_without_what_was_cached(
+    out: Path, cache: Path
+) -> None:
+    assert build(out)[0] == out / "README.md"
+    first = contents(out)
+    assert set(first) >= {"README.md", "cells.md"}
+    build(out)
+    assert contents(out) == first
+    shutil.rmtree(cache)
+    build(out)
+    assert contents(out) == first
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_a_cache_that_is_broken_costs_time_and_nothing_else(out: Path, cache: Path) -> None:
+    build(out)
+    first = contents(out)
+    for path in cache.iterdir():
+        path.write_bytes(b"not a database")
+    build(out)
+    assert contents(out) == first
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_check_accepts_what_build_wrote_and_names_what_is_stale_missing_or_left_over(
+    out: Path, write: Write
+) -> None:
+    build(out)
+    assert check(out) == []
+    page = out / "cells.md"
+    text = page.read_text()
+    page.write_text(re.sub(r"\| simclr \| \*\*\d", "| simclr | **9", text, count=1))
+    assert page.read_text() != text
+    assert [p for p in check(out) if str(page) in p and "is not what the records give" in p]
+    page.unlink()
+    assert f"{page} is missing: run `cervbench leaderboard build`" in check(out)
+    build(out)
+    shutil.copy(page, out / "old.md")
+    assert check(out) == [f"{out / 'old.md'} belongs to no record: run `cervbench leaderboard build`"]
+    build(out)
+    assert not (out / "old.md").exists()
+    write("barlow-twins", 0.5)
+    assert any("cells.md is not what the records give" in problem for problem in check(out))
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_check_refuses_an_edited_record(out: Path) -> None:
+    build(out)
+    path = next((out / "records").glob("*/*.json"))
+    text = path.read_text()
+    path.write_text(re.sub(r'"accuracy": 0\.\d', '"accuracy": 0.0', text))
+    assert path.read_text() != text
+    assert check(out)[0].startswith(f"{path}: scores.accuracy: stored 0.0")
+
+
+def test_predictions_that_are_not_the_recorded_ones_stop_the_build(out: Path, write: Write) -> None:
+    one, other = write("simclr", ratios=(10, 100), folds=(0,))
+    store = Store(out)
+    shutil.copy(store.predictions_path("cells", one.id), store.predictions_path("cells", other.id))
+    with pytest.raises(RecordError, match=r"its content hashes to .* the record says"):
+        build(out)
+
+
+def test_a_page_that_someone_else_wrote_is_never_lost(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    own = out / "README.md"
+    own.write_text("# My notes\n")
+    (out / "notes.md").write_text("keep\n")
+    with pytest.raises(PagesError, match=r"README\.md was not written by"):
+        build(out)
+    assert own.read_text() == "# My notes\n"
+    own.unlink()
+    build(out)
+    assert (out / "notes.md").read_text() == "keep\n"
+
+
+class Seen(HTMLParser):
+    """The tags of a page, its links, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def shown(page: Path) -> Seen:
+    return Seen(MarkdownIt("commonmark").enable("table").render(page.read_text()))
+
+
+def test_hostile_names_are_text_and_nothing_else(out: Path, write: Write) -> None:
+    task = Task(classes=("normal", f"light{HOSTILE}"), abnormal=("normal",))
+    for method in (HOSTILE, f"{HOSTILE}2"):
+        write(method, ratios=(100,), backbone=HOSTILE, evaluation=f"linear{HOSTILE}", task=task)
+    written = build(out)
+    seen = shown(out / "cells.md")
+    allowed = {
+        "h1",
+        "h2",
+        "p",
+        "a",
+        "img",
+        "strong",
+        "em",
+        "sub",
+        "br",
+        "details",
+        "summary",
+        "ul",
+        "li",
+        "code",
+    }
+    assert set(seen.tags) <= allowed | {"table", "thead", "tbody", "tr", "th", "td"}
+    assert "<script>alert(1)</script>|`a` # b](http://x.y) *c*" in seen.text
+    assert not [link for link in seen.links if "x.y" in link]
+    widths = {
+        line.count(" | ") for line in (out / "cells.md").read_text().splitlines() if line.startswith("| ")
+    }
+    assert len(widths) == 2  # of the tables of scores, and of the class-wise one
+    for path in written:
+        if path.suffix == ".svg":
+            drawing = ElementTree.fromstring(path.read_text())
+            assert not [
+                e for e in drawing.iter() if e.tag.endswith(("script", "a", "image", "foreignObject"))
+            ]
+            assert "<script>alert(1)</script>" in "".join(drawing.itertext())
+
+
+def test_every_link_leads_to_a_file_also_from_another_folder(out: Path, write: Write, tmp_path: Path) -> None:
+    write("simclr", ratios=(100,), variant="cric@3f2a:b c")
+    pages = tmp_path / "site" / "deep"
+    for folder in (out, pages):
+        build(out, folder)
+        for page in folder.glob("*.md"):
+            links = [unquote(link.partition("#")[0]) for link in shown(page).links]
+            assert len(links) > 1
+            for link in links:
+                assert (folder / link).is_file(), link
+    assert check(out, pages) == []
+
+
+def test_file_names_are_safe_and_different_for_different_names() -> None:
+    names = ["a/b", "a%2Fb", "../x", "README", "readme", "a b", "cric@3f", "a:b", "ä"]
+    made = [file_name(name) for name in names]
+    assert len({name.lower() for name in made}) == len(names)
+    assert not any("/" in name or name.lower() == "readme" for name in made)
+
+
+def test_synthetic_images_have_their_own_page_and_their_own_part_of_the_index(
+    out: Path, write: Write
+) -> None:
+    write("simclr", ratios=(100,))
+    write("simclr", ratios=(100,), variant="synthetic", synthetic=True)
+    build(out)
+    real, synthetic = (out / "README.md").read_text().split("## Synthetic images")
+    assert "cells.md" in real
+    assert "synthetic.md" not in real
+    assert "synthetic.md" in synthetic
+    assert "cells.md" not in synthetic
+    assert "> **Synthetic images**" in (out / "synthetic.md").read_text()
+    assert "Synthetic" not in (out / "cells.md").read_text()
+
+
+def test_trials_are_counted_and_left_out_unless_all_are_asked_for_or_there_is_nothing_else(
+    out: Path, write: Write
+) -> None:
+    write("simclr", ratios=(100,), tier="smoke")
+    build(out)
+    assert "· smoke" in (out / "cells.md").read_text()
+    write("simclr", ratios=(100,))
+    write("simclr", ratios=(100,), off={"image_size": 48})
+    build(out)
+    text = (out / "cells.md").read_text()
+    assert "10 records off protocol or of the smoke tier are left out" in text
+    assert "· smoke" not in text
+    assert "off protocol" not in text.split("## linear")[1]
+    build(out, everything=True)
+    text = (out / "cells.md").read_text()
+    assert "off protocol: image\\_size=48" in text
+    assert "· smoke" in text
+    assert check(out, everything=True) == []
+    assert check(out) != []
+
+
+def test_records_of_another_schema_are_counted_and_not_pooled(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    write("simclr", ratios=(100,), evaluation="pairs", schema="pairs/1")
+    build(out)
+    assert "5 records of pairs have tables of predictions of another kind" in (out / "cells.md").read_text()
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_a_chart_says_in_words_what_it_shows(out: Path) -> None:
+    build(out)
+    (path,) = (out / "charts").glob("*.svg")
+    drawing = ElementTree.fromstring(path.read_text())
+    described = {child.get("id"): child.text for child in drawing}
+    assert drawing.get("role") == "img"
+    assert set((drawing.get("aria-labelledby") or "").split()) <= set(described)
+    row = next(line for line in (out / "cells.md").read_text().splitlines() if line.startswith("| simclr |"))
+    values = [re.sub(r"[* ]|\[.*", "", cell) for cell in row.split(" | ")[1:3]]
+    assert f"simclr {', '.join(values)}" in (described["figures"] or "")
+
+
+def test_names_at_line_ends_keep_apart_stay_inside_and_move_no_further_than_needed() -> None:
+    assert apart([10, 50, 90], 15, 0, 100) == [10, 50, 90]
+    assert apart([50, 50, 50], 15, 0, 100) == [35, 50, 65]
+    assert apart([98, 99], 15, 0, 100) == [85, 100]
+    crowded = apart([1, 2, 3, 40, 41, 80, 99, 99, 99], 12, 0, 100)
+    assert crowded[0] >= 0
+    assert crowded[-1] <= 100
+    assert min(b - a for a, b in pairwise(crowded)) >= 12 - 1e-9
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_the_commands_build_check_and_fail_when_pages_disagree(out: Path) -> None:
+    folder = ["--records", str(out)]
+    built = CliRunner().invoke(leaderboard, ["build", *folder])
+    assert (built.exit_code, built.stdout) == (0, f"{out / 'README.md'}\n")
+    assert CliRunner().invoke(leaderboard, ["check", *folder]).exit_code == 0
+    (out / "cells.md").unlink()
+    failed = CliRunner().invoke(leaderboard, ["check", *folder])
+    assert (failed.exit_code, "cells.md is missing" in failed.stdout) == (1, True)
+
+
+def test_the_commands_say_what_folder_they_need(tmp_path: Path) -> None:
+    failed = CliRunner().invoke(leaderboard, ["build", "--records", str(tmp_path)])
+    assert failed.exit_code == 2
+    assert "what `cervbench run` was given as --out" in failed.output

@@ -1,0 +1,214 @@
+"""What stands in a table, what it is called, and what may be bold."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
+
+from cervbench.leaderboard import build
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.figures import AUC, Figures
+from cervbench.leaderboard.markdown import duration, figure
+from cervbench.leaderboard.rows import gather
+from cervbench.leaderboard.tables import Table, tables, title
+from cervbench.records.record import Record
+from cervbench.records.store import Store
+from cervbench.scoring.task import Task
+
+Write = Callable[..., list[Record]]
+
+
+def made(out: Path) -> dict[str, Table]:
+    """Tables of an output folder, by title."""
+    with Cache(out / "cache") as cache:
+        shown = tables(gather(Store(out).records()), Figures(Store(out), cache))
+    return {title(table): table for table in shown}
+
+
+def page(out: Path) -> str:
+    build(out)
+    return (out / "cells.md").read_text()
+
+
+def names(lines: tuple) -> list[str]:
+    return [line.name for line in lines]
+
+
+def test_supervised_training_is_ranked_as_scratch_and_untrained_features_stand_beneath(
+    out: Path, write: Write
+) -> None:
+    for evaluation in ("finetune", "linear"):
+        write("simclr", 0.7, ratios=(100,), evaluation=evaluation)
+        write("supervised", 0.5, ratios=(100,), evaluation=evaluation, pretext=False)
+    found = made(out)
+    finetune = found["finetune · resnet18, random init · quick"]
+    linear = found["linear · resnet18, random init · quick"]
+    assert (names(finetune.ranked), names(finetune.references)) == (["simclr", "scratch"], [])
+    assert (names(linear.ranked), names(linear.references)) == (["simclr"], ["untrained"])
+
+
+def test_features_of_other_backbones_and_of_none_stand_beneath_every_table_of_their_evaluation(
+    out: Path, write: Write
+) -> None:
+    for backbone in ("resnet18", "vit"):
+        write("simclr", 0.7, ratios=(100,), backbone=backbone)
+    write("supervised", 0.5, ratios=(100,), pretext=False, backbone="vit")
+    write("supervised", 0.6, ratios=(100,), pretext=False, backbone="lite0", init="imagenet")
+    write("majority", 0.33, ratios=(100,), pretext=False, backbone="none")
+    found = made(out)
+    assert list(found) == ["linear · resnet18, random init · quick", "linear · vit, random init · quick"]
+    assert names(found["linear · resnet18, random init · quick"].references) == [
+        "imagenet (lite0)",
+        "majority",
+    ]
+    assert names(found["linear · vit, random init · quick"].references) == [
+        "imagenet (lite0)",
+        "majority",
+        "untrained",
+    ]
+
+
+def test_a_reference_without_any_method_still_has_a_table(out: Path, write: Write) -> None:
+    write("majority", 0.33, ratios=(100,), pretext=False, backbone="none")
+    assert names(made(out)["linear · quick"].references) == ["majority"]
+
+
+def test_tiers_and_what_is_off_protocol_never_share_a_table(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    write("simclr", ratios=(100,), tier="standard")
+    write("simclr", ratios=(100,), off={"pretext.epochs": 3})
+    assert [(name, len(table.ranked)) for name, table in made(out).items()] == [
+        ("linear · resnet18, random init · standard", 1),
+        ("linear · resnet18, random init · quick", 1),
+        ("linear · resnet18, random init · quick · off protocol", 1),
+    ]
+
+
+def test_rows_of_one_method_are_told_apart_by_what_differs_and_by_nothing_else(
+    out: Path, write: Write
+) -> None:
+    write("byol", ratios=(100,))
+    write("simclr", ratios=(100,), config={"temperature": 0.5, "width": 128})
+    write("simclr", ratios=(100,), config={"temperature": 0.1, "width": 128})
+    write("agbt", ratios=(100,), seed=0)
+    write("agbt", ratios=(100,), seed=1)
+    (table,) = made(out).values()
+    assert sorted(names(table.ranked)) == [
+        "agbt (seed 0)",
+        "agbt (seed 1)",
+        "byol",
+        "simclr (temperature 0.1)",
+        "simclr (temperature 0.5)",
+    ]
+
+
+def test_a_row_without_all_folds_says_so_and_is_never_best(out: Path, write: Write) -> None:
+    write("good", 0.95, ratios=(100,), folds=(0, 2))
+    write("fair", 0.5, ratios=(100,))
+    (table,) = made(out).values()
+    assert table.best["balanced_accuracy", 100] == {"fair"}
+    assert names(table.ranked) == ["fair", "good"]
+    assert "<br>only folds 0, 2 of 5 |" in page(out)
+
+
+def test_the_clearly_better_method_alone_is_bold(out: Path, write: Write) -> None:
+    write("good", 0.95, ratios=(100,))
+    write("poor", 0.4, ratios=(100,))
+    (table,) = made(out).values()
+    assert table.best["balanced_accuracy", 100] == table.best[AUC, 100] == {"good"}
+    text = page(out)
+    assert "| good | **" in text
+    assert "| poor | **" not in text
+
+
+def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: Write) -> None:
+    records = write("simclr", 0.6, ratios=(10,))
+    (table,) = made(out).values()
+    (line,) = table.ranked
+    rows = pd.concat(
+        [pd.DataFrame(Store(out).columns(record)).assign(fold=record.run.fold) for record in records]
+    )
+    columns = ["p_normal", "p_light", "p_severe"]
+    rows["predicted"] = rows[columns].idxmax(axis=1).str.removeprefix("p_")
+    rows["abnormal"] = rows["p_light"] + rows["p_severe"]
+    pooled = [balanced_accuracy_score(own.label, own.predicted) for _, own in rows.groupby("draw")]
+    per_fold = [
+        roc_auc_score(own.label != "normal", own.abnormal) for _, own in rows.groupby(["draw", "fold"])
+    ]
+    cell = line.cells[10]
+    assert cell.value("balanced_accuracy") == pytest.approx(np.mean(pooled))
+    assert cell.value(AUC) == pytest.approx(np.mean(per_fold))
+    assert (cell.images, cell.groups, cell.draws) == (rows.image.nunique(), rows.group.nunique(), 3)
+    with Cache(out / "cache") as cache:
+        classes = Figures(Store(out), cache).classes(line.row, 10)
+    recalls = [
+        recall_score(own.label, own.predicted, labels=["normal", "light", "severe"], average=None)
+        for _, own in rows.groupby("draw")
+    ]
+    assert [classes[name].recall.value for name in ("normal", "light", "severe")] == pytest.approx(
+        np.mean(recalls, axis=0)
+    )
+
+
+def test_the_header_gives_label_counts_as_a_range_over_folds(out: Path, write: Write) -> None:
+    write("simclr", ratios=(5, 10))
+    assert "| method | 5 %<br>5–6 + 0 labels | 10 %<br>10–11 + 3 labels |" in page(out)
+
+
+def test_effort_stands_beside_scores_and_only_for_what_was_pretrained(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    write("supervised", ratios=(100,), pretext=False)
+    text = page(out)
+    assert "| 1,000 | 1.5 min |" in next(line for line in text.splitlines() if line.startswith("| simclr |"))
+    assert "| – | – |" in next(line for line in text.splitlines() if line.startswith("| untrained |"))
+
+
+def test_a_class_with_too_few_images_in_a_fold_leaves_the_table_unranked(out: Path, write: Write) -> None:
+    write("good", 0.95, ratios=(100,), groups=3)  # 12 images a fold, four a class
+    write("poor", 0.4, ratios=(100,), groups=3)
+    (table,) = made(out).values()
+    assert table.best == {}
+    text = page(out)
+    assert "**Shown, not ranked**: some fold tests 4 images of class normal, fewer than 5." in text
+    assert "| good | **" not in text
+
+
+def test_a_fold_of_a_single_group_is_shown_without_interval_and_not_ranked(out: Path, write: Write) -> None:
+    write("good", 0.95, ratios=(100,), groups=1)
+    write("poor", 0.4, ratios=(100,), groups=1)
+    text = page(out)
+    assert "**Shown, not ranked**: some fold tests a single group" in text
+    assert "[" not in next(line for line in text.splitlines() if line.startswith("| good |"))
+
+
+def test_a_class_in_few_groups_is_shown_with_their_number_and_no_interval(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,), groups=3)
+    header, _, row = page(out).split("Recall class by class")[1].splitlines()[2:5]
+    assert "normal<br>20 images, 15 groups" in header
+    assert "[" not in row
+
+
+def test_unknown_groups_bear_no_interval_and_no_rank(out: Path, write: Write) -> None:
+    task = Task(classes=("normal", "severe"), abnormal=("severe",), groups_known=False)
+    write("good", 0.95, ratios=(100,), task=task)
+    write("poor", 0.4, ratios=(100,), task=task)
+    text = page(out)
+    assert "groups unknown; no intervals: which images depend on each other is not known" in text
+    rows = [line for line in text.splitlines() if line.startswith(("| good |", "| poor |"))]
+    assert not any("**" in row or "[" in row for row in rows)
+
+
+def test_figures_read_as_per_cent_with_one_decimal() -> None:
+    from cervbench.leaderboard.figures import Figure
+
+    assert figure(Figure(0.412, 0.371, 0.4532)) == "41.2 [37.1, 45.3]"
+    assert figure(Figure(0.412, 0.371, 0.4532), bold=True) == "**41.2** [37.1, 45.3]"
+    assert figure(Figure(1.0)) == "100.0"
+    assert figure(Figure(None)) == "–"
+
+
+def test_durations_read_in_the_unit_that_suits_them() -> None:
+    assert [duration(3.14), duration(150), duration(5400)] == ["3.1 s", "2.5 min", "1.5 h"]

@@ -1,0 +1,227 @@
+"""A record is accepted as it was written, and refused when anything in it or its predictions changes."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from cervbench.cli.verify import verify as verify_command
+from cervbench.protocol.folds import frozen
+from cervbench.protocol.labels import uncovered
+from cervbench.records.record import LabelCount, Predictions, Record
+from cervbench.records.store import Store
+from cervbench.records.table import content_hash, read_table, to_columns, write_table
+from cervbench.records.verify import verify_file
+from cervbench.scoring.classification import classification
+from cervbench.scoring.task import Task
+
+DOCS = Path(__file__).parents[2] / "docs" / "records.md"
+
+
+@pytest.fixture
+def record(write: Callable[..., list[Record]]) -> Record:
+    return write("simclr", 0.6, ratios=(10,), folds=(0,))[0]
+
+
+@pytest.fixture
+def path(out: Path, record: Record) -> Path:
+    return Store(out).record_path("cells", record.id)
+
+
+def edit(path: Path, keys: str, value: Any) -> None:
+    """Change one entry of a record by hand."""
+    content = json.loads(path.read_text())
+    *parents, last = keys.split(".")
+    place = content
+    for key in parents:
+        place = place[int(key)] if isinstance(place, list) else place[key]
+    place[int(last) if isinstance(place, list) else last] = value
+    path.write_text(json.dumps(content))
+
+
+def edit_table(path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    table = read_table(path)
+    columns = {name: values.copy() for name, values in to_columns(table).items()}
+    change(columns)
+    write_table(
+        path,
+        pa.table({name: pa.array(values, table.schema.field(name).type) for name, values in columns.items()}),
+    )
+
+
+def test_what_a_run_writes_is_accepted(path: Path) -> None:
+    assert verify_file(path) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "named"),
+    [
+        ("scores.balanced_accuracy", 0.5, "scores.balanced_accuracy: stored 0.5, recomputed 0."),
+        ("scores.confusion.0.1", 3.25, "scores.confusion[0][1]: stored 3.25, recomputed "),
+        ("scores.per_class_recall.light", None, "scores.per_class_recall.light: stored None, recomputed 0."),
+        ("scores.invented", 1.0, "scores.invented: stored 1.0, recomputed nothing"),
+        ("predictions.rows", 143, "predictions.rows: stored 143, recomputed 144"),
+        ("predictions.hash", "0" * 64, f"predictions.hash: stored '{'0' * 64}', recomputed "),
+        ("ratio", 25, "(the file's name), recomputed "),
+        ("run.seed", 1, "(the file's name), recomputed "),
+        ("run.method.config", {"temperature": 0.1}, "(the file's name), recomputed "),
+        ("evaluation.revision", 2, "(the file's name), recomputed "),
+        ("run.dataset.variant", "other", "variant: stored other, in the folder cells"),
+        ("task.classes", ["light", "normal", "severe"], "scores.confusion[0][1]: stored"),
+        ("task.abnormal", ["severe"], "scores.abnormal_auc: stored"),
+        ("run.protocol.tier", "huge", "no tier 'huge'"),
+    ],
+)
+def test_a_changed_entry_is_named_with_both_values(path: Path, keys: str, value: Any, named: str) -> None:
+    edit(path, keys, value)
+    assert any(named in problem for problem in verify_file(path)), verify_file(path)
+
+
+def test_the_last_digit_of_every_score_counts(path: Path) -> None:
+    scores = json.loads(path.read_text())["scores"]
+    numbers = {name: value for name, value in scores.items() if isinstance(value, float)}
+    assert len(numbers) > 10
+    for name, value in numbers.items():
+        edit(path, f"scores.{name}", value * (1 + 1e-8))
+        assert [problem.split(":")[0] for problem in verify_file(path)] == [f"scores.{name}"]
+        edit(path, f"scores.{name}", value)
+
+
+def test_one_probability_changed_in_the_table_is_found(out: Path, path: Path) -> None:
+    def nudge(columns: dict[str, np.ndarray]) -> None:
+        columns["p_light"][7] += np.float32(1e-6)
+
+    edit_table(Store(out).predictions_path("cells", path.stem), nudge)
+    assert verify_file(path)[0].startswith("predictions.hash: stored ")
+
+
+def test_a_table_rehashed_after_a_relabelling_still_gives_other_scores(out: Path, path: Path) -> None:
+    def relabel(columns: dict[str, np.ndarray]) -> None:
+        same = columns["image"] == columns["image"][0]
+        columns["label"][same] = "severe"
+
+    table = Store(out).predictions_path("cells", path.stem)
+    edit_table(table, relabel)
+    edit(path, "predictions.hash", content_hash(read_table(table)))
+    assert any(problem.startswith("scores.confusion[0]") for problem in verify_file(path))
+
+
+def test_a_number_of_the_protocol_changed_in_silence_is_found(
+    out: Path, write: Callable[..., list[Record]]
+) -> None:
+    honest = write("simclr", ratios=(10,), folds=(0,), off={"image_size": 48})[0]
+    path = Store(out).record_path("cells", honest.id)
+    assert verify_file(path) == []
+    edit(path, "run.protocol.off", [])
+    assert verify_file(path) == [
+        "image_size: stored 48, recomputed 64 by the protocol, and the record says nothing of it"
+    ]
+
+
+@pytest.mark.parametrize("kept", [0, 200])
+def test_a_record_or_table_cut_short_is_named(out: Path, path: Path, kept: int) -> None:
+    table = Store(out).predictions_path("cells", path.stem)
+    whole = table.read_bytes()
+    table.write_bytes(whole[:kept])
+    assert str(table) in verify_file(path)[0]
+    table.unlink()
+    assert "is missing" in verify_file(path)[0]
+    table.write_bytes(whole)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert str(path) in verify_file(path)[0]
+
+
+def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[..., list[Record]]) -> None:
+    record = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1")[0]
+    path = Store(out).record_path("cells", record.id)
+    assert "scored by package 'cervbench'" in verify_file(path)[0]
+    asked = []
+
+    def score_of(name: str) -> Callable[..., dict[str, Any]]:
+        asked.append(name)
+        return classification
+
+    assert verify_file(path, score_of) == []
+    assert asked == ["cervbench:linear"]
+
+
+def test_labels_and_images_are_held_against_the_frozen_folds(
+    out: Path, write: Callable[..., list[Record]], record: Record, changed: Callable[..., Record]
+) -> None:
+    manifest = frozen("herlev")
+    fold = manifest.fold(2)
+    task = Task(classes=manifest.classes)
+    count = len(fold.test)
+    chances = np.random.default_rng(0).dirichlet(np.ones(len(task.classes)), count)
+    columns = {
+        "image": np.array([manifest.images[row] for row in fold.test]),
+        "group": np.array([manifest.groups[row] for row in fold.test]),
+        "label": np.array([manifest.labels[row] for row in fold.test]),
+        "draw": np.zeros(count, dtype=int),
+        **{f"p_{name}": chances[:, k] for k, name in enumerate(task.classes)},
+    }
+    seen = [
+        len(uncovered(manifest.labels, manifest.orders[:, 0], rows, 10)) for rows in (fold.train, fold.val)
+    ]
+    dataset = record.run.dataset.model_copy(
+        update={"name": "herlev", "variant": "herlev", "manifest": manifest.hash}
+    )
+    run = record.run.model_copy(update={"dataset": dataset, "fold": 2})
+    made = changed(record, run=run, task=task)
+    store = Store(out)
+    store.write_predictions("herlev", made.id, columns)
+    table = store.table("herlev", made.id)
+    path = store.write(
+        changed(
+            made,
+            labels=LabelCount(train=seen[0], val=seen[1]),
+            predictions=Predictions(hash=content_hash(table), rows=count),
+            scores=classification(to_columns(table), task),
+        )
+    )
+    assert verify_file(path) == []
+    edit(path, "labels.train", seen[0] + 1)
+    assert verify_file(path) == [f"labels.train: stored {seen[0] + 1}, recomputed {seen[0]}"]
+    edit(path, "labels.train", seen[0])
+
+    def regroup(columns: dict[str, np.ndarray]) -> None:
+        columns["group"][0] = "elsewhere"
+
+    edit_table(store.predictions_path("herlev", made.id), regroup)
+    assert any("stored elsewhere, in the folds" in problem for problem in verify_file(path))
+
+
+def test_the_recipe_for_strangers_runs_as_the_docs_print_it(path: Path, tmp_path: Path) -> None:
+    recipe = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert recipe is not None
+    script = tmp_path / "recipe.py"
+    script.write_text(recipe[1])
+    accepted = subprocess.run([sys.executable, script, path], capture_output=True, text=True, check=False)
+    assert accepted.returncode == 0, accepted.stderr
+    assert "recomputed 0." in accepted.stdout
+    edit(path, "scores.balanced_accuracy", 0.5)
+    assert subprocess.run([sys.executable, script, path], capture_output=True, check=False).returncode == 1
+
+
+def test_the_command_takes_files_and_folders_and_fails_when_one_differs(out: Path, path: Path) -> None:
+    for given in (path, path.parent, out / "records", out):
+        result = CliRunner().invoke(verify_command, [str(given)])
+        assert (result.exit_code, result.stdout) == (0, f"{path}: as recorded\n")
+    edit(path, "scores.accuracy", 0.25)
+    result = CliRunner().invoke(verify_command, [str(out)])
+    assert result.exit_code == 1
+    assert "scores.accuracy: stored 0.25, recomputed 0." in result.stdout
+
+
+def test_the_command_says_where_records_are_when_a_folder_holds_none(tmp_path: Path) -> None:
+    result = CliRunner().invoke(verify_command, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert "<out>/records/<variant>/" in result.output

@@ -1,0 +1,146 @@
+"""What pip installs is whole, and runs from a folder that is not the repository."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+VARIABLES = {
+    name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")
+} | {"PYTHONSAFEPATH": "1"}
+"""Without what would let the repository be imported from where it is."""
+
+
+def build(project: Path, folder: Path) -> Path:
+    """The wheel of a project, built from a copy, so that the build leaves nothing behind in the original."""
+    copy = folder / "source" / project.name
+    left = ("tests", "leaderboards", "demo", "build", "dist", "docs", "__pycache__", "*.egg-info", ".*")
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(*left))
+    wheels = folder / "wheels" / project.name
+    pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(wheels), str(copy))
+    [wheel] = wheels.glob("*.whl")
+    return wheel
+
+
+def pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "-q", *arguments]
+    done = subprocess.run(command, env=VARIABLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def new_environment(folder: Path, installed: Sequence[Path]) -> Command:
+    """A virtual environment with these wheels, and the dependencies of the one that runs the tests."""
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    pip("--python", str(python), "install", "--no-deps", "--no-index", *map(str, installed))
+    [site] = environment.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    variables = VARIABLES | {
+        "CERVBENCH_CACHE": str(folder / "cache"),
+        "CERVBENCH_PLUGINS": "cervbench-simclr,stranger,broken",
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(environment / "bin" / arguments[0]), *arguments[1:]],
+            cwd=elsewhere,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    folder = tmp_path_factory.mktemp("wheels")
+    return {project: build(project, folder) for project in PROJECTS}
+
+
+@pytest.fixture(scope="module")
+def installed(wheels: dict[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Core and plugins, a stranger's package, and a broken one."""
+    folder = tmp_path_factory.mktemp("installed")
+    others = [build(HERE / name, folder) for name in ("stranger", "broken")]
+    return new_environment(folder, [*wheels.values(), *others])
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+def test_every_file_of_a_package_is_in_its_wheel(project: Path, wheels: dict[Path, Path]) -> None:
+    home = project / "cervbench" if project == ROOT else project / "src"
+    root = project if project == ROOT else home
+    files = {
+        path.relative_to(root).as_posix()
+        for path in home.rglob("*")
+        if path.is_file() and not {"__pycache__"} & set(path.parts) and ".egg-info" not in str(path)
+    }
+    with ZipFile(wheels[project]) as wheel:
+        assert files - set(wheel.namelist()) == set()
+        assert any(name.endswith("py.typed") for name in wheel.namelist())
+
+
+def test_the_licence_is_in_the_core_wheel(wheels: dict[Path, Path]) -> None:
+    with ZipFile(wheels[ROOT]) as wheel:
+        [licence] = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
+        assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_what_is_imported_is_what_was_installed(installed: Command) -> None:
+    where = installed("python", "-c", "import cervbench.cli as cli; print(cli.__file__)").stdout
+    assert "environment" in where
+    assert str(ROOT) not in where
+
+
+def test_the_command_line_works_from_another_folder(installed: Command) -> None:
+    assert installed("cervbench", "--help").returncode == 0
+    listed = installed("cervbench", "list", "methods", "--json")
+    packages = {row["name"]: row["package"] for row in map(json.loads, listed.stdout.splitlines())}
+    assert packages["supervised"] == "cervbench"
+    assert packages["simclr"] == "cervbench-simclr"
+    assert packages["spread"] == "stranger"
+
+
+def test_a_broken_package_is_named_with_its_line_and_disturbs_no_other(installed: Command) -> None:
+    listed = installed("cervbench", "list", "plugins", "--json")
+    problems = {row["package"]: row["problems"] for row in map(json.loads, listed.stdout.splitlines())}
+    [problem] = problems.pop("broken")
+    assert "this package is broken on purpose" in problem["what"]
+    assert problem["where"].endswith("broken.py:3")
+    assert not any(problems.values()), problems
+
+
+def test_a_strangers_method_dataset_and_evaluation_run(installed: Command) -> None:
+    asked = ["--method", "spread", "--dataset", "shades", "--eval", "centroid", "--labels", "10,100"]
+    done = installed(
+        "cervbench", "run", *asked, "--tier", "smoke", "--folds", "0", "--set", "margin=0.5", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["ratio"] for record in records] == [10, 100]
+    assert {record["run"]["method"]["package"] for record in records} == {"stranger"}
+    assert {record["run"]["method"]["config"]["margin"] for record in records} == {0.5}
+    assert all(record["scores"]["balanced_accuracy"] > 0.9 for record in records), "dark and light are easy"
+    assert all(f"the stranger saw {record['id']}" in done.stderr for record in records)
+
+    verified = installed("cervbench", "verify", "leaderboards")
+    assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -1,0 +1,257 @@
+"""A broken package is named by package, file and line, and everything else works."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cervbench.plugin import MethodConfig, Offer, hookimpl
+from cervbench.plugin.manager import CHOSEN, Plugins, UnknownName
+
+GOOD = """
+    from cervbench.plugin import MethodConfig, Offer, hookimpl
+
+    @hookimpl
+    def cervbench_methods():
+        return {"good": Offer(MethodConfig, "good_plugin:Learner", "A paper")}
+
+    class Learner:
+        pass
+"""
+
+
+class Site:
+    """A folder on the import path, with packages as pip leaves them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.install("cervbench", "0.1.0", "", module="")
+
+    def install(self, package: str, version: str, source: str, requires: str = "", module: str = "") -> None:
+        module = module or package.replace("-", "_")
+        if source:
+            (self.folder / f"{module}.py").write_text(dedent(source).lstrip())
+        info = self.folder / f"{package.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        needs = f"Requires-Dist: {requires}\n" if requires else ""
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}")
+        point = f"it = {module}\n" if source else ""
+        (info / "entry_points.txt").write_text(f"[cervbench]\n{point}")
+
+    def discover(self) -> Plugins:
+        return Plugins.discover()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.delenv(CHOSEN, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(
+        "cervbench.plugin.manager.distributions",
+        lambda: distributions(path=[str(tmp_path)]),
+    )
+    before = set(sys.modules)
+    yield Site(tmp_path)
+    for name in set(sys.modules) - before:
+        if name.endswith("_plugin"):
+            del sys.modules[name]
+
+
+def line_of(file: Path, text: str) -> int:
+    lines = file.read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+BROKEN = {
+    "fails on import": ("import a_module_that_is_not_there", "a_module_that_is_not_there", "ModuleNotFound"),
+    "exits on import": ("import sys; sys.exit(3)", "sys.exit(3)", "SystemExit"),
+    "is no Python": ("def cervbench_methods(:\n    pass", "(:", "SyntaxError"),
+    "misspells a hook": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_metods():\n    return {}",
+        "@hookimpl",
+        "there is no hook cervbench_metods",
+    ),
+    "asks for an argument that the hook has not": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_step(stp):\n    pass",
+        "@hookimpl",
+        "stp",
+    ),
+    "returns no mapping": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_methods():\n    return ['simclr']",
+        "@hookimpl",
+        "returns a list",
+    ),
+    "offers something else": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_methods():\n    return {'m': int}",
+        "@hookimpl",
+        "offers the class int as 'm', where an instance of Offer is due",
+    ),
+    "gives a name that could leave a folder": (
+        "from cervbench.plugin import hookimpl, MethodConfig, Offer\n\n@hookimpl\ndef cervbench_methods():\n"
+        "    return {'../m': Offer(MethodConfig, 'x:y', '')}",
+        "@hookimpl",
+        "'../m'",
+    ),
+    "fails in a hook": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_methods():\n    return 1 / 0",
+        "1 / 0",
+        "ZeroDivisionError",
+    ),
+    "forgets to mark a hook": (
+        "def cervbench_methods():\n    return {}",
+        "def cervbench",
+        "is not marked as a hook",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_package_that(fault: str, site: Site) -> None:
+    source, line, what = BROKEN[fault]
+    site.install("bad-plugin", "1.0", source)
+    site.install("good-plugin", "1.0", GOOD)
+
+    found = site.discover()
+
+    assert list(found.methods) == ["good"]
+    [problem] = found.problems
+    file = site.folder / "bad_plugin.py"
+    assert problem.package == "bad-plugin"
+    assert problem.where == f"{file}:{line_of(file, line)}"
+    assert what in problem.what
+    assert problem.how_to_mend
+
+
+def test_a_package_without_hooks_is_told_so(site: Site) -> None:
+    site.install("bad-plugin", "1.0", "x = 1")
+    [problem] = site.discover().problems
+    assert problem.what == "it has no hook"
+    assert problem.where == str(site.folder / "bad_plugin.py")
+
+
+def test_a_misspelt_hook_is_told_the_nearest_one(site: Site) -> None:
+    site.install("bad-plugin", "1.0", BROKEN["misspells a hook"][0])
+    assert site.discover().problems[0].how_to_mend == "call it cervbench_methods"
+
+
+def test_a_package_for_another_cervbench_is_not_imported(site: Site) -> None:
+    site.install("later-plugin", "2.0", "raise RuntimeError('imported')", requires="cervbench>=0.2,<0.3")
+    [problem] = site.discover().problems
+    assert "requires cervbench<0.3,>=0.2, and this is cervbench 0.1.0" in problem.what
+    assert "later_plugin" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "requires", ["cervbench>=0.1,<0.2", "Cervbench~=0.1.0", "", "cervbench>=9; extra == 'x'"]
+)
+def test_a_package_for_this_cervbench_is_loaded(requires: str, site: Site) -> None:
+    site.install("good-plugin", "1.0", GOOD, requires=requires)
+    assert list(site.discover().methods) == ["good"]
+
+
+def test_unreadable_metadata_disturbs_no_one(site: Site) -> None:
+    site.install("bad-plugin", "1.0", "x = 1")
+    (site.folder / "bad_plugin-1.0.dist-info" / "entry_points.txt").write_text(
+        "[cervbench]\nno equals sign\n"
+    )
+    site.install("good-plugin", "1.0", GOOD)
+    found = site.discover()
+    assert list(found.methods) == ["good"]
+    assert [problem.package for problem in found.problems] == ["bad-plugin"]
+
+
+def test_packages_can_be_chosen(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("good-plugin", "1.0", GOOD)
+    site.install("bad-plugin", "1.0", "import nothing_of_the_kind")
+    monkeypatch.setenv(CHOSEN, "good_plugin")
+    found = site.discover()
+    assert list(found.methods) == ["good"]
+    assert found.problems == []
+
+
+def test_a_class_that_cannot_be_imported_shows_when_everything_is_loaded(site: Site) -> None:
+    site.install("good-plugin", "1.0", GOOD.replace("class Learner", "class Lerner"))
+    found = site.discover()
+    assert found.problems == []
+    found.load_everything()
+    assert "has no attribute 'Learner'" in found.problems[0].what
+
+
+class Learner:
+    pass
+
+
+def offering(*names: str) -> SimpleNamespace:
+    @hookimpl
+    def cervbench_methods() -> dict[str, Offer]:
+        return {name: Offer(MethodConfig, Learner, "A paper") for name in names}
+
+    return SimpleNamespace(cervbench_methods=cervbench_methods)
+
+
+def test_a_name_offered_twice_belongs_to_neither() -> None:
+    methods = Plugins.of({"one": offering("same", "other"), "two": offering("same")}).methods
+    with pytest.raises(UnknownName, match=r"one:same \(one 0\) or two:same \(two 0\)"):
+        methods.get("same")
+    assert methods.get("two:same").package == "two"
+    assert methods.get("other").package == "one"
+    assert list(methods) == ["one:same", "other", "two:same"]
+
+
+def test_a_package_added_again_replaces_what_it_had() -> None:
+    plugins = Plugins.of({"notebook": offering("first")})
+    plugins.add(offering("second"), "notebook")
+    assert list(plugins.methods) == ["second"]
+
+
+def test_an_unknown_name_is_told_the_nearest_and_the_list() -> None:
+    methods = Plugins.of({"one": offering("moco", "dino")}).methods
+    with pytest.raises(
+        UnknownName, match=r"no method 'mocco'; did you mean 'moco'\? \(there are dino, moco\)"
+    ):
+        methods.get("mocco")
+
+
+def test_a_method_whose_package_is_missing_names_the_package() -> None:
+    with pytest.raises(UnknownName, match="pip install cervbench-barlow-twins"):
+        Plugins.of({}).methods.get("barlow-twins")
+
+
+def test_a_method_whose_package_is_broken_shows_what_is_wrong(site: Site) -> None:
+    site.install("cervbench-byol", "0.1.0", "import a_module_that_is_not_there", module="byol_plugin")
+    with pytest.raises(UnknownName, match="a_module_that_is_not_there"):
+        site.discover().methods.get("byol")
+
+
+def watching(hook: str, function: Any) -> SimpleNamespace:
+    return SimpleNamespace(**{hook: hookimpl(function)})
+
+
+def test_a_watcher_that_fails_is_reported_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[int] = []
+
+    def cervbench_step(step: int) -> None:
+        raise RuntimeError("no connection")
+
+    plugins = Plugins.of(
+        {
+            "faulty": watching("cervbench_step", cervbench_step),
+            "steady": watching("cervbench_step", lambda step: seen.append(step)),
+        }
+    )
+    with caplog.at_level(logging.WARNING, "cervbench"):
+        for step in range(3):
+            plugins.watch("cervbench_step", run=None, stage="pretext", step=step, values={})
+
+    assert seen == [0, 1, 2]
+    [warning] = caplog.messages
+    assert "faulty" in warning
+    assert "no connection" in warning
+    raising = line_of(Path(__file__), 'raise RuntimeError("no')
+    assert f"{__file__}:{raising}" in warning

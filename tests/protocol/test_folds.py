@@ -1,0 +1,163 @@
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from cervbench.protocol.folds import FoldError, Manifest, deal, frozen
+from cervbench.protocol.protocol import load
+
+PROTOCOL = load("quick")
+
+
+def dealt(labels: list[str], groups: list[str], splits: list[str | None] | None = None) -> Manifest:
+    images = [f"image-{n:04d}" for n in range(len(labels))]
+    return deal(images, labels, groups, PROTOCOL.folds, PROTOCOL.labels.draws, splits)
+
+
+@pytest.fixture(params=["herlev", "cric"])
+def manifest(request: pytest.FixtureRequest) -> Manifest:
+    return frozen(request.param)
+
+
+def test_frozen_folds_put_no_group_on_two_sides(manifest: Manifest) -> None:
+    for k in range(manifest.folds):
+        fold = manifest.fold(k)
+        train, val, test = (
+            {manifest.groups[row] for row in part} for part in (fold.train, fold.val, fold.test)
+        )
+        assert not train & val
+        assert not train & test
+        assert not val & test
+
+
+def test_frozen_folds_test_each_image_once_and_use_each_image_in_every_fold(manifest: Manifest) -> None:
+    tested = Counter(row for k in range(5) for row in manifest.fold(k).test)
+    assert tested == Counter(range(len(manifest.images)))
+    for k in range(5):
+        fold = manifest.fold(k)
+        assert len(fold.train) + len(fold.val) + len(fold.test) == len(manifest.images)
+
+
+def test_frozen_folds_hold_every_class_in_all_three_parts(manifest: Manifest) -> None:
+    assert manifest.lacking() == {}
+
+
+def test_frozen_folds_have_the_parts_that_the_protocol_promises(manifest: Manifest) -> None:
+    for k in range(5):
+        fold = manifest.fold(k)
+        shares = np.array([len(fold.train), len(fold.val), len(fold.test)]) / len(manifest.images)
+        assert np.abs(shares - [0.7, 0.1, 0.2]).max() < 0.05
+
+
+def test_frozen_folds_of_herlev_are_the_complete_set_in_126_sessions() -> None:
+    manifest = frozen("herlev")
+    assert Counter(manifest.labels) == {
+        "carcinoma_in_situ": 150,
+        "light_dysplastic": 182,
+        "moderate_dysplastic": 146,
+        "severe_dysplastic": 197,
+        "normal_columnar": 98,
+        "normal_intermediate": 70,
+        "normal_superficiel": 74,
+    }
+    assert len(set(manifest.groups)) == 126
+
+
+def test_frozen_folds_have_not_changed() -> None:
+    """A change would be another protocol: every record carries these hashes."""
+    assert frozen("herlev").hash == "bb6eb021e50486d0"
+    assert frozen("cric").hash == "8762b1e50066dac6"
+
+
+def test_frozen_folds_are_the_rule_applied_to_the_frozen_ids() -> None:
+    manifest = frozen("herlev")
+    again = deal(manifest.images, manifest.labels, manifest.groups, PROTOCOL.folds, PROTOCOL.labels.draws)
+    assert again.to_csv() == manifest.to_csv()
+
+
+def test_a_manifest_survives_its_file(manifest: Manifest) -> None:
+    assert Manifest.from_csv(manifest.to_csv()).hash == manifest.hash
+
+
+def test_the_order_of_the_files_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    images = [f"i{n:03d}" for n in range(120)]
+    labels = [("a", "b", "c")[n % 3] for n in range(120)]
+    groups = [f"g{n // 4}" for n in range(120)]
+    one = deal(images, labels, groups, PROTOCOL.folds, 5)
+    mixed = rng.permutation(120)
+    other = deal(*([column[n] for n in mixed] for column in (images, labels, groups)), PROTOCOL.folds, 5)
+    assert one.to_csv() == other.to_csv()
+
+
+def test_a_part_of_a_dataset_keeps_the_folds_of_the_whole() -> None:
+    whole = frozen("herlev")
+    kept = list(range(0, 917, 3))
+    part = whole.of([whole.images[row] for row in kept], [whole.labels[row] for row in kept])
+    for k in range(5):
+        inside = {whole.images[row] for row in whole.fold(k).test}
+        assert {part.images[row] for row in part.fold(k).test} <= inside
+
+
+def test_a_part_of_a_dataset_has_another_hash() -> None:
+    whole = frozen("herlev")
+    assert whole.of(whole.images[:500], whole.labels[:500]).hash != whole.hash
+
+
+def test_an_image_that_the_frozen_folds_do_not_know_is_named() -> None:
+    with pytest.raises(FoldError, match="'foreign'"):
+        frozen("herlev").of(["foreign"], ["light_dysplastic"])
+
+
+def test_a_class_in_too_few_groups_is_refused_with_what_to_do() -> None:
+    labels = ["common"] * 96 + ["rare"] * 4
+    groups = [f"g{n}" for n in range(100)]
+    with pytest.raises(FoldError, match=r"'rare' is in 4 groups.*[Mm]erge"):
+        dealt(labels, groups)
+
+
+def test_one_class_is_nothing_to_classify() -> None:
+    with pytest.raises(FoldError, match="two classes"):
+        dealt(["only"] * 20, [f"g{n}" for n in range(20)])
+
+
+def test_every_class_in_five_groups_is_tested_in_every_fold() -> None:
+    labels = ["common"] * 90 + ["rare"] * 10
+    groups = [f"g{n}" for n in range(90)] + [f"r{n // 2}" for n in range(10)]
+    manifest = dealt(labels, groups)
+    for k in range(5):
+        assert "rare" in {manifest.labels[row] for row in manifest.fold(k).test}
+
+
+def test_unlabelled_images_are_only_trained_on_and_stay_with_their_group() -> None:
+    labels = (["a", "b", ""] * 50)[:150]
+    groups = [f"g{n // 5}" for n in range(150)]
+    manifest = dealt(labels, groups)
+    for k in range(5):
+        fold = manifest.fold(k)
+        assert all(manifest.labels[row] for row in [*fold.val, *fold.test])
+        held_out = {manifest.groups[row] for row in [*fold.val, *fold.test]}
+        assert not held_out & {manifest.groups[row] for row in fold.train}
+        assert any(manifest.labels[row] == "" for row in fold.train)
+
+
+def test_official_parts_are_one_fold_and_stay_as_they_are() -> None:
+    splits = (["train"] * 6 + ["val"] * 2 + ["test"] * 2) * 5
+    manifest = dealt(["a", "b"] * 25, [f"g{n}" for n in range(50)], splits)
+    fold = manifest.fold(0)
+    assert manifest.folds == 1
+    for part in ("train", "val", "test"):
+        assert [splits[row] for row in getattr(fold, part)] == [part] * splits.count(part)
+    with pytest.raises(FoldError, match="no fold 1"):
+        manifest.fold(1)
+
+
+def test_groups_of_a_session_are_never_parted_in_a_random_dataset() -> None:
+    rng = np.random.default_rng(3)
+    groups = [f"g{n}" for n in rng.integers(0, 40, 300)]
+    labels = [("a", "b", "c")[n] for n in rng.integers(0, 3, 300)]
+    manifest = dealt(labels, groups)
+    bins = defaultdict(set)
+    for row, group in enumerate(manifest.groups):
+        bins[group].add(manifest.bins[row])
+    assert all(len(found) == 1 for found in bins.values())

@@ -1,0 +1,116 @@
+"""The paired test, Holm's correction, and what is printed bold."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cervbench.scoring.comparison import best, compare, holm
+from cervbench.scoring.pooling import only, pool
+from cervbench.scoring.task import Task
+
+
+@pytest.fixture
+def make(table, task):
+    """`make(share)`: 90 images of 30 groups, right with this probability, by its own chance."""
+
+    def made(share: float, seed: int = 0, draws: int = 3):
+        pooled = pool([table(fold, draws) for fold in range(3)], [0, 1, 2], task)
+        right = np.random.default_rng(seed).random((draws, 90)) < share
+        found = np.where(right, pooled.labels, (pooled.labels + 1) % 3)
+        return replace(pooled, probabilities=np.eye(3)[found] * 0.9 + 0.1 / 3)
+
+    return made
+
+
+def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
+    rng = np.random.default_rng(5)
+
+    def one_image_a_group(seed: int):
+        right = (np.random.default_rng(seed).random(60) < 0.6).astype(float)
+        columns = {
+            "image": np.array([f"{i:02d}" for i in range(60)]),
+            "group": np.array([f"{i:02d}" for i in range(60)]),
+            "label": np.array(["light"] * 60),
+            "draw": np.zeros(60, dtype=int),
+            "p_normal": 1 - right,
+            "p_light": right,
+            "p_severe": np.zeros(60),
+        }
+        return pool([columns], [0], task), right
+
+    (a, right_a), (b, right_b) = (one_image_a_group(int(seed)) for seed in rng.integers(1000, size=2))
+    found = compare(a, b, task, "accuracy")
+    t = (right_a - right_b).mean() / stats.sem(right_a - right_b)
+    assert found.difference == pytest.approx((right_a - right_b).mean())
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 59))
+    assert found.high - found.difference == pytest.approx(
+        stats.t.ppf(0.975, 59) * stats.sem(right_a - right_b)
+    )
+
+
+def test_swapping_the_two_turns_the_difference_round(make, task) -> None:
+    there, back = compare(make(0.7), make(0.5, 1), task), compare(make(0.5, 1), make(0.7), task)
+    assert (there.difference, there.low, there.high) == pytest.approx(
+        (-back.difference, -back.high, -back.low)
+    )
+    assert there.p == pytest.approx(back.p)
+
+
+def test_a_method_does_not_differ_from_itself(make, task) -> None:
+    found = compare(make(0.6), make(0.6), task)
+    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_only_what_was_tested_alike_is_compared(make, task) -> None:
+    whole = make(0.6)
+    with pytest.raises(ValueError, match="30 images are in one of them only, 0-00"):
+        compare(whole, only(whole, whole.folds > 0), task)
+    with pytest.raises(ValueError, match="3 draws cannot be paired with 1"):
+        compare(whole, make(0.6, draws=1), task)
+    with pytest.raises(ValueError, match="labels of the same images differ"):
+        compare(whole, replace(whole, labels=(whole.labels + 1) % 3), task)
+    with pytest.raises(ValueError, match="groups of this dataset are not known"):
+        compare(whole, whole, Task(**task.model_dump() | {"groups_known": False}))
+
+
+def test_holm_of_the_worked_example() -> None:
+    # Holm 1979: four tests; 0.005·4, 0.01·3, 0.03·2, and 0.04 lifted to the one before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_bold_are_the_best_and_those_it_cannot_be_told_from(make, task) -> None:
+    rows = {"best": make(0.8), "as good": make(0.78, 1), "worse": make(0.4, 2)}
+    assert best(rows, task) == {"best", "as good"}
+    assert best({"alone": make(0.4)}, task) == {"alone"}
+    assert best({}, task) == set()
+
+
+def test_a_low_loss_is_the_better_one(make, task) -> None:
+    rows = {"sure and right": make(0.95), "sure and wrong": make(0.2, 1)}
+    assert best(rows, task, "log_loss") == {"sure and right"}
+
+
+def test_nothing_is_bold_where_nothing_can_be_tested(make, task) -> None:
+    unknown = Task(**task.model_dump() | {"groups_known": False})
+    assert best({"a": make(0.8), "b": make(0.2)}, unknown) == set()
+
+
+def test_equally_good_methods_are_told_apart_at_most_once_in_twenty(study) -> None:
+    layout = study.read_layout(study.MANIFEST)
+    middling = next(each for each in study.SETTINGS if each.name == "middling")
+    repeats = 300
+    alarms = study.significant(layout, middling, 0.0, repeats, seed=12).seen
+    assert alarms < 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_the_paired_test_sees_what_intervals_that_overlap_hide(study) -> None:
+    layout = study.read_layout(study.MANIFEST)
+    middling = next(each for each in study.SETTINGS if each.name == "middling")
+    found = study.significant(layout, middling, study.lift_of(layout, middling, 0.05), 60, seed=13)
+    assert found.difference == pytest.approx(0.05, abs=0.015)
+    assert found.seen > 5 * found.apart
+    assert found.seen > 0.4

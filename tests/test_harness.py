@@ -1,0 +1,219 @@
+"""The way through the house, on synthetic cells at the smoke tier."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score
+
+from cervbench.data.dataset import open_dataset
+from cervbench.data.parts import part
+from cervbench.harness import Outcome, execute
+from cervbench.place import Place
+from cervbench.plugin import hookimpl
+from cervbench.plugin.manager import Plugins, plugins
+from cervbench.plugin.settings import SettingsError
+from cervbench.records.store import Store
+from cervbench.runs import understand
+from cervbench.study import Request
+from cervbench.training.pretrain import Recipe, Workshop, pretrain
+
+SIMCLR = Request("simclr", "synthetic", tier="smoke", folds=(0,), ratios=(1, 100))
+
+
+@pytest.fixture(scope="module")
+def done(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, list[Outcome]]:
+    """SimCLR, once; what it wrote is looked at from many sides."""
+    place = Place(cache=shared_cache, out=tmp_path_factory.mktemp("out"), device="cpu")
+    return place, list(execute([SIMCLR], place))
+
+
+def test_a_run_gives_a_record_for_every_evaluation_and_ratio(done: tuple[Place, list[Outcome]]) -> None:
+    place, outcomes = done
+    asked = [(o.record.evaluation.name, o.record.ratio) for o in outcomes]
+    assert asked == [(e, r) for e in ("linear", "knn", "finetune") for r in (1, 100)]
+    assert all(o.fresh for o in outcomes)
+    assert [r.id for r in Store(place.out).records()] == sorted(o.record.id for o in outcomes)
+
+
+def test_a_stranger_can_recompute_a_score(done: tuple[Place, list[Outcome]]) -> None:
+    place, outcomes = done
+    for record in (o.record for o in outcomes):
+        table = pd.read_parquet(place.out / "predictions" / "synthetic" / f"{record.id}.parquet")
+        answers = [name for name in table if name.startswith("p_")]
+        guess = table[answers].idxmax(axis=1).str.removeprefix("p_")
+        scores = [balanced_accuracy_score(t["label"], guess[t.index]) for _, t in table.groupby("draw")]
+        assert record.scores["balanced_accuracy"] == pytest.approx(np.mean(scores))
+
+
+def test_what_is_done_is_recognised(done: tuple[Place, list[Outcome]]) -> None:
+    place, outcomes = done
+    again = list(execute([SIMCLR], place))
+    assert [o.record for o in again] == [o.record for o in outcomes]
+    assert not any(o.fresh for o in again)
+
+
+def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) -> None:
+    place, outcomes = done
+    weights = place.cache / "pretrainings" / outcomes[0].record.run.id / "method.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    more = list(execute([replace(SIMCLR, ratios=(1, 10, 100), evaluations=("linear",))], place))
+    assert [(o.record.ratio, o.fresh) for o in more] == [(1, False), (10, True), (100, False)]
+    assert weights.stat().st_mtime_ns == stamp
+
+
+def test_the_same_run_elsewhere_gives_the_same_predictions(
+    done: tuple[Place, list[Outcome]], tmp_path: Path
+) -> None:
+    _, outcomes = done
+    elsewhere = Place(cache=tmp_path / "cache", out=tmp_path / "out", device="cpu")
+    again = list(execute([replace(SIMCLR, evaluations=("linear",))], elsewhere))
+    for o, a in zip([o for o in outcomes if o.record.evaluation.name == "linear"], again, strict=True):
+        assert a.record.id == o.record.id
+        assert a.record.predictions == o.record.predictions
+        assert a.record.scores == o.record.scores
+
+
+def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Outcome]]) -> None:
+    _, outcomes = done
+    few, all_labels = outcomes[0].record, outcomes[1].record
+    assert (few.labels.train, few.labels.val) == (7, 0)
+    assert all_labels.labels.val > 0
+    assert few.observed["draws"] == 5
+    assert all_labels.observed["draws"] == 1
+    assert few.observed["pretext_images"] > 0
+    assert few.observed["peak_memory_bytes"] > 0
+    assert torch.__version__.startswith(few.observed["versions"]["torch"])
+    assert few.run.dataset.synthetic
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"backbone": "resnet34"}, {"settings": {"temperature": 0.3}}, {"folds": (1,)}]
+)
+def test_another_run_has_another_id(done: tuple[Place, list[Outcome]], change: dict[str, object]) -> None:
+    from cervbench.harness import plan
+
+    place, outcomes = done
+    ((_, _, run),) = plan([replace(SIMCLR, **change)], place, lambda *_: None, plugins())  # type: ignore[arg-type]
+    assert run.id != outcomes[0].record.run.id
+
+
+def test_place_is_not_part_of_a_run(done: tuple[Place, list[Outcome]]) -> None:
+    from cervbench.harness import plan
+
+    place, outcomes = done
+    other = replace(place, threads=1, out=Path("elsewhere"), data_root=Path("elsewhere"))
+    ((_, _, run),) = plan([SIMCLR], other, lambda *_: None, plugins())
+    assert run.id == outcomes[0].record.run.id
+
+
+def test_with_all_labels_permuted_the_encoder_is_bit_identical(shared_cache: Path, tmp_path: Path) -> None:
+    asked = understand(SIMCLR, plugins())
+    dataset = open_dataset(asked.card, tmp_path, shared_cache, asked.protocol)
+    mixed = np.random.default_rng(0).permutation(len(dataset.pack.labels))
+    labels = tuple(dataset.pack.labels[n] for n in mixed)
+    permuted = replace(
+        dataset, pack=replace(dataset.pack, labels=labels), manifest=replace(dataset.manifest, labels=labels)
+    )
+    assert labels != dataset.pack.labels
+    states = []
+    for number, data in enumerate((dataset, permuted)):
+        cpu = torch.device("cpu")
+        recipe = Recipe(
+            asked.method.offer, asked.config, "resnet18", None, "random", 32, asked.protocol.pretext, 0, 0
+        )
+        workshop = Workshop(tmp_path / str(number), cpu, 30.0, lambda *_: None)
+        workshop.folder.mkdir()
+        trained, _ = pretrain(recipe, part(data, 0, asked.protocol, cpu).train, workshop)
+        states.append(trained.method.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place, shared_cache: Path) -> None:
+    seen: list[str] = []
+
+    class Watcher:
+        @hookimpl
+        def cervbench_run_started(self, run: object) -> None:
+            seen.append("run")
+
+        @hookimpl
+        def cervbench_step(self, stage: str, step: int, values: dict[str, float]) -> None:
+            assert all(isinstance(value, float) for value in values.values())
+            seen.append(stage)
+
+        @hookimpl
+        def cervbench_record_written(self, record: object) -> None:
+            seen.append("record")
+
+    found = Plugins.discover()
+    found.add(Watcher(), "watcher")
+    request = replace(SIMCLR, evaluations=("knn",), ratios=(100,))
+    list(execute([request], replace(place, cache=place.cache), found=found))
+    assert seen[0] == "run"
+    assert seen[-1] == "record"
+    assert "pretext" in seen
+
+
+def test_nothing_is_trained_when_a_later_request_is_wrong(place: Place) -> None:
+    with pytest.raises(SettingsError, match=r"temprature.*temperature"):
+        list(execute([SIMCLR, replace(SIMCLR, settings={"temprature": 1})], place))
+    assert not place.out.exists()
+
+
+def test_features_without_an_encoder_cannot_be_fine_tuned(place: Place) -> None:
+    request = Request("majority", "synthetic", tier="smoke", folds=(0,), evaluations=("finetune",))
+    with pytest.raises(SettingsError, match="no encoder"):
+        list(execute([request], place))
+
+
+def test_the_majority_row_is_chance(place: Place, shared_cache: Path) -> None:
+    request = Request(
+        "majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",)
+    )
+    (outcome,) = execute([request], replace(place, cache=shared_cache))
+    assert outcome.record.scores["balanced_accuracy"] == pytest.approx(1 / 7)
+    assert outcome.record.run.backbone == "none"
+
+
+def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
+    done: tuple[Place, list[Outcome]], shared_cache: Path, tmp_path: Path
+) -> None:
+    """`kill -9`, with a checkpoint after every step; scripts/kill_and_resume.py does ten on real images."""
+    place, outcomes = done
+    cache = tmp_path / "cache"
+    (cache / "packs").parent.mkdir()
+    (cache / "packs").symlink_to(shared_cache / "packs")
+    here = replace(place, cache=cache, out=tmp_path / "out", checkpoint_seconds=0.0)
+    program = (
+        "import sys; from pathlib import Path; from cervbench.harness import execute; "
+        "from cervbench.place import Place; from cervbench.study import Request\n"
+        f"for o in execute([{SIMCLR!r}], {here!r}, lambda *a: print(a[0], flush=True)): pass"
+    ).replace("PosixPath", "Path")
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(3):
+        run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        assert run.stdout is not None
+        for _ in range(rng.randint(1, 6)):  # so many signs of life, then a moment more
+            run.stdout.readline()
+        time.sleep(rng.uniform(0, 0.5))
+        if run.poll() is None:
+            os.kill(run.pid, signal.SIGKILL)
+            kills += 1
+        run.communicate()
+    assert kills
+    again = list(execute([SIMCLR], here))
+    assert json.dumps([o.record.scores for o in again]) == json.dumps([o.record.scores for o in outcomes])
+    assert [o.record.predictions for o in again] == [o.record.predictions for o in outcomes]
+    assert [o.record.id for o in again] == [o.record.id for o in outcomes]

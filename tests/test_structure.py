@@ -1,0 +1,93 @@
+"""The way through the house: a room imports only from those before it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "cervbench"
+
+ORDER = [
+    {"atomic", "place", "studies"},
+    {"plugin", "protocol"},
+    {"data"},
+    {"training"},
+    {"scoring"},
+    {"records"},
+    {"methods", "evaluations"},
+    {"study", "runs", "observed", "harness"},
+    {"audit", "leaderboard", "bench"},
+    {"cli"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+LEVEL["cervbench"] = len(ORDER)  # the face, __init__.py
+
+MODULES = sorted(CORE.rglob("*.py"))
+OF_AUTHORS = sorted(
+    [*CORE.glob("methods/*.py"), *CORE.glob("evaluations/*.py"), *ROOT.glob("plugins/*/src/*/*.py")]
+)
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Modules that are imported when it runs, at the top or in a function; not those for types alone."""
+    pending: list[ast.AST] = [ast.parse(module.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively; say cervbench.…"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            pending += ast.iter_child_nodes(node)
+
+
+def room(name: str) -> str:
+    """The room of a dotted module name: `cervbench.data.pack` is in `data`."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in LEVEL else "cervbench"
+
+
+def name_of(module: Path) -> str:
+    return ".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def relative(module: Path) -> str:
+    return str(module.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_a_module_imports_only_from_rooms_before_its_own(module: Path) -> None:
+    own = LEVEL[room(name_of(module))]
+    imported = {name for name in imports(module) if name.startswith("cervbench.")}
+    assert [name for name in sorted(imported) if LEVEL[room(name)] > own] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_every_module_is_in_a_room(module: Path) -> None:
+    first = module.relative_to(CORE).parts[0].removesuffix(".py")
+    assert first == "__init__" or first in LEVEL
+
+
+@pytest.mark.parametrize("module", OF_AUTHORS, ids=relative)
+def test_methods_and_evaluations_use_the_plugin_api_and_nothing_else_of_the_core(module: Path) -> None:
+    own_room = name_of(module).rpartition(".")[0] if module.is_relative_to(CORE) else ""
+    foreign = [
+        name
+        for name in sorted(set(imports(module)))
+        if name.startswith("cervbench.")
+        and not name.startswith("cervbench.plugin")
+        and not (own_room and name.startswith(own_room))
+    ]
+    assert foreign == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_a_module_can_be_read_at_once(module: Path) -> None:
+    lines = len(module.read_text(encoding="utf-8").splitlines())
+    assert lines <= 300, f"{lines} lines: look for the second noun in it"

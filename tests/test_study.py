@@ -1,0 +1,56 @@
+import pytest
+
+from cervbench.plugin.settings import SettingsError
+from cervbench.study import Request, Study, shipped
+
+TEXT = """
+title = "Two methods, two seeds"
+[[runs]]
+method = ["supervised", "simclr"]
+dataset = "herlev"
+seed = [0, 1]
+ratios = [1, 100]
+tier = "smoke"
+[[runs]]
+method = "majority"
+dataset = "herlev"
+settings = { "protocol.pretext.epochs" = 3 }
+"""
+
+
+def test_lists_are_every_combination() -> None:
+    study = Study.parse("mine", TEXT)
+    assert [(r.method, r.seed) for r in study.requests] == [
+        ("supervised", 0),
+        ("supervised", 1),
+        ("simclr", 0),
+        ("simclr", 1),
+        ("majority", 0),
+    ]
+    assert study.requests[0] == Request("supervised", "herlev", ratios=(1, 100), tier="smoke")
+    assert study.title == "Two methods, two seeds"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[runs]]\nmethd = 'simclr'\ndataset = 'herlev'", "did you mean 'method'"),
+        ("[[runs]]\nmethod = 'simclr'", "dataset.*(missing|Missing|required)"),
+        ("title = 'nothing'", "no \\[\\[runs\\]\\]"),
+        ("[[runs]", "study mine"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_said(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Study.parse("mine", text)
+
+
+def test_every_study_that_ships_can_be_read() -> None:
+    assert shipped()
+    for name in shipped():
+        assert Study.load(name).requests
+
+
+def test_an_unknown_study_is_named_with_those_there_are() -> None:
+    with pytest.raises(SettingsError, match="herlev-quick"):
+        Study.load("herlev-quik")

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from cervbench.plugin.manager import plugins
+from cervbench.training.backbones import by_timm_name
+from cervbench.training.encoder import Encoder
+from cervbench.training.weights import WeightsError, build_encoder
+
+PURPOSE = ("test",)
+
+
+def encoder(name: str, size: int, init: str = "random") -> Encoder:
+    known = plugins().backbones
+    offer = known.get(name).offer if name in known else None
+    return build_encoder(name, offer, init, size, PURPOSE).eval()
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vit", "vgg16", "tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"]
+)
+def test_an_encoder_makes_a_vector_of_its_width_and_maps(name: str) -> None:
+    size = 224 if name.startswith("swin") else 64
+    one = encoder(name, size)
+    with torch.no_grad():
+        vector, maps = one(torch.rand(2, 3, size, size)), one.maps(torch.rand(2, 3, size, size))
+    assert vector.shape == (2, one.width)
+    assert maps.shape[:2] == (2, one.width)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_the_vit_works_at_the_image_size_of_every_tier(size: int) -> None:
+    with torch.no_grad():
+        assert encoder("vit", size)(torch.rand(1, 3, size, size)).shape == (1, 384)
+
+
+def test_a_cnn_is_pooled_as_timm_pools_it() -> None:
+    one = encoder("resnet18", 64)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        theirs = one.backbone.forward_head(one.backbone.forward_features(images), pre_logits=True)
+        torch.testing.assert_close(one(images), theirs)
+
+
+def test_a_vit_is_its_class_token() -> None:
+    one = encoder("vit", 32)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(one(images), one.backbone.forward_features(images)[:, 0])
+    assert one.pooling == "class token"
+
+
+def test_the_wide_layers_of_vgg_are_left_out() -> None:
+    assert sum(p.numel() for p in encoder("vgg16", 64).parameters()) < 15e6
+
+
+def test_random_weights_are_a_function_of_the_purpose() -> None:
+    first = encoder("resnet18", 64).state_dict()
+    again = encoder("resnet18", 64).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_an_unknown_backbone_is_named_with_those_near_it() -> None:
+    with pytest.raises(ValueError, match="resnet18"):
+        by_timm_name("resnet1", 64, False)
+
+
+def test_imagenet_weights_of_lite0_come_from_the_package_and_know_their_input() -> None:
+    """Its stem must answer to edges: the mean of a trained filter is far below its spread."""
+    one = encoder("tf_efficientnet_lite0", 64, "imagenet")
+    random = encoder("tf_efficientnet_lite0", 64)
+    assert one.normalise.mean == (127 / 255,) * 3
+    name, tensor = next(iter(one.backbone.state_dict().items()))
+    assert tensor.shape == random.backbone.state_dict()[name].shape
+    norms = [m for m in one.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(float(norm.running_var.min()) >= 0 and bool((norm.running_mean != 0).any()) for norm in norms)
+
+
+def test_weights_come_from_a_safetensors_file(tmp_path: Path) -> None:
+    model = timm.create_model("resnet18", num_classes=0)
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    one = encoder("resnet18", 64, str(tmp_path / "weights.safetensors"))
+    assert torch.equal(one.backbone.conv1.weight, model.conv1.weight)
+
+
+@pytest.mark.parametrize("content", ["pickle", "other shapes"])
+def test_a_file_that_is_no_weights_of_this_backbone_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    if content == "pickle":
+        torch.save({"conv1.weight": torch.zeros(1)}, path)
+    else:
+        save_file({"conv1.weight": torch.from_numpy(np.zeros((1, 1), np.float32))}, path)
+    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
+        encoder("resnet18", 64, str(path))

@@ -1,0 +1,135 @@
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cervbench.data.batches import Batch, Feed, Images
+from cervbench.data.views import Normalise, Pyramid, View, plain_policy
+from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.loop import NonFiniteLoss, Sitting, begin, train
+from cervbench.training.schedule import rate_at
+from cervbench.training.stage import Stage
+
+STEPS = 12
+
+
+class Means(Stage):
+    """Learns the colour of an image from its pixels, with dropout to draw from torch's generator."""
+
+    sees: Literal["images"] = "images"
+    learning_rate = 1e-2
+    weight_decay = 1e-4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.out = nn.Linear(8, 3)
+
+    def views(self) -> Sequence[View]:
+        return (plain_policy(),)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        (view,) = batch.views
+        error = (self.out(self.net(view)).float() - view.mean((2, 3))).square().mean()
+        return error, {"error": error.detach()}
+
+
+def setup(folder: Path | None = None) -> tuple[Means, Feed, Sitting, list[dict[str, float]]]:
+    torch.manual_seed(0)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 24, 24, 3), dtype=np.uint8)
+    pyramid = Pyramid.resident(pixels, 16, torch.device("cpu"))
+    images = Images(tuple(map(str, range(40))), np.full((40, 2), 24), np.arange(40), pyramid)
+    stage = Means()
+    logged: list[dict[str, float]] = []
+    checkpoints = Checkpoints(folder) if folder else None
+    sitting = Sitting(checkpoints, 1e9, lambda step, steps, values: logged.append({"step": step, **values}))
+    return (
+        stage,
+        Feed(images, stage.views(), Normalise((0.5,) * 3, (0.5,) * 3), 16, ("test",)),
+        sitting,
+        logged,
+    )
+
+
+def weights(stage: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in stage.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def undisturbed() -> dict[str, Tensor]:
+    stage, feed, sitting, _ = setup()
+    train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+    return weights(stage)
+
+
+def test_the_loss_falls() -> None:
+    stage, feed, sitting, logged = setup()
+    train(stage, begin(stage, sitting), 60, feed, 60, sitting)
+    assert logged[-1]["loss"] < 0.5 * logged[0]["loss"]
+    assert logged[-1]["loss"] == pytest.approx(logged[-1]["error"])
+
+
+@pytest.mark.parametrize("stop", [1, 5, 11])
+def test_a_stage_stopped_at_any_step_and_resumed_ends_bit_identical(tmp_path: Path, stop: int) -> None:
+    stage, feed, sitting, _ = setup(tmp_path)
+    train(stage, begin(stage, sitting), stop, feed, STEPS, sitting)
+    fresh, feed, sitting, _ = setup(tmp_path)
+    state = begin(fresh, sitting)
+    assert state.step == stop
+    train(fresh, state, STEPS, feed, STEPS, sitting)
+    assert same(weights(fresh), undisturbed())
+
+
+def test_a_checkpoint_half_written_is_never_read(tmp_path: Path) -> None:
+    stage, feed, sitting, _ = setup(tmp_path)
+    train(stage, begin(stage, sitting), 5, feed, STEPS, sitting)
+    half = tmp_path / ".writing-killed"
+    half.mkdir()
+    (half / "weights.safetensors").write_bytes(b"half")
+    fresh, feed, sitting, _ = setup(tmp_path)
+    state = begin(fresh, sitting)
+    assert state.step == 5
+    train(fresh, state, STEPS, feed, STEPS, sitting)
+    assert same(weights(fresh), undisturbed())
+    assert [path.name for path in tmp_path.iterdir()] == [f"step-{STEPS:09d}"]
+
+
+def test_a_loss_that_is_no_number_stops_with_what_to_try(tmp_path: Path) -> None:
+    stage, feed, sitting, _ = setup(tmp_path)
+    with torch.no_grad():
+        stage.out.weight.fill_(torch.nan)
+    with pytest.raises(NonFiniteLoss, match=r"learning_rate"):
+        train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+    assert not list(tmp_path.glob("step-*"))
+
+
+def test_the_rate_warms_up_for_a_tenth_and_then_follows_half_a_cosine() -> None:
+    rates = [rate_at(step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([(n + 1) / 10 for n in range(10)])
+    assert rates[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 45 / 90)))
+    assert max(rates) == 1
+    assert 0 < rates[-1] < 1e-2
+
+
+def test_weight_decay_spares_biases_and_norms() -> None:
+    stage, _, _, _ = setup()
+    decayed, spared = stage.param_groups()
+    assert {p.ndim for p in spared["params"]} == {1}
+    assert min(p.ndim for p in decayed["params"]) > 1
+    assert spared["weight_decay"] == 0 < decayed["weight_decay"]
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(stage.parameters()))
