@@ -7,14 +7,15 @@ torch is imported where training begins, so that asking for what is done already
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cervbench.data.dataset import Dataset, open_dataset
-from cervbench.observed import observe_host, peak_memory
+from cervbench.observed import observe_host, peak_memory, reset_peak_memory
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
@@ -47,20 +48,20 @@ def execute(
 ) -> Iterator[Outcome]:
     """Everything that is asked, a record at a time; what is done is recognised and not done again."""
     found = found or plugins()
-    for asked, dataset, run in plan(requests, place, progress, found):
+    for asked, dataset, run in list(plan(requests, place, progress, found)):
         store = Store(place.out)
         wanted = due(asked, run)
         if all(store.has(run.dataset.variant, one.id) for one in wanted):
             yield from (Outcome(store.read(run.dataset.variant, one.id), fresh=False) for one in wanted)
         else:
-            with FileLock(_folder(run, place).with_suffix(".lock")):
+            with _sole(run, place, progress):
                 yield from _work(asked, dataset, run, wanted, store, place, progress, found)
 
 
 def plan(
     requests: Sequence[Request], place: Place, progress: Progress, found: Plugins
 ) -> Iterator[tuple[Understood, Dataset, Run]]:
-    """The runs that requests ask for. Every request is understood before the first is run."""
+    """The runs that requests ask for, a request at a time; a list of them has understood every request."""
     for asked in [understand(request, found) for request in requests]:
         dataset = open_dataset(
             asked.card,
@@ -88,6 +89,7 @@ def _work(
     from cervbench.training.device import use
 
     device = use(place.device, place.threads)
+    reset_peak_memory(device)
     found.watch("cervbench_run_started", run=run)
     parts = part(dataset, run.fold, asked.protocol, device)
     trained, observed = _pretrain(asked, run, parts, place, device, progress, found)
@@ -110,7 +112,7 @@ def _pretrain(
     device: Any,
     progress: Progress,
     found: Plugins,
-) -> tuple["Trained", dict[str, Any]]:
+) -> tuple["Trained", Mapping[str, Any]]:
     from cervbench.training.pretrain import Recipe, Workshop, pretrain
 
     recipe = Recipe(
@@ -129,9 +131,9 @@ def _pretrain(
         progress(f"{_name(run)}: {stage}", step, steps, values)
         found.watch("cervbench_step", run=run, stage=stage, step=step, values=values)
 
-    workshop = Workshop(_folder(run, place), device, place.checkpoint_seconds, watch)
-    trained, observed = pretrain(recipe, parts.train, workshop)
-    return trained, {**observe_host(device, asked.method), **observed}
+    host = observe_host(device, {asked.method.package: asked.method.version})
+    workshop = Workshop(_folder(run, place), device, place.checkpoint_seconds, watch, host)
+    return pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
 
 
 def _evaluate(
@@ -140,15 +142,15 @@ def _evaluate(
     dataset: Dataset,
     parts: "Parts",
     trained: "Trained",
-    observed: dict[str, Any],
+    observed: Mapping[str, Any],
     store: Store,
 ) -> Record:
     """Predict the test images once, join the truth, store the table, and score it as read back."""
     started = time.perf_counter()
     labelled = parts.labelled(one.ratio, getattr(one.settings, "draws", None))
     predict, score = one.entry.offer.load_predict(), one.entry.offer.load_score()
-    at_home = replace(trained, scratch_folder=trained.scratch_folder / one.id)
-    answers = predict(at_home, labelled, parts.test, one.settings)
+    trained.seed(one.entry.name, one.ratio)
+    answers = predict(trained.at(one.id), labelled, parts.test, one.settings)
     store.write_predictions(
         run.dataset.variant, one.id, parts.with_truth(answers, [x.draw for x in labelled])
     )
@@ -164,6 +166,7 @@ def _evaluate(
         scores=score(to_columns(table), task),
         observed={
             **observed,
+            **observe_host(trained.device, {one.entry.package: one.entry.version}),
             "draws": len(labelled),
             "evaluation_seconds": round(time.perf_counter() - started, 3),
             "peak_memory_bytes": peak_memory(trained.device),
@@ -183,6 +186,23 @@ def task_of(dataset: Dataset) -> Task:
 
 def _name(run: Run) -> str:
     return f"{run.method.name} on {run.dataset.variant}, fold {run.fold}"
+
+
+@contextmanager
+def _sole(run: Run, place: Place, progress: Progress) -> Iterator[None]:
+    """Nobody else works on this run meanwhile, neither in this cache nor for this output folder."""
+    locks = [_folder(run, place).with_suffix(".lock"), place.out / ".locks" / f"{run.id}.lock"]
+    with ExitStack() as held:
+        for path in locks:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                progress(f"{_name(run)}: waiting for another process", 0, 0, {})
+                lock.acquire()
+            held.callback(lock.release)
+        yield
 
 
 def _folder(run: Run, place: Place) -> Path:

@@ -4,20 +4,30 @@ import os
 import platform
 import resource
 import subprocess
+import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cervbench.plugin.catalog import Entry
-from cervbench.plugin.offers import Offer
-
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("cervbench", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
+PACKAGES = (
+    "cervbench",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "pyarrow",
+)
 
 
-def observe_host(device: "torch.device", method: Entry[Offer]) -> dict[str, Any]:
+def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[str, Any]:
+    """Where this is computed, and with what; `packages` are those of plugins, with their versions."""
     import torch
 
     from cervbench.training.precision import precision
@@ -30,10 +40,17 @@ def observe_host(device: "torch.device", method: Entry[Offer]) -> dict[str, Any]
         "versions": {
             "python": platform.python_version(),
             **{package: found for package in PACKAGES if (found := _version(package))},
-            method.package: method.version,
+            **packages,
         },
         "commit": _commit(),
     }
+
+
+def reset_peak_memory(device: "torch.device") -> None:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: "torch.device") -> int:
@@ -42,7 +59,8 @@ def peak_memory(device: "torch.device") -> int:
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _version(package: str) -> str | None:

@@ -24,4 +24,6 @@ class Place:
     device: str = "auto"
     threads: int | None = None
     """Of the host; None leaves torch's choice. The same number gives the same bits."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = field(
+        default_factory=lambda: float(os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30"))
+    )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from cervbench.data.cards.card import Card
@@ -21,6 +22,8 @@ from cervbench.records.record import (
     record_id,
 )
 from cervbench.study import Request
+from cervbench.training import RULES
+from cervbench.training.backbones import weights_package
 
 NO_BACKBONE = "none"
 
@@ -55,15 +58,15 @@ def understand(request: Request, plugins: Plugins) -> Understood:
             f"the protocol has no ratio {', '.join(map(str, sorted(strange)))}; it has "
             f"{', '.join(map(str, protocol.labels.ratios))} per cent"
         )
+    offered = plugins.backbones
+    backbone = offered.get(request.backbone) if request.backbone in offered else None
     return Understood(
         request=request,
         method=method,
         config=config,
         card=find_card(request.dataset, plugins),
-        backbone=request.backbone if method.offer.backbone else NO_BACKBONE,
-        backbone_offer=plugins.backbones.get(request.backbone).offer
-        if request.backbone in plugins.backbones
-        else None,
+        backbone=_name_backbone(backbone, request.backbone) if method.offer.backbone else NO_BACKBONE,
+        backbone_offer=backbone.offer if backbone else None,
         evaluations=tuple(_evaluations(request, method.offer, protocol, plugins)),
         ratios=ratios,
         protocol=protocol,
@@ -121,6 +124,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
         ),
         backbone=asked.backbone,
         init=_name_init(asked.request.init) if offer.backbone else "random",
+        weights=_weights(asked) if asked.request.init == "imagenet" and offer.backbone else "",
         fold=fold,
         seed=asked.request.seed,
         protocol=ProtocolOfRun(
@@ -128,6 +132,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
             tier=protocol.tier,
             image_size=protocol.image_size,
             pretext=protocol.pretext.model_dump() if offer.pretext else None,
+            rules=RULES,
             off=protocol.off,
         ),
     )
@@ -172,6 +177,19 @@ def runs(asked: Understood, dataset: Dataset) -> Iterator[Run]:
         dataset.manifest.fold(fold)
     for fold in folds:
         yield name_run(asked, dataset, fold)
+
+
+def _name_backbone(offered: Entry[BackboneOffer] | None, asked: str) -> str:
+    """A built-in's or timm's own name; a package's backbone has the package's before it."""
+    if offered is None:
+        return asked
+    return offered.name if offered.package == "cervbench" else f"{offered.package}:{offered.name}"
+
+
+def _weights(asked: Understood) -> str:
+    """Where ImageNet weights come from on this machine: the same name may stand for others elsewhere."""
+    package = weights_package(asked.backbone)
+    return f"{package} {version(package)}"
 
 
 def _name_init(init: str) -> str:

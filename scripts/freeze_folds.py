@@ -6,6 +6,7 @@ For cric the images need not be on disk: its own table lists every cell of the c
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cervbench.data.cards import cric, herlev
@@ -20,7 +21,7 @@ def main(name: str, data_root: Path) -> None:
     out = Path(__file__).parent.parent / "cervbench" / "protocol" / "frozen" / f"{name}.csv"
     out.write_text(manifest.to_csv(), "utf-8")
     print(f"{out.name}: hash {manifest.hash}")
-    print_bins(manifest)
+    print_bins(manifest, {"herlev": herlev.CARD, "cric": cric.CARD}[name].classes)
 
 
 def herlev_images(folder: Path) -> tuple[list[str], list[str], list[str]]:
@@ -33,10 +34,10 @@ def cric_cells(folder: Path) -> tuple[list[str], list[str], list[str]]:
     return [c.id for c in cells], [c.label for c in cells], [c.field for c in cells]
 
 
-def print_bins(manifest: Manifest) -> None:
+def print_bins(manifest: Manifest, classes: Sequence[str]) -> None:
     print("| class | groups |", " | ".join(f"bin {b}" for b in range(10)), "| all |")
     print("|---|---|" + "---|" * 11)
-    for name in manifest.classes:
+    for name in classes:
         rows = [r for r, label in enumerate(manifest.labels) if label == name]
         counts = [sum(int(manifest.bins[r]) == b for r in rows) for b in range(10)]
         held = len({manifest.groups[r] for r in rows})

@@ -1,6 +1,5 @@
 """The way through the house, on synthetic cells at the smoke tier."""
 
-import json
 import os
 import random
 import signal
@@ -72,16 +71,16 @@ def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) ->
     assert weights.stat().st_mtime_ns == stamp
 
 
-def test_the_same_run_elsewhere_gives_the_same_predictions(
+def test_the_same_run_elsewhere_gives_the_same_bits_whatever_else_was_asked(
     done: tuple[Place, list[Outcome]], tmp_path: Path
 ) -> None:
     _, outcomes = done
     elsewhere = Place(cache=tmp_path / "cache", out=tmp_path / "out", device="cpu")
-    again = list(execute([replace(SIMCLR, evaluations=("linear",))], elsewhere))
-    for o, a in zip([o for o in outcomes if o.record.evaluation.name == "linear"], again, strict=True):
-        assert a.record.id == o.record.id
-        assert a.record.predictions == o.record.predictions
-        assert a.record.scores == o.record.scores
+    again = list(execute([replace(SIMCLR, evaluations=("finetune", "linear"), ratios=(100,))], elsewhere))
+    before = {o.record.id: o.record for o in outcomes}
+    for record in (o.record for o in again):
+        assert record.predictions == before[record.id].predictions
+        assert record.scores == before[record.id].scores
 
 
 def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Outcome]]) -> None:
@@ -95,6 +94,20 @@ def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Ou
     assert few.observed["peak_memory_bytes"] > 0
     assert torch.__version__.startswith(few.observed["versions"]["torch"])
     assert few.run.dataset.synthetic
+
+
+def test_a_record_off_protocol_is_never_taken_for_one_on_protocol(place: Place, shared_cache: Path) -> None:
+    """Regression: a changed number of fine-tuning left the id of a linear record as it was."""
+    request = Request(
+        "majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",)
+    )
+    here = replace(place, cache=shared_cache)
+    (off,) = execute([replace(request, settings={"protocol.finetune.steps": 5})], here)
+    (on,) = execute([request], here)
+    assert (off.record.run.protocol.off, on.record.run.protocol.off) == (("finetune.steps=5",), ())
+    assert on.fresh
+    (same,) = execute([replace(request, settings={"protocol.finetune.steps": 10})], here)  # the rule itself
+    assert same.record == on.record
 
 
 @pytest.mark.parametrize(
@@ -132,9 +145,10 @@ def test_with_all_labels_permuted_the_encoder_is_bit_identical(shared_cache: Pat
         recipe = Recipe(
             asked.method.offer, asked.config, "resnet18", None, "random", 32, asked.protocol.pretext, 0, 0
         )
-        workshop = Workshop(tmp_path / str(number), cpu, 30.0, lambda *_: None)
+        workshop = Workshop(tmp_path / str(number), cpu, 30.0, lambda *_: None, {})
         workshop.folder.mkdir()
-        trained, _ = pretrain(recipe, part(data, 0, asked.protocol, cpu).train, workshop)
+        parts = part(data, 0, asked.protocol, cpu)
+        trained, _ = pretrain(recipe, parts.train, parts.everything, workshop)
         states.append(trained.method.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -214,6 +228,6 @@ def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
         run.communicate()
     assert kills
     again = list(execute([SIMCLR], here))
-    assert json.dumps([o.record.scores for o in again]) == json.dumps([o.record.scores for o in outcomes])
+    assert [o.record.scores for o in again] == [o.record.scores for o in outcomes]
     assert [o.record.predictions for o in again] == [o.record.predictions for o in outcomes]
     assert [o.record.id for o in again] == [o.record.id for o in outcomes]

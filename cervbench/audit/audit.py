@@ -13,7 +13,8 @@ from cervbench.audit.pairs import SHOWN, Pair, closest_pairs, draw_sheet
 from cervbench.data.batches import Images
 from cervbench.data.dataset import Dataset
 from cervbench.data.views import Pyramid
-from cervbench.training.weights import LITE0, build_encoder
+from cervbench.training.backbones import LITE0
+from cervbench.training.weights import build_encoder
 
 
 def audit(dataset: Dataset, out: Path) -> tuple[Audit, list[Path]]:

@@ -21,6 +21,7 @@ class Images:
     """Images without their labels, and without a way to them."""
 
     ids: tuple[str, ...]
+    """Opaque: a dataset's own ids often hold the class."""
     native_size: np.ndarray
     """Width and height in pixels: images × 2."""
     rows: np.ndarray
@@ -35,11 +36,15 @@ class Images:
             tuple(self.ids[i] for i in chosen), self.native_size[chosen], self.rows[chosen], self.pyramid
         )
 
+    def isolated(self) -> "Images":
+        """The same, with a pyramid that has no other images."""
+        return Images(self.ids, self.native_size, np.arange(len(self)), self.pyramid.of(self.rows))
+
     def batches(self, normalise: Normalise, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images as they are, in order, with their native sizes."""
-        for start in range(0, len(self), size):
-            pixels = self.pyramid.whole(torch.from_numpy(self.rows[start : start + size]), normalise)
-            yield pixels, torch.from_numpy(self.native_size[start : start + size]).to(pixels.device).float()
+        """The images as they are, in order, with their native sizes; in batches of one size, nearly."""
+        for chosen in np.array_split(np.arange(len(self)), -(-len(self) // size)):
+            pixels = self.pyramid.whole(torch.from_numpy(self.rows[chosen]), normalise)
+            yield pixels, torch.from_numpy(self.native_size[chosen]).to(pixels.device).float()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from cervbench.atomic import write_text
 from cervbench.data.cards.card import Card, DataError
@@ -17,11 +20,11 @@ class Dataset:
     pack: Pack
     manifest: Manifest
 
-    @property
-    def label_indices(self) -> list[int]:
+    @cached_property
+    def label_indices(self) -> np.ndarray:
         """Index of each image's class; -1 for an unlabelled image."""
         place = {name: c for c, name in enumerate(self.card.classes)} | {"": -1}
-        return [place[label] for label in self.pack.labels]
+        return np.array([place[label] for label in self.pack.labels])
 
 
 def open_dataset(

@@ -6,6 +6,7 @@ since cells are measured by shape: images are fitted and padded with the colour 
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -76,7 +77,7 @@ def prepare(
     packs = cache / "packs" / card.name
     source = data_root / (card.folder or card.name)
     if not (source.exists() or card.synthetic):
-        return _carried(packs, card, source)
+        return _carried(packs, card, source, stored_size)
     items = sorted(card.items(source), key=lambda item: item.id)
     _refuse_unusable(card, items)
     folder = packs / _fingerprint(card, items, stored_size)
@@ -85,11 +86,19 @@ def prepare(
     return Pack.open(folder)
 
 
-def _carried(packs: Path, card: Card, source: Path) -> Pack:
+def _carried(packs: Path, card: Card, source: Path, stored_size: int) -> Pack:
     """A pack brought from another machine stands in for files that are not here."""
-    built = sorted(path for path in packs.glob("*") if (path / "index.json").exists())
-    if len(built) == 1:
-        return Pack.open(built[0])
+    built = sorted(path.parent for path in packs.glob("*/index.json"))
+    fitting = [
+        path
+        for path in built
+        if json.loads((path / "index.json").read_text("utf-8"))["form"] == _form(card, stored_size)
+    ]
+    if len(fitting) == 1:
+        logging.getLogger("cervbench").warning(
+            "%s is not on this disk: the pack %s stands in", source, fitting[0]
+        )
+        return Pack.open(fitting[0])
     by_hand = f" {card.source.by_hand}" if card.source.by_hand else ""
     raise DataError(
         f"{card.name} is not on this disk: there is no folder {source}. Set --data-root (or CERVBENCH_DATA) "
@@ -115,8 +124,13 @@ def _refuse_unusable(card: Card, items: Sequence[Item]) -> None:
             )
 
 
+def _form(card: Card, stored_size: int) -> str:
+    """What, beside the files, decides a pack."""
+    return f"{FORMAT}/{stored_size}/{card.revision}/{'/'.join(card.classes)}"
+
+
 def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
-    hasher = hashlib.sha256(f"{FORMAT}/{stored_size}/{card.classes}".encode())
+    hasher = hashlib.sha256(_form(card, stored_size).encode())
     for item in items:
         if card.synthetic:
             stamp: tuple[int, ...] = ()
@@ -151,6 +165,7 @@ def _build(
                 progress(row + 1, len(items))
         pixels.flush()
         index = {
+            "form": _form(card, side),
             "name": card.name,
             "variant": variant(card, items),
             "hash": _content_hash(items, digests),

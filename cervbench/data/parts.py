@@ -1,7 +1,9 @@
 """The parts of a fold, as images and as labels that may be seen; and the truth, joined only at the end."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,14 +25,21 @@ class Parts:
     protocol: Protocol
     pyramid: Pyramid
 
-    @property
+    @cached_property
     def train(self) -> Images:
         """All of train, labelled or not, without labels: what a pretext stage is handed."""
         return self._images(self.fold.train)
 
-    @property
+    @cached_property
+    def everything(self) -> Images:
+        """All images of the dataset, whichever part they are in."""
+        return self._images(np.arange(len(self.dataset.pack.images)))
+
+    @cached_property
     def test(self) -> Images:
-        return self._images(self.fold.test)
+        """In an order that says nothing: packs are sorted by id, and ids may be sorted by class."""
+        test = self._images(self.fold.test)
+        return test.subset(np.argsort(test.ids))
 
     def labelled(self, ratio: int, draws: int | None = None) -> list[Labelled]:
         """What may be seen at a ratio, once a draw; `draws` may ask for fewer than the protocol has."""
@@ -41,22 +50,30 @@ class Parts:
     def with_truth(self, answers: Mapping[str, np.ndarray], draws: Sequence[int]) -> dict[str, np.ndarray]:
         """Answers with group and label; refused unless each test image is there once in each draw."""
         columns = {name: np.asarray(values) for name, values in answers.items()}
-        wanted = sorted((image, draw) for draw in draws for image in self.test.ids)
-        given = sorted(zip(map(str, columns["image"]), map(int, columns["draw"]), strict=True))
-        if given != wanted:
-            raise ValueError(
-                f"an evaluation answers for each of the {len(self.test)} test images once in each of "
-                f"{len(draws)} draws; this one gave {len(given)} rows, "
-                f"{len(set(given) - set(wanted))} of them unasked"
-            )
+        self._refuse_partial(columns, draws)
+        row_of = dict(zip(self.test.ids, self.test.rows, strict=True))
+        rows = [row_of[image] for image in columns["image"]]
         pack = self.dataset.pack
-        row_of = {pack.images[row]: row for row in self.fold.test}
-        rows = [row_of[str(image)] for image in columns["image"]]
         return {
             **columns,
+            "image": np.array([pack.images[row] for row in rows]),
             "group": np.array([pack.groups[row] for row in rows]),
             "label": np.array([pack.labels[row] for row in rows]),
         }
+
+    def _refuse_partial(self, columns: Mapping[str, np.ndarray], draws: Sequence[int]) -> None:
+        if missing := {"image", "draw"} - set(columns):
+            raise AnswerError(f"the columns {' and '.join(sorted(missing))} are missing")
+        lengths = {len(values) for values in columns.values()}
+        if len(lengths) > 1:
+            raise AnswerError(f"columns are of different lengths: {', '.join(map(str, sorted(lengths)))}")
+        wanted = sorted((image, draw) for draw in draws for image in self.test.ids)
+        given = sorted(zip(map(str, columns["image"]), map(int, columns["draw"]), strict=True))
+        if given != wanted:
+            raise AnswerError(
+                f"each of the {len(self.test)} test images is to be answered once in each of {len(draws)} "
+                f"draws; there are {len(given)} rows, {len(set(given) - set(wanted))} of them unasked"
+            )
 
     def _labelled(self, ratio: int, draw: int) -> Labelled:
         train = self._uncovered(self.fold.train, ratio, draw)
@@ -77,10 +94,20 @@ class Parts:
 
     def _images(self, rows: np.ndarray) -> Images:
         pack = self.dataset.pack
-        return Images(tuple(pack.images[row] for row in rows), pack.native_size[rows], rows, self.pyramid)
+        ids = tuple(opaque(pack.images[row]) for row in rows)
+        return Images(ids, pack.native_size[rows], rows, self.pyramid)
 
     def _examples(self, rows: np.ndarray) -> Examples:
-        return Examples(self._images(rows), np.array(self.dataset.label_indices, dtype=int)[rows])
+        return Examples(self._images(rows), self.dataset.label_indices[rows])
+
+
+class AnswerError(ValueError):
+    """An evaluation did not answer what it was asked."""
+
+
+def opaque(image: str) -> str:
+    """What an evaluation knows an image by."""
+    return hashlib.sha256(image.encode()).hexdigest()[:16]
 
 
 def part(dataset: Dataset, fold: int, protocol: Protocol, device: torch.device) -> Parts:

@@ -6,8 +6,6 @@ from pydantic import Field
 
 from cervbench.plugin import EvaluationOffer, Settings, hookimpl
 
-SCORE = "cervbench.scoring.classification:classification"
-
 
 class LinearSettings(Settings):
     strength: float = Field(1e-2, gt=0, description="of the L2 penalty, per labelled image")
@@ -34,19 +32,16 @@ def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
     return {
         "linear": EvaluationOffer(
             "cervbench.evaluations.linear:predict",
-            SCORE,
             "logistic regression on the frozen vector",
             LinearSettings,
         ),
         "knn": EvaluationOffer(
             "cervbench.evaluations.knn:predict",
-            SCORE,
             "nearest neighbours of the frozen vector",
             NeighbourSettings,
         ),
         "finetune": EvaluationOffer(
             "cervbench.evaluations.finetune:predict",
-            SCORE,
             "the encoder and a linear layer trained on the labels",
             FineTuneSettings,
             frozen=False,

@@ -1,10 +1,10 @@
 """The contract of an evaluation: `predict` makes a table, `score` reads it, and nothing else passes.
 
-    def predict(trained: Trained, labelled: Labelled, images: Images, settings) -> Columns
+    def predict(trained: Trained, labelled: Sequence[Labelled], images: Images, settings) -> Columns
     def score(columns: Columns, task: Task) -> dict[str, float | list | dict | None]
 
-`predict` is handed the trained method, the images whose labels may be seen and the test images
-without theirs. It answers for every test image once a draw, in columns of equal length: `image`,
+`predict` is handed the trained method, the images whose labels may be seen, once a draw, and the test
+images without theirs. It answers for every test image once a draw, in columns of equal length: `image`,
 `draw`, and columns of its own (`p_<class>` for classifiers). The harness joins group and label,
 stores the table, and calls `score` on the table as read back.
 """

@@ -32,6 +32,7 @@ class Method(nn.Module):
 
     Subclasses give `build`, `views` and `loss`; the rest is optional. Nothing in it may
     depend on labels, files or the random state of anything but torch, which is seeded for each step.
+    What changes while it trains is a parameter or a buffer: nothing else survives a checkpoint.
     """
 
     def __init__(self, config: Any, encoder: "Encoder | None") -> None:

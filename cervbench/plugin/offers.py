@@ -33,22 +33,32 @@ class Offer:
         return resolve(self.method)
 
 
+CLASSIFICATION = "cervbench.scoring.classification:classification"
+
+
 @dataclass(frozen=True)
 class EvaluationOffer:
     """An evaluation: two functions, and the schema of the table that passes between them."""
 
     predict: str | Callable[..., Any]
-    """`predict(trained, labelled, images, settings)` -> columns keyed by `image`."""
-    score: str | Callable[..., Any]
-    """`score(columns, task)` -> named numbers; pure, imports no torch."""
+    """`predict(trained, labelled, images, settings)` -> columns keyed by `image` and `draw`."""
     reference: str
     settings: type[Settings] = Settings
-    """Filled from the table of this evaluation's name in the protocol's tier, where there is one."""
+    """Filled from the table of this evaluation's name in the protocol's tier, where there is one. A field
+    `draws` says how many of the label orders it is asked for; without one it is asked for all."""
+    score: str | Callable[..., Any] = CLASSIFICATION
+    """`score(columns, task)` -> named numbers; pure, imports no torch."""
     schema: str = "classification/1"
     """Names the columns; pages know how to pool and compare `classification/1`."""
     frozen: bool = True
     """The encoder is used as it is; False when the evaluation trains it further."""
     revision: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.schema == "classification/1") != (self.score == CLASSIFICATION):
+            raise TypeError(
+                "tables of classification/1 have one score; a score of its own has a schema of its own"
+            )
 
     def load_predict(self) -> Callable[..., Any]:
         return resolve(self.predict)

@@ -40,7 +40,7 @@ def _unknown(key: str, known: list[str], of: str) -> str:
 
 
 class MethodConfig(Settings):
-    """What every method with a pretext stage may set: how its stage is optimised, and its views."""
+    """What every method with a pretext stage may set: how its stage is optimised."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)

@@ -1,8 +1,9 @@
 """Folds: groups dealt into ten class-balanced bins, five ways to part them, frozen as data.
 
-Fold k tests bins 2k and 2k+1, validates on one other bin that lacks no class where one can be
-found, and trains on the other seven. So every image is tested exactly once, and no group is ever
-on two sides. A dataset whose source fixes the parts has one fold, the official one.
+Fold k tests bins 2k and 2k+1, validates on bin 2k+2 (the deal sees to it that the even bins lack no
+class, where that can be), and trains on the other seven. So every image is tested exactly once, and
+no group is ever on two sides. The bins alone decide: a part of a dataset has the folds of the whole.
+A dataset whose source fixes the parts has one fold, the official one.
 """
 
 import csv
@@ -19,6 +20,7 @@ from cervbench.protocol.labels import draw_orders
 from cervbench.protocol.protocol import FoldRules
 from cervbench.protocol.randomness import generator
 
+BINS = 10
 OFFICIAL = {"train": 0, "val": 1, "test": 2}
 
 
@@ -51,7 +53,7 @@ class Manifest:
 
     @property
     def folds(self) -> int:
-        return 1 if self.official else int(self.bins.max() + 1) // 2
+        return 1 if self.official else BINS // 2
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -73,13 +75,7 @@ class Manifest:
         """Bins of test, and the bin of val."""
         if self.official:
             return [OFFICIAL["test"]], OFFICIAL["val"]
-        test = [2 * k, 2 * k + 1]
-        count = self.folds * 2
-        others = [(2 * k + 2 + i) % count for i in range(count - 2)]
-        return test, min(others, key=lambda b: len(self._lacking(b)))  # the first of the least lacking
-
-    def _lacking(self, bin: int) -> set[str]:
-        return set(self.classes) - {self.labels[row] for row in np.flatnonzero(self.bins == bin)}
+        return [2 * k, 2 * k + 1], (2 * k + 2) % (2 * self.folds)
 
     def lacking(self) -> dict[str, list[str]]:
         """Classes that are not in all three parts of a fold: class to 'fold k: part'."""
@@ -162,15 +158,29 @@ def deal(
     """Folds and label orders by the rule; a function of ids, labels and groups alone."""
     order = sorted(range(len(images)), key=lambda row: images[row])
     images, labels, groups = ([column[row] for row in order] for column in (images, labels, groups))
-    official = splits is not None and all(split is not None for split in splits)
-    if official:
-        assert splits is not None
-        bins = np.array([OFFICIAL[str(splits[row])] for row in order])
+    official = splits is not None
+    if splits is not None:
+        bins = _official(images, groups, [splits[row] for row in order])
     else:
         bins = _best_deal(labels, groups, rules)
     return Manifest(
         tuple(images), tuple(labels), tuple(groups), bins, draw_orders(images, labels, draws), official
     )
+
+
+def _official(images: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]) -> np.ndarray:
+    """The parts as the source fixes them, refused where they are no parts."""
+    part_of: dict[str, str] = {}
+    for image, group, split in zip(images, groups, splits, strict=True):
+        if split not in OFFICIAL:
+            raise FoldError(
+                f"image {image!r} has the split {split!r}; each is train, val or test, or none is given"
+            )
+        if part_of.setdefault(group, split) != split:
+            raise FoldError(f"group {group!r} is in {part_of[group]} and, with image {image!r}, in {split}")
+    if missing := {"train", "test"} - set(part_of.values()):
+        raise FoldError(f"the splits name no image for {' and '.join(sorted(missing))}")
+    return np.array([OFFICIAL[str(split)] for split in splits])
 
 
 def _best_deal(labels: Sequence[str], groups: Sequence[str], rules: FoldRules) -> np.ndarray:
@@ -194,40 +204,35 @@ def _best_deal(labels: Sequence[str], groups: Sequence[str], rules: FoldRules) -
     best, best_cost = None, np.inf
     for attempt in range(tries):
         rng = generator("folds", attempt)
-        dealt = _deal_once(shares, rules.bins, rng)
-        for _ in range(10):
-            paired = rng.permutation(rules.bins)[dealt]
-            cost = _cost(counts[:, : len(classes)], shares, paired, rules.bins)
+        dealt = _deal_once(shares, rng)
+        for _ in range(20):
+            paired = rng.permutation(BINS)[dealt]
+            cost = _cost(counts[:, : len(classes)], shares, paired)
             if cost < best_cost:
                 best, best_cost = paired, cost
     assert best is not None
     return best[group_of]
 
 
-def _deal_once(shares: np.ndarray, bins: int, rng: np.random.Generator) -> np.ndarray:
+def _deal_once(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Greedy: the heaviest groups first, each to the bin where it evens out its classes most."""
     weight = shares.max(1) * rng.uniform(0.7, 1.3, len(shares))
-    held = np.zeros((bins, shares.shape[1]))
+    held = np.zeros((BINS, shares.shape[1]))
     dealt = np.empty(len(shares), dtype=int)
     for group in np.argsort(-weight, kind="stable"):
-        added = 2 * held @ shares[group] + 1e-9 * rng.random(bins)
+        added = 2 * held @ shares[group] + 1e-9 * rng.random(BINS)
         dealt[group] = np.argmin(added)
         held[dealt[group]] += shares[group]
     return dealt
 
 
-def _cost(counts: np.ndarray, shares: np.ndarray, dealt: np.ndarray, bins: int) -> float:
-    """Unevenness of the classes over bins; a test part that lacks a class, or nearly, costs much more."""
-    held = np.zeros((bins, shares.shape[1]))
+def _cost(counts: np.ndarray, shares: np.ndarray, dealt: np.ndarray) -> float:
+    """Unevenness of the classes over bins; a part that lacks a class, or nearly, costs much more."""
+    held = np.zeros((BINS, shares.shape[1]))
     np.add.at(held, dealt, shares)
-    images = np.zeros((bins, counts.shape[1]))
+    images = np.zeros((BINS, counts.shape[1]))
     np.add.at(images, dealt, counts)
-    tested = images.reshape(bins // 2, 2, -1).sum(1)
+    tested, validated = images[0::2] + images[1::2], images[0::2]
     wanting = np.maximum(0, 5 - tested) / 5
-    full_bins = int((images > 0).all(1).sum())
-    return float(
-        ((held - 1 / bins) ** 2).sum()
-        + 10 * wanting.sum()
-        + 10 * (tested == 0).sum()
-        + 1.0 * (full_bins == 0)
-    )
+    uneven = ((held - 1 / BINS) ** 2).sum()
+    return float(uneven + 10 * wanting.sum() + 10 * (tested == 0).sum() + (validated == 0).sum())

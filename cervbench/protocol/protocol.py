@@ -15,7 +15,6 @@ TIERS = ("smoke", "quick", "standard")
 
 class FoldRules(Settings):
     count: int
-    bins: int
     deals: int
 
 
@@ -31,6 +30,10 @@ class LabelRules(Settings):
 
 class PackRules(Settings):
     stored_size: int
+
+
+class Size(Settings):
+    image_size: int = Field(gt=7)
 
 
 class Pretext(Settings):
@@ -61,14 +64,15 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
         raise SettingsError(f"no tier {tier!r}; there are {', '.join(TIERS)}")
     rules = tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
     budget = rules["tiers"][tier]
-    off = tuple(f"{key}={_change(budget, key, value)}" for key, value in sorted((changes or {}).items()))
+    changed = {key: value for key, value in (changes or {}).items() if _change(budget, key, value)}
+    off = tuple(f"{key}={value}" for key, value in sorted(changed.items()))
     return Protocol(
         version=rules["version"],
         tier=tier,
         folds=FoldRules.parse(rules["folds"], "protocol.folds"),
         labels=LabelRules.parse(rules["labels"], "protocol.labels"),
         pack=PackRules.parse(rules["pack"], "protocol.pack"),
-        image_size=int(budget["image_size"]),
+        image_size=Size.parse({"image_size": budget["image_size"]}, "protocol").image_size,
         pretext=Pretext.parse(budget["pretext"], "protocol.pretext"),
         evaluations={
             name: table for name, table in budget.items() if isinstance(table, dict) and name != "pretext"
@@ -77,13 +81,14 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     )
 
 
-def _change(budget: dict[str, Any], key: str, value: Any) -> Any:
-    """Set a dotted key of a tier in place; only keys that it has, for the others mean nothing."""
+def _change(budget: dict[str, Any], key: str, value: Any) -> bool:
+    """Set a dotted key of a tier in place, if it has it; whether that changed anything."""
     *path, last = key.split(".")
     table = budget
     for name in path:
         table = table.get(name, {})
     if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
         raise SettingsError(f"the protocol has no number {key!r} (set one as protocol.pretext.epochs=10)")
+    changes = bool(table[last] != value)
     table[last] = value
-    return value
+    return changes

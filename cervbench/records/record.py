@@ -42,6 +42,8 @@ class ProtocolOfRun(_Closed):
     image_size: int
     pretext: dict[str, Any] | None
     """Budget of the pretext stage; None for a method that has none."""
+    rules: int
+    """Revision of the training rules that are code: loop, schedule, shared views, batch-norm statistics."""
     off: tuple[str, ...] = ()
     """What was changed; empty on protocol."""
 
@@ -57,6 +59,8 @@ class Run(_Closed):
     backbone: str
     init: str
     """`random`, `imagenet`, or `file:<sha256>`."""
+    weights: str = ""
+    """The package and version that ImageNet weights come from."""
     fold: int
     seed: int
     protocol: ProtocolOfRun
@@ -64,12 +68,12 @@ class Run(_Closed):
     @property
     def id(self) -> str:
         """The pretraining id. A field at its neutral value is left out, so that ids survive new fields."""
-        neutral = {"sources": [], "strategy": "alone"}
+        neutral = {"sources": [], "strategy": "alone", "weights": ""}
         identity = self.model_dump(mode="json")
         for key, value in neutral.items():
             if identity[key] == value:
                 del identity[key]
-        del identity["protocol"]["off"]  # the changed numbers themselves are in it
+        del identity["protocol"]["off"]  # what of it changes the encoder is in it as a number
         return digest(identity)
 
 
@@ -131,9 +135,14 @@ class Record(_Closed):
 
 
 def record_id(run: Run, evaluation: EvaluationOfRecord, ratio: int) -> str:
-    return digest(
-        {"run": run.id, "evaluation": evaluation.model_dump(mode="json", by_alias=True), "ratio": ratio}
-    )
+    identity = {
+        "run": run.id,
+        "evaluation": evaluation.model_dump(mode="json", by_alias=True),
+        "ratio": ratio,
+    }
+    if run.protocol.off:  # an encoder may be shared with a run on protocol, a record never is
+        identity["off"] = list(run.protocol.off)
+    return digest(identity)
 
 
 def digest(value: Mapping[str, Any]) -> str:

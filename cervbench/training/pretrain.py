@@ -48,9 +48,13 @@ class Workshop:
     device: torch.device
     checkpoint_seconds: float
     watch: StageWatch
+    host: Mapping[str, Any]
+    """What is kept of where the pretext stage was trained: evaluations may happen elsewhere."""
 
 
-def pretrain(recipe: Recipe, images: Images, workshop: Workshop) -> tuple[Trained, Mapping[str, Any]]:
+def pretrain(
+    recipe: Recipe, train: Images, everything: Images, workshop: Workshop
+) -> tuple[Trained, Mapping[str, Any]]:
     """The trained method and what was observed on the way; loaded when it was made before."""
     method = build_method(recipe).to(workshop.device)
     weights, log = workshop.folder / "method.safetensors", workshop.folder / "observed.json"
@@ -58,17 +62,18 @@ def pretrain(recipe: Recipe, images: Images, workshop: Workshop) -> tuple[Traine
         load_weights(method, weights)
         observed = json.loads(log.read_text("utf-8"))
     else:
-        observed = _train(method, recipe, images, workshop)
-        reestimate_norms(method, images)
+        observed = _train(method, recipe, train, workshop)
+        reestimate_norms(method, train)
         write_atomically(weights, lambda beside: save_weights(method, beside))
         write_text(log, json.dumps(observed))
         Checkpoints(workshop.folder / "pretext").clear()
     trained = Trained(
         method=method,
+        images=everything,
         from_scratch=not recipe.offer.pretext and recipe.init == "random",
         device=workshop.device,
         purpose=recipe.purpose,
-        scratch_folder=workshop.folder,
+        folder=workshop.folder,
         checkpoint_seconds=workshop.checkpoint_seconds,
         watch=workshop.watch,
     )
@@ -109,6 +114,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     state = train(stage, begin(stage, sitting), steps, feed, steps, sitting)
     forwarded = steps * feed.per_step * len(feed.views)
     return {
+        "pretext_host": dict(workshop.host),
         "pretext_steps": steps,
         "pretext_images": forwarded,
         "pretext_seconds": round(state.seconds, 3),

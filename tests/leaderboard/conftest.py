@@ -114,6 +114,7 @@ def run_of(
         fold=fold,
         seed=seed,
         protocol=ProtocolOfRun(
+            rules=1,
             version=rules.version,
             tier=tier,
             image_size=rules.image_size,

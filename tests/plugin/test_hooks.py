@@ -48,7 +48,9 @@ def test_cervbench_backbones_adds_backbones() -> None:
 
 
 def test_cervbench_evaluations_adds_evaluations() -> None:
-    offer = EvaluationOffer(predict="os:getcwd", score="os.path:join", reference="A paper, 2022")
+    offer = EvaluationOffer(
+        predict="os:getcwd", score="os.path:join", schema="paths/1", reference="A paper, 2022"
+    )
     added = plugin_with("cervbench_evaluations", lambda: {"probe": offer}).evaluations
     assert added.get("probe").offer.load_score()("a", "b") == str(Path("a/b"))
 

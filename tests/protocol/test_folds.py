@@ -65,7 +65,7 @@ def test_frozen_folds_of_herlev_are_the_complete_set_in_126_sessions() -> None:
 
 def test_frozen_folds_have_not_changed() -> None:
     """A change would be another protocol: every record carries these hashes."""
-    assert frozen("herlev").hash == "bb6eb021e50486d0"
+    assert frozen("herlev").hash == "96f24ebaf4a77786"
     assert frozen("cric").hash == "8762b1e50066dac6"
 
 
@@ -95,8 +95,39 @@ def test_a_part_of_a_dataset_keeps_the_folds_of_the_whole() -> None:
     kept = list(range(0, 917, 3))
     part = whole.of([whole.images[row] for row in kept], [whole.labels[row] for row in kept])
     for k in range(5):
-        inside = {whole.images[row] for row in whole.fold(k).test}
-        assert {part.images[row] for row in part.fold(k).test} <= inside
+        for side in ("train", "val", "test"):
+            inside = {whole.images[row] for row in getattr(whole.fold(k), side)}
+            assert {part.images[row] for row in getattr(part.fold(k), side)} <= inside
+
+
+def test_folds_do_not_depend_on_labels() -> None:
+    """Regression: the val bin was chosen by the labels at hand, so permuted labels moved train."""
+    whole = frozen("herlev")
+    mixed = np.random.default_rng(0).permutation(917)
+    other = whole.of(whole.images, [whole.labels[n] for n in mixed])
+    for k in range(5):
+        for side in ("train", "val", "test"):
+            assert getattr(whole.fold(k), side).tolist() == getattr(other.fold(k), side).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({3: None}, "image-0003"),
+        ({3: "trian"}, "'trian'"),
+        ({40: "test"}, "'g4' is in"),
+        (dict.fromkeys(range(50), "train"), "no image for test"),
+    ],
+)
+def test_official_parts_that_are_no_parts_are_refused(change: dict[int, str | None], message: str) -> None:
+    splits: list[str | None] = (["train"] * 6 + ["val"] * 2 + ["test"] * 2) * 5
+    groups = [f"g{n}" for n in range(50)]
+    groups[40] = "g4"
+    splits[40] = "train"
+    for row, split in change.items():
+        splits[row] = split
+    with pytest.raises(FoldError, match=message):
+        dealt(["a", "b"] * 25, groups, splits)
 
 
 def test_a_part_of_a_dataset_has_another_hash() -> None:

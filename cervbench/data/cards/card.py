@@ -85,6 +85,8 @@ class Card:
     """Patterns of the source's image files that are not images to classify: masks, whole slides."""
     manifest: str = ""
     """Name of the frozen fold manifest, where one ships with the package."""
+    revision: int = 1
+    """Raised by the author when the same files give other images: `read` or what it draws changed."""
     synthetic: bool = False
     folder: str = ""
     """Below the data root; the name of the dataset by default."""

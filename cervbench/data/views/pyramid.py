@@ -55,6 +55,10 @@ class Pyramid:
     def __len__(self) -> int:
         return len(self._levels[0])
 
+    def of(self, rows: np.ndarray) -> "Pyramid":
+        """These images alone, as rows 0, 1, 2, …; nothing is copied."""
+        return _Part(self, rows)
+
     def level(self, k: int, rows: Tensor) -> Tensor:
         """Some images at the k-th size: uint8, n × 3 × side × side."""
         return self._levels[k].index_select(0, rows.to(self.device))
@@ -62,6 +66,20 @@ class Pyramid:
     def whole(self, rows: Tensor, normalise: Normalise) -> Tensor:
         """Some images as they are, at the training size, as the encoder's input."""
         return normalise(self.level(0, rows).float())
+
+
+class _Part(Pyramid):
+    """Some images of a pyramid, with no way to the others but by intent."""
+
+    def __init__(self, whole: Pyramid, rows: np.ndarray) -> None:
+        super().__init__(whole._levels)
+        self._whole, self._rows = whole, torch.from_numpy(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def level(self, k: int, rows: Tensor) -> Tensor:
+        return self._whole.level(k, self._rows[rows.cpu()])
 
 
 def ladder(size: int, stored: int) -> list[int]:

@@ -25,7 +25,7 @@ class SimCLR(Method):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         assert self.encoder is not None
         projected = self.projector(self.encoder(torch.cat(list(views))))
-        return nt_xent(projected.float(), self.config.temperature)
+        return nt_xent(projected, self.config.temperature)
 
 
 def nt_xent(projected: Tensor, temperature: float) -> Tensor:
@@ -33,10 +33,9 @@ def nt_xent(projected: Tensor, temperature: float) -> Tensor:
 
     Rows n and n + N are the two views of image n; the denominator leaves out the view itself.
     """
-    unit = functional.normalize(projected)
-    similarity = unit @ unit.T / temperature
-    similarity = similarity.masked_fill(
-        torch.eye(len(unit), dtype=torch.bool, device=unit.device), -torch.inf
-    )
-    partner = torch.arange(len(unit), device=unit.device).roll(len(unit) // 2)
-    return functional.cross_entropy(similarity, partner)
+    with torch.autocast(projected.device.type, enabled=False):  # bf16 cannot tell near partners apart
+        unit = functional.normalize(projected.float())
+        similarity = unit @ unit.T / temperature
+        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+        partner = torch.arange(len(unit), device=unit.device).roll(len(unit) // 2)
+        return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)

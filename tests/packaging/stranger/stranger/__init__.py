@@ -58,7 +58,6 @@ def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
     return {
         "centroid": EvaluationOffer(
             "stranger.evaluation:predict",
-            "cervbench.plugin:classification",
             "nearest mean of the class",
         )
     }

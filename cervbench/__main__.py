@@ -1,0 +1,5 @@
+"""`python -m cervbench` is `cervbench`."""
+
+from cervbench.cli import main
+
+main()

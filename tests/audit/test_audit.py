@@ -1,0 +1,100 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cervbench.audit.findings import Audit, NamedPair
+from cervbench.audit.ladder import Rung, climb, shuffled_within_class
+from cervbench.audit.page import page
+from cervbench.audit.pairs import closest_pairs, draw_sheet
+from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.plugin.manager import plugins
+from cervbench.protocol.protocol import load
+
+RNG = np.random.default_rng(0)
+GROUP = np.repeat(np.arange(40), 8)
+LABEL = np.array([f"class {n % 3}" for n in GROUP])
+OF_CLASS = {f"class {n}": RNG.normal(size=30) for n in range(3)}
+
+
+def features(of_group: float) -> np.ndarray:
+    """What is seen of an image: something of its class, and so much of its group."""
+    own = RNG.normal(size=(40, 30))[GROUP]
+    return np.stack([OF_CLASS[name] for name in LABEL]) + of_group * own + 3 * RNG.normal(size=(320, 30))
+
+
+def ladder(of_group: float) -> dict[str, float]:
+    groups = [str(g) for g in GROUP]
+    groupings = {"images": [str(n) for n in range(320)], "groups": groups}
+    groupings["control"] = shuffled_within_class(LABEL, groups)
+    return {r.together: r.balanced_accuracy for r in climb(features(of_group), LABEL, groupings)}
+
+
+def test_what_a_group_shares_is_seen_as_leakage_and_the_control_does_not_lose_it() -> None:
+    found = ladder(of_group=4.0)
+    assert found["images"] - found["groups"] > 0.1
+    assert abs(found["images"] - found["control"]) < 0.06
+
+
+def test_groups_that_share_nothing_leak_nothing() -> None:
+    found = ladder(of_group=0.0)
+    assert abs(found["images"] - found["groups"]) < 0.06
+
+
+def test_the_control_has_groups_of_the_same_sizes_and_classes() -> None:
+    groups = [str(g) for g in GROUP]
+    mixed = shuffled_within_class(LABEL, groups)
+    assert mixed != groups
+    assert sorted(zip(LABEL, mixed, strict=True)) == sorted(zip(LABEL, groups, strict=True))
+
+
+@pytest.fixture(scope="module")
+def dataset(shared_cache: Path) -> Dataset:
+    return open_dataset(
+        plugins().datasets.get("synthetic").offer, Path("nowhere"), shared_cache, load("smoke")
+    )
+
+
+def with_twin(dataset: Dataset, twin_bin: int) -> tuple[Dataset, int, int]:
+    """Image 0 again, turned, mirrored, darker and of another stain, as the image of another group."""
+    manifest = dataset.manifest
+    other = int(np.flatnonzero(manifest.bins == twin_bin)[-1])
+    pixels = np.array(dataset.pack.pixels)
+    turned = np.rot90(pixels[0], 1)[:, ::-1].astype(float)
+    pixels[other] = np.clip(0.8 * turned + [5, 25, 10] + RNG.normal(0, 6, turned.shape), 0, 255)
+    pack = replace(dataset.pack)
+    pack.__dict__["pixels"] = pixels
+    return replace(dataset, pack=pack), 0, other
+
+
+def test_a_twin_across_folds_is_found_turned_mirrored_and_of_another_stain(dataset: Dataset) -> None:
+    twin_bin = (int(dataset.manifest.bins[0]) + 3) % 10
+    twinned, one, other = with_twin(dataset, twin_bin)
+    first = closest_pairs(twinned, 5)[0]
+    assert {first.one, first.other} == {one, other}
+    assert first.correlation > 0.95
+
+
+def test_pairs_of_one_group_or_one_bin_are_no_finding(dataset: Dataset) -> None:
+    bins, groups = dataset.manifest.bins, dataset.pack.groups
+    for pair in closest_pairs(dataset, 50):
+        assert groups[pair.one] != groups[pair.other]
+        assert bins[pair.one] != bins[pair.other]
+
+
+def test_the_sheet_shows_the_pairs(dataset: Dataset, tmp_path: Path) -> None:
+    draw_sheet(dataset, closest_pairs(dataset, 3), tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
+    rungs = [
+        Rung("nothing (random images)", 90, 0.6, 0.60, 0.01),
+        Rung("**the card's group**", 9, 0.5, 0.50, 0.01),
+        Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.58, 0.01),
+    ]
+    audit = Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, [NamedPair("i", "j", "a / a", 0.9)])
+    text = page(audit)
+    assert "10.0 points" in text
+    assert "account for 2.0 of them: the rest, 8.0 points" in text
