@@ -1,6 +1,8 @@
 """Where a run happens: folders, device, threads. Never part of what a run is."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("CERVBENCH_CACHE", default))
 
 
+def checkpoint_seconds() -> float:
+    """How long a stage trains, at the most, before it is saved."""
+    return float(os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30"))
+
+
 @dataclass(frozen=True)
 class Place:
     data_root: Path = field(default_factory=data_root)
@@ -24,6 +31,28 @@ class Place:
     device: str = "auto"
     threads: int | None = None
     """Of the host; None leaves torch's choice. The same number gives the same bits."""
-    checkpoint_seconds: float = field(
-        default_factory=lambda: float(os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30"))
-    )
+    checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
+
+    def pretraining(self, run: str) -> Path:
+        """The folder of one pretraining: its checkpoints, its weights, and those of its fine-tunings."""
+        folder = self.cache / "pretrainings" / run
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def alone(self, run: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Nobody else works on this run meanwhile, neither in this cache nor for this output folder."""
+        from filelock import FileLock, Timeout
+
+        locks = [self.pretraining(run).with_suffix(".lock"), self.out / ".locks" / f"{run}.lock"]
+        with ExitStack() as held:
+            for path in locks:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(path)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    waiting()
+                    lock.acquire()
+                held.callback(lock.release)
+            yield

@@ -21,9 +21,11 @@ from cervbench.records.record import (
     Run,
     record_id,
 )
+from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training import RULES
 from cervbench.training.backbones import weights_package
+from cervbench.training.recipe import Recipe
 
 NO_BACKBONE = "none"
 
@@ -146,6 +148,30 @@ def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> Evalua
         settings=settings.model_dump(mode="json"),
         schema=entry.offer.schema,
         frozen=entry.offer.frozen,
+    )
+
+
+def recipe_of(asked: Understood, run: Run) -> Recipe:
+    return Recipe(
+        offer=asked.method.offer,
+        config=asked.config,
+        backbone=asked.backbone,
+        backbone_offer=asked.backbone_offer,
+        init=asked.request.init,
+        image_size=asked.protocol.image_size,
+        pretext=asked.protocol.pretext,
+        seed=run.seed,
+        fold=run.fold,
+    )
+
+
+def task_of(dataset: Dataset) -> Task:
+    card = dataset.card
+    return Task(
+        classes=card.classes,
+        abnormal=tuple(name for name in card.classes if name in card.abnormal),
+        severity=None if card.severity is None else dict(card.severity),
+        groups_known=card.groups_known,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
+import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import part
 from cervbench.harness import Outcome, execute
@@ -25,7 +26,8 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.records.store import Store
 from cervbench.runs import understand
 from cervbench.study import Request
-from cervbench.training.pretrain import Recipe, Workshop, pretrain
+from cervbench.training.pretrain import Workshop, pretrain
+from cervbench.training.recipe import Recipe
 
 SIMCLR = Request("simclr", "synthetic", tier="smoke", folds=(0,), ratios=(1, 100))
 
@@ -60,6 +62,15 @@ def test_what_is_done_is_recognised(done: tuple[Place, list[Outcome]]) -> None:
     again = list(execute([SIMCLR], place))
     assert [o.record for o in again] == [o.record for o in outcomes]
     assert not any(o.fresh for o in again)
+
+
+def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[Outcome]]) -> None:
+    place, outcomes = done
+    table = cervbench.run("simclr", "synthetic", labels=(1, 100), tier="smoke", folds=(0,), place=place)
+    assert table["record"].tolist() == [o.record.id for o in outcomes]
+    assert table["balanced_accuracy"].tolist() == [o.record.scores["balanced_accuracy"] for o in outcomes]
+    assert table["train_labels"].min() == 7
+    assert "simclr" in (place.out / "synthetic.md").read_text()
 
 
 def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) -> None:

@@ -22,7 +22,7 @@ ORDER = [
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
-LEVEL["cervbench"] = len(ORDER)  # the face, __init__.py
+LEVEL["__main__"] = LEVEL["cervbench"] = len(ORDER)  # the faces, __init__.py and __main__.py
 
 MODULES = sorted(CORE.rglob("*.py"))
 OF_AUTHORS = sorted(

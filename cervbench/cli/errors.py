@@ -21,7 +21,8 @@ EXPECTED: dict[str, type[click.ClickException]] = {
     "cervbench.plugin.settings.SettingsError": WrongUsage,
     "cervbench.plugin.catalog.UnknownName": WrongUsage,
     "cervbench.protocol.folds.FoldError": WrongUsage,
-    "cervbench.data.cards.card.DataError": Failed,
+    "cervbench.data.error.DataError": Failed,
+    "cervbench.data.parts.AnswerError": Failed,
     "cervbench.training.weights.WeightsError": Failed,
     "cervbench.training.loop.NonFiniteLoss": Failed,
     "cervbench.records.store.RecordError": Failed,
@@ -32,8 +33,12 @@ EXPECTED: dict[str, type[click.ClickException]] = {
 _DISK = {
     errno.ENOSPC: "free some space and give the same command again: what is done is kept",
     errno.EROFS: "choose a folder that can be written to (--out, CERVBENCH_CACHE)",
+    errno.EDQUOT: "free some of your quota and give the same command again: what is done is kept",
+    errno.EFBIG: "choose a disk that takes files of this size (--out, CERVBENCH_CACHE)",
     errno.ENOTDIR: "choose another folder: this path leads through a file",
+    errno.EEXIST: "choose another folder: this is a file",
     errno.EACCES: "choose a folder that is yours (--out, CERVBENCH_CACHE), or ask for the right to it",
+    errno.EPERM: "choose a folder that is yours (--out, CERVBENCH_CACHE), or ask for the right to it",
 }
 
 
@@ -45,10 +50,11 @@ def explained() -> Iterator[None]:
     except KeyboardInterrupt:
         raise Failed("interrupted; the same command goes on where this one stopped") from None
     except OSError as error:
-        if error.errno not in _DISK:
+        if not error.errno or (error.errno not in _DISK and not error.filename):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise Failed(f"{error.strerror}{where}: {_DISK[error.errno]}") from None
+        to_do = _DISK.get(error.errno, "see that this path is there and can be used")
+        raise Failed(f"{error.strerror}{where}: {to_do}") from None
     except Exception as error:
         for kind in type(error).__mro__:
             name = f"{kind.__module__}.{kind.__qualname__}"

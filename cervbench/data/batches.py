@@ -100,6 +100,10 @@ class Feed:
     def steps_per_epoch(self) -> int:
         return len(self.images) // self.per_step
 
+    def steps(self, epochs: int) -> int:
+        """So many that each image is seen `epochs` times on average, whatever is left of a last batch."""
+        return max(1, round(epochs * len(self.images) / self.per_step))
+
     def batch(self, step: int) -> Batch:
         epoch, place = divmod(step, self.steps_per_epoch)
         shuffled = generator(*self.purpose, "epoch", epoch).permutation(len(self.images))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, DataError, Item
+from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.listing import image_files, some
+from cervbench.data.error import DataError
 
 
 @dataclass(frozen=True)

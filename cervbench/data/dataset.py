@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cervbench.atomic import write_text
-from cervbench.data.cards.card import Card, DataError
+from cervbench.data.cards.card import Card
+from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, prepare
 from cervbench.protocol.folds import Manifest, deal, frozen
 from cervbench.protocol.protocol import Protocol
@@ -36,6 +37,7 @@ def open_dataset(
 ) -> Dataset:
     """The pack, built where it is not there yet, with frozen folds or folds by the same rule."""
     pack = prepare(card, data_root, cache, protocol.pack.stored_size, progress)
+    _refuse_rare(card, pack, 1 if any(pack.splits) else protocol.folds.count)
     if card.manifest:
         manifest = frozen(card.manifest).of(pack.images, pack.labels)
         if manifest.groups != pack.groups:
@@ -48,13 +50,42 @@ def open_dataset(
     return Dataset(card, pack, _dealt(pack, protocol))
 
 
+def _refuse_rare(card: Card, pack: Pack, folds: int) -> None:
+    """A class cannot be tested in each fold when it is in fewer groups than there are folds."""
+    groups: dict[str, set[str]] = {name: set() for name in card.classes}
+    for label, group in zip(pack.labels, pack.groups, strict=True):
+        groups.setdefault(label, set()).add(group)
+    for name in card.classes:
+        if not groups[name]:
+            raise DataError(
+                f"{card.name} has no image of the class {name!r}; `cervbench data check {card.name}` says "
+                "what is missing. To leave the class out, bring the images as a manifest of your own"
+            )
+        if len(groups[name]) < folds:
+            raise DataError(
+                f"{card.name} has the class {name!r} in {len(groups[name])} groups, and there are {folds} "
+                "folds: it cannot be tested in each. Merge it with another class (a card may offer that, as "
+                "cric-3 for cric), or say in a column `split` of your manifest what is train, val and test"
+            )
+
+
 def _dealt(pack: Pack, protocol: Protocol) -> Manifest:
     """Folds by the rule, dealt once a pack and kept beside it."""
     kept = pack.folder / f"folds-v{protocol.version}.csv"
-    if kept.exists():
-        return Manifest.from_csv(kept.read_text("utf-8"))
+    if (manifest := _kept(kept)) and (manifest.images, manifest.labels) == (pack.images, pack.labels):
+        return manifest
     splits = pack.splits if any(pack.splits) else None
     rules = protocol.labels
     manifest = deal(pack.images, pack.labels, pack.groups, protocol.folds, rules.draws, splits)
     write_text(kept, manifest.to_csv())
     return manifest
+
+
+def _kept(path: Path) -> Manifest | None:
+    """Folds that were dealt before; None where they were not, or the file was cut short."""
+    try:
+        text = path.read_text("utf-8")
+        manifest = Manifest.from_csv(text)
+    except (FileNotFoundError, ValueError, IndexError):
+        return None
+    return manifest if manifest.to_csv() == text else None

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from cervbench.atomic import write_text
-from cervbench.data.cards.card import Archive, DataError
+from cervbench.data.cards.card import Archive
+from cervbench.data.error import DataError
 
 Report = Callable[[Archive, int, int | None], None]
 """Called with the archive, the bytes at hand and the bytes in all, where the server says so."""

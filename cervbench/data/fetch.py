@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.data.cards.card import Archive, Card, DataError
+from cervbench.data.cards.card import Archive, Card
 from cervbench.data.download import Download, Report, download, pin
+from cervbench.data.error import DataError
 from cervbench.data.unpack import ArchiveError, unpack
 
 

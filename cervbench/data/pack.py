@@ -16,14 +16,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cervbench.data.cards.card import Card, DataError, Item
+from cervbench.atomic import naming, write_text
+from cervbench.data.cards.card import Card, Item
+from cervbench.data.error import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_LOG = logging.getLogger("cervbench")
 
 FORMAT = 1
 """Raised when the same files would give other pixels."""
@@ -34,6 +39,8 @@ class Pack:
     """Images are sorted by id; row n of every column is image n."""
 
     folder: Path
+    form: str
+    """What, beside the files, decided it."""
     name: str
     variant: str
     hash: str
@@ -55,6 +62,7 @@ class Pack:
         index = json.loads((folder / "index.json").read_text("utf-8"))
         return cls(
             folder=folder,
+            form=index["form"],
             name=index["name"],
             variant=index["variant"],
             hash=index["hash"],
@@ -81,29 +89,37 @@ def prepare(
     items = sorted(card.items(source), key=lambda item: item.id)
     _refuse_unusable(card, items)
     folder = packs / _fingerprint(card, items, stored_size)
-    if not folder.exists():
+    pack = _opened(folder)
+    if pack is None:
+        if folder.exists():
+            _LOG.warning("the pack %s is damaged: it is discarded and built anew", folder)
+            shutil.rmtree(folder)
         _build(card, items, folder, stored_size, progress)
-    return Pack.open(folder)
+        pack = Pack.open(folder)
+    return pack
 
 
 def _carried(packs: Path, card: Card, source: Path, stored_size: int) -> Pack:
     """A pack brought from another machine stands in for files that are not here."""
-    built = sorted(path.parent for path in packs.glob("*/index.json"))
-    fitting = [
-        path
-        for path in built
-        if json.loads((path / "index.json").read_text("utf-8"))["form"] == _form(card, stored_size)
-    ]
+    built = [pack for path in sorted(packs.glob("*")) if (pack := _opened(path))]
+    fitting = [pack for pack in built if pack.form == _form(card, stored_size)]
     if len(fitting) == 1:
-        logging.getLogger("cervbench").warning(
-            "%s is not on this disk: the pack %s stands in", source, fitting[0]
-        )
-        return Pack.open(fitting[0])
+        _LOG.warning("%s is not on this disk: the pack %s stands in", source, fitting[0].folder)
+        return fitting[0]
     by_hand = f" {card.source.by_hand}" if card.source.by_hand else ""
     raise DataError(
         f"{card.name} is not on this disk: there is no folder {source}. Set --data-root (or CERVBENCH_DATA) "
         f"to the folder that holds {source.name}/, or run `cervbench data fetch {card.name}`.{by_hand}"
     )
+
+
+def _opened(folder: Path) -> Pack | None:
+    """The pack in a folder; None where there is none, or where it was cut short."""
+    try:
+        pack = Pack.open(folder)
+        return pack if len(pack.pixels) == len(pack.images) else None
+    except (FileNotFoundError, NotADirectoryError, EOFError, KeyError, ValueError):
+        return None
 
 
 def _refuse_unusable(card: Card, items: Sequence[Item]) -> None:
@@ -147,23 +163,8 @@ def _build(
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
-        pixels = np.lib.format.open_memmap(
-            beside / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(items), side, side, 3)
-        )
-
-        def store(row: int) -> tuple[tuple[int, int], bytes]:
-            image = card.read(items[row])
-            fitted = fit(image, side)
-            pixels[row] = fitted
-            return image.size, hashlib.sha256(fitted.tobytes()).digest()
-
-        sizes, digests = [], []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resizing release the GIL
-            for row, (size, digest) in enumerate(pool.map(store, range(len(items)))):
-                sizes.append(size)
-                digests.append(digest)
-                progress(row + 1, len(items))
-        pixels.flush()
+        with naming(folder / "pixels.npy"):
+            sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, progress)
         index = {
             "form": _form(card, side),
             "name": card.name,
@@ -175,7 +176,7 @@ def _build(
             "splits": [item.split for item in items],
             "native_size": sizes,
         }
-        (beside / "index.json").write_text(json.dumps(index), "utf-8")
+        write_text(beside / "index.json", json.dumps(index))
         beside.chmod(0o755)
         try:
             beside.rename(folder)
@@ -184,6 +185,47 @@ def _build(
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_pixels(
+    card: Card, items: Sequence[Item], path: Path, side: int, progress: Callable[[int, int], None]
+) -> tuple[list[tuple[int, int]], list[bytes]]:
+    """The images one after another, and of each its native size and a hash.
+
+    Not through a memory map: on a full disk that ends the process without a word.
+    """
+    writing = Lock()
+    with path.open("wb") as out:
+        shape = (len(items), side, side, 3)
+        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        start = out.tell()
+
+        def store(row: int) -> tuple[tuple[int, int], bytes]:
+            image = _read(card, items[row])
+            content = fit(image, side).tobytes()
+            with writing:
+                out.seek(start + row * len(content))
+                out.write(content)
+            return image.size, hashlib.sha256(content).digest()
+
+        sizes, digests = [], []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resizing release the GIL
+            for row, (size, digest) in enumerate(pool.map(store, range(len(items)))):
+                sizes.append(size)
+                digests.append(digest)
+                progress(row + 1, len(items))
+        out.flush()
+        os.fsync(out.fileno())
+    return sizes, digests
+
+
+def _read(card: Card, item: Item) -> "Image":
+    try:
+        return card.read(item)
+    except (DataError, OSError) as error:
+        raise DataError(
+            f"{card.name}, image {item.id}: {error} (`cervbench data check` names every such file)"
+        ) from None
 
 
 def _content_hash(items: Sequence[Item], digests: Sequence[bytes]) -> str:

@@ -102,7 +102,7 @@ class Parts:
 
 
 class AnswerError(ValueError):
-    """An evaluation did not answer what it was asked."""
+    """An evaluation did not answer what it was asked, or asked what it cannot have."""
 
 
 def opaque(image: str) -> str:

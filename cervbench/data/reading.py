@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 
 
 def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
@@ -14,8 +14,10 @@ def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Imag
         with Image.open(path) as opened:
             opened.load()
             image = _rgb(opened)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from None
+    except Exception as error:  # a decoder may fail in any way on bytes that are no image
+        raise DataError(
+            f"{path} cannot be read as an image: {error}; get the file again, or remove it"
+        ) from None
     return image if box is None else cut(image, box)
 
 
@@ -31,8 +33,12 @@ def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """PIL's own conversion clips 16-bit images to white, and shows what lies under transparency."""
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            "it has 32 bits a pixel, and nothing says which value is white; save it with 8 or 16"
+        )
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

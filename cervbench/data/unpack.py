@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 
 EXPANSION = 100
 """Bytes written for each byte of the archive; bitmaps shrink to a tenth or so, tables to a twentieth."""

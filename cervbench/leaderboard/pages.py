@@ -36,16 +36,19 @@ def build(out: Path, pages: Path | None = None, everything: bool = False) -> lis
     others, or `everything` is asked for; the page counts what it leaves out.
     """
     pages = pages or out
-    made = _render(out, pages, everything)
-    for name in made:
-        _refuse_foreign(pages / name)
-    for name, text in made.items():
-        if _read(pages / name) != text:
-            write_text(pages / name, text)
-    for name in _ours(pages):
-        if name not in made:
-            (pages / name).unlink()
-    return [pages / name for name in made]
+    while True:
+        records = _records(out)
+        made = _render(out, pages, everything)
+        for name in made:
+            _refuse_foreign(pages / name)
+        for name, text in made.items():
+            if _read(pages / name) != text:
+                write_text(pages / name, text)
+        for name in _ours(pages):
+            if name not in made:
+                (pages / name).unlink(missing_ok=True)
+        if records == _records(out):  # otherwise another process wrote some, and maybe its pages, meanwhile
+            return [pages / name for name in made]
 
 
 def check(
@@ -53,7 +56,7 @@ def check(
 ) -> list[str]:
     """What is wrong with the records of a folder, or differs between them and their pages."""
     pages = pages or out
-    records = sorted((out / "records").glob("*/*.json"))
+    records = _records(out)
     problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, score_of)]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
@@ -70,6 +73,10 @@ def check(
             problems.append(f"{pages / name} is not what the records give: {mend}")
     problems += [f"{pages / name} belongs to no record: {mend}" for name in _ours(pages) if name not in made]
     return problems
+
+
+def _records(out: Path) -> list[Path]:
+    return sorted((out / "records").glob("*/*.json"))
 
 
 def _render(out: Path, pages: Path, everything: bool) -> dict[str, str]:

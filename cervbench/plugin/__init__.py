@@ -13,7 +13,8 @@ from cervbench.plugin.settings import MethodConfig, Settings
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Batch, Examples, Images, Labelled
-    from cervbench.data.cards.card import Archive, Card, DataError, Item, Source
+    from cervbench.data.cards.card import Archive, Card, Item, Source
+    from cervbench.data.error import DataError
     from cervbench.data.views import (
         Blur,
         Brightness,
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
 _LATER = {
     "cervbench.data.batches": ("Batch", "Examples", "Images", "Labelled"),
-    "cervbench.data.cards.card": ("Archive", "Card", "DataError", "Item", "Source"),
+    "cervbench.data.cards.card": ("Archive", "Card", "Item", "Source"),
+    "cervbench.data.error": ("DataError",),
     "cervbench.data.views": (
         "Blur", "Brightness", "Contrast", "Crop", "Flip", "Gamma", "Greyscale", "Hue", "Normalise",
         "Policy", "Pyramid", "Rotation", "Saturation", "Shift", "Together", "View", "Zoom",

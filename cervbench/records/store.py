@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from cervbench.atomic import write_text
 from cervbench.records.record import Record
@@ -15,6 +16,9 @@ from cervbench.records.table import canonical, read_table, to_columns, write_tab
 
 class RecordError(Exception):
     """A record cannot be read or does not hold what it claims; the message names the file."""
+
+
+_REMEDY = "Restore it from a copy; or delete it, and the command that made it makes it again"
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Store:
         return self.record_path(variant, id).exists()
 
     def read(self, variant: str, id: str) -> Record:
-        return read_record(self.record_path(variant, id))
+        return self._unchanged(self.record_path(variant, id))
 
     def write(self, record: Record) -> Path:
         """The predictions must be there already: a record is never without its table."""
@@ -58,16 +62,28 @@ class Store:
     def records(self) -> Iterator[Record]:
         """Every record, in the order of variant and id."""
         for path in sorted((self.root / "records").glob("*/*.json")):
-            record = read_record(path)
-            if path != self.record_path(record.run.dataset.variant, record.id):
-                raise RecordError(
-                    f"{path}: what it holds has the id {record.id}; its name or an entry was changed by hand"
-                )
-            yield record
+            yield self._unchanged(path)
+
+    def _unchanged(self, path: Path) -> Record:
+        """The record at a path, refused where its name or an entry of it was changed."""
+        record = read_record(path)
+        if path != self.record_path(record.run.dataset.variant, record.id):
+            raise RecordError(
+                f"{path}: what it holds has the id {record.id}; its name or an entry was changed. {_REMEDY}"
+            )
+        if record.seal != record.seal_of_content():
+            raise RecordError(
+                f"{path}: an entry was changed after it was written; `cervbench verify {path}` says which. "
+                f"{_REMEDY}"
+            )
+        return record
 
 
 def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors()[:3])
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not a record of this version: {error}") from None
+        told = str(error)
+    raise RecordError(f"{path} is cut short, or no record of this version: {told}. {_REMEDY}")

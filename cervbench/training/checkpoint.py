@@ -1,14 +1,21 @@
 """Checkpoints: a folder a step, renamed into place whole, so that any kill leaves one to resume."""
 
+import hashlib
+import io
+import logging
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
+
+from cervbench.atomic import naming, write_text
 
 
 @dataclass(frozen=True)
@@ -18,26 +25,39 @@ class Checkpoints:
     folder: Path
 
     def save(self, step: int, stage: nn.Module, optimizer: torch.optim.Optimizer, seconds: float) -> None:
+        state = io.BytesIO()  # torch, writing to the disk itself, would not say that it is full
+        torch.save({"optimizer": optimizer.state_dict(), "seconds": seconds}, state)
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
-        save_weights(stage, beside / "weights.safetensors")
-        torch.save({"optimizer": optimizer.state_dict(), "seconds": seconds}, beside / "optimizer.pt")
-        for path in beside.iterdir():
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
         older = list(self.folder.iterdir())
-        beside.rename(self.folder / f"step-{step:09d}")
+        beside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
+        try:
+            with naming(self.folder / f"step-{step:09d}"):
+                save_weights(stage, beside / "weights.safetensors")
+                (beside / "optimizer.pt").write_bytes(state.getbuffer())
+                for path in list(beside.iterdir()):
+                    with path.open("rb") as written:
+                        os.fsync(written.fileno())
+                    seal(path)
+                beside.rename(self.folder / f"step-{step:09d}")
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
         for path in older:
-            if path != beside:
-                shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
 
     def resume(self, stage: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-        """Load the latest checkpoint, if there is one: its step, and the seconds spent until it."""
+        """Load the latest checkpoint, if there is a whole one: its step, and the seconds spent until it."""
         found = sorted(self.folder.glob("step-*"))
         if not found:
             return 0, 0.0
-        load_weights(stage, found[-1] / "weights.safetensors")
-        state = torch.load(found[-1] / "optimizer.pt", weights_only=True)
+        weights, optimizer_state = found[-1] / "weights.safetensors", found[-1] / "optimizer.pt"
+        if damaged := [path for path in (weights, optimizer_state) if not is_whole(path)]:
+            logging.getLogger("cervbench").warning(
+                "%s is missing or damaged: the checkpoint is discarded, its stage begins anew", damaged[0]
+            )
+            self.clear()
+            return 0, 0.0
+        load_weights(stage, weights)
+        state = torch.load(optimizer_state, weights_only=True, map_location="cpu")
         optimizer.load_state_dict(state["optimizer"])
         return int(found[-1].name.removeprefix("step-")), float(state["seconds"])
 
@@ -51,8 +71,36 @@ class Checkpoints:
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Parameters and buffers; what two names share is stored once."""
-    save_model(module, str(path))
+    try:
+        save_model(module, str(path))
+    except SafetensorError as error:  # it has the system's error in words alone
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), str(error)) from error
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
     load_model(module, path, strict=True)
+
+
+def seal(path: Path) -> None:
+    """Keep the hash of a file beside it, as `sha256sum` writes it."""
+    write_text(_seal_of(path), f"{_sha256(path)}  {path.name}\n")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is there, and is what was sealed."""
+    try:
+        return _seal_of(path).read_text("utf-8").split()[:1] == [_sha256(path)]
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """From a run to a trained method: the pretext stage, where the method has one, kept for later evaluations."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,33 +11,13 @@ import torch
 
 from cervbench.atomic import write_atomically, write_text
 from cervbench.data.batches import Feed, Images
-from cervbench.plugin import BackboneOffer, Offer, Settings
 from cervbench.plugin.method import Method
-from cervbench.protocol.protocol import Pretext
-from cervbench.training.checkpoint import Checkpoints, load_weights, save_weights
+from cervbench.training.checkpoint import Checkpoints, is_whole, load_weights, save_weights, seal
 from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
 from cervbench.training.trained import StageWatch, Trained, reestimate_norms
 from cervbench.training.weights import build_encoder
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides a trained method, in the objects that it is made of."""
-
-    offer: Offer
-    config: Settings
-    backbone: str
-    backbone_offer: BackboneOffer | None
-    init: str
-    image_size: int
-    pretext: Pretext
-    seed: int
-    fold: int
-
-    @property
-    def purpose(self) -> tuple[object, ...]:
-        return ("seed", self.seed, "fold", self.fold)
 
 
 @dataclass(frozen=True)
@@ -58,6 +39,9 @@ def pretrain(
     """The trained method and what was observed on the way; loaded when it was made before."""
     method = build_method(recipe).to(workshop.device)
     weights, log = workshop.folder / "method.safetensors", workshop.folder / "observed.json"
+    if log.exists() and (damaged := [path for path in (weights, log) if not is_whole(path)]):
+        logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])
+        log.unlink()
     if log.exists():
         load_weights(method, weights)
         observed = json.loads(log.read_text("utf-8"))
@@ -65,7 +49,9 @@ def pretrain(
         observed = _train(method, recipe, train, workshop)
         reestimate_norms(method, train)
         write_atomically(weights, lambda beside: save_weights(method, beside))
+        seal(weights)
         write_text(log, json.dumps(observed))
+        seal(log)
         Checkpoints(workshop.folder / "pretext").clear()
     trained = Trained(
         method=method,
@@ -103,7 +89,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
         recipe.pretext.batch_size,
         (*recipe.purpose, "pretext"),
     )
-    steps = recipe.pretext.epochs * feed.steps_per_epoch
+    steps = feed.steps(recipe.pretext.epochs)
     last: dict[str, float] = {}
 
     def watch(step: int, of: int, values: Mapping[str, float]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from cervbench.data.batches import Examples, Feed, Images
+from cervbench.data.parts import AnswerError
 from cervbench.data.views import Normalise
 from cervbench.plugin.method import Method
 from cervbench.protocol.randomness import torch_seed
@@ -80,10 +81,7 @@ class Trained:
     def classifier(self, classes: int) -> nn.Module:
         """A fresh classifier on a copy of the encoder: the method's own, or a linear layer on its vector."""
         if self.encoder is None:
-            raise ValueError(
-                f"{type(self.method).__name__} has no encoder to fine-tune; "
-                "ask for linear or knn (--eval linear)"
-            )
+            raise AnswerError(f"{type(self.method).__name__} has no encoder for it to train further")
         method = copy.deepcopy(self.method)
         assert method.encoder is not None
         own = method.classifier(method.encoder, classes)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cervbench.data.cards import cric
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 from cervbench.place import data_root
 from cervbench.protocol.folds import frozen
 
@@ -80,7 +80,7 @@ def test_three_classes_are_normal_low_and_high(original):
     ("damage", "named"),
     [
         (lambda text: text.replace("HSIL", "HISL"), "row 4.*HISL"),
-        (lambda text: text.replace("nucleus_x", "x"), "lacks the columns nucleus_x"),
+        (lambda text: text.replace("nucleus_x", "x"), "lacks the column nucleus_x"),
         (lambda text: text.replace(",20,20", ",20,"), "row 4.*whole numbers"),
     ],
 )

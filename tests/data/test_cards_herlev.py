@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cervbench.data.cards import herlev
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 from cervbench.place import data_root
 from cervbench.protocol.folds import frozen
 

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from cervbench.data.cards.card import DataError
 from cervbench.data.cards.own import own_card
+from cervbench.data.error import DataError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cervbench.data.cards import hicervix, lbc, sipakmed
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 from cervbench.place import data_root
 
 LABELS = data_root() / "hicervix"

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cervbench.data.cards.card import Archive, Card, DataError, Source
+from cervbench.data.cards.card import Archive, Card, Source
 from cervbench.data.download import ATTEMPTS, download
+from cervbench.data.error import DataError
 from cervbench.data.fetch import fetch
 
 

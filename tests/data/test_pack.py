@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cervbench.data.cards.card import DataError
 from cervbench.data.cards.own import own_card
+from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, fit, prepare
 from cervbench.plugin.manager import plugins
 
@@ -100,6 +100,7 @@ def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None
     }
     index |= {"groups": ["g"], "splits": [None], "native_size": [[3, 4]]}
     (carried / "index.json").write_text(json.dumps(index))
+    np.save(carried / "pixels.npy", np.zeros((1, 8, 8, 3), np.uint8))
     assert prepare(card, tmp_path / "nowhere", tmp_path / "cache", 8).images == ("i",)
 
 

@@ -95,6 +95,12 @@ def test_an_epoch_shows_each_image_at_most_once_and_all_but_the_rest_of_a_batch(
     assert shown.tolist() != second.tolist()
 
 
+def test_a_few_images_more_or_less_do_not_change_the_length_of_a_stage(parts: Parts) -> None:
+    """Regression: with 640 images to a fold, 6 fewer were a fifth of the steps fewer."""
+    lengths = [feed(parts.train.subset(np.arange(n)), 128).steps(40) for n in (250, 256, 262)]
+    assert lengths == [78, 80, 82]
+
+
 def test_a_batch_is_a_function_of_its_step(parts: Parts) -> None:
     one, other = feed(parts.train), feed(parts.train)
     for step in range(5):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 from cervbench.data.reading import cut, read_image
 
 

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from cervbench.data.cards.card import DataError
+from cervbench.data.error import DataError
 from cervbench.data.unpack import unpack
 
 CONTENT = {"New pictures/a/1.BMP": b"one", "b/2.bmp": b"two", "b/empty.txt": b""}

@@ -121,9 +121,8 @@ def test_a_number_of_the_protocol_changed_in_silence_is_found(
     path = Store(out).record_path("cells", honest.id)
     assert verify_file(path) == []
     edit(path, "run.protocol.off", [])
-    assert verify_file(path) == [
-        "image_size: stored 48, recomputed 64 by the protocol, and the record says nothing of it"
-    ]
+    silent = "image_size: stored 48, recomputed 64 by the protocol, and the record says nothing of it"
+    assert silent in verify_file(path)
 
 
 @pytest.mark.parametrize("kept", [0, 200])

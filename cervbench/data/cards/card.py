@@ -120,7 +120,3 @@ class Card:
             },
             folder=self.folder or self.name,
         )
-
-
-class DataError(Exception):
-    """Something is wrong with files of a dataset; the message says what, where, and what to do."""

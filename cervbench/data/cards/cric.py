@@ -1,14 +1,15 @@
 """The CRIC Cervix collection: 11,534 labelled cells on 400 fields of conventional Pap smears."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cervbench.data.cards.card import Card, DataError, Item, Source
+from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import image_files, listed, present, some
+from cervbench.data.cards.table import read_table
+from cervbench.data.error import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,22 +55,24 @@ def read_cells(table: Path) -> Iterator[Cell]:
         if table.name == "cells.csv"
         else ("image_filename", "cell_id", "bethesda_system", "nucleus_x", "nucleus_y")
     )
-    with table.open(encoding="utf-8-sig", newline="") as text:
-        rows = csv.DictReader(text)
-        missing = set(columns) - set(rows.fieldnames or ())
-        if missing:
-            raise DataError(f"{table} lacks the columns {', '.join(sorted(missing))}")
-        for row in rows:
-            image, number, label, x, y = (row[column] for column in columns)
-            label = _LONG_NAMES.get(label, label)
-            if label not in EXPECTED:
-                raise DataError(f"{table}, row {rows.line_num}: {label!r} is none of {', '.join(EXPECTED)}")
-            try:
-                yield Cell(Path(image).stem, str(int(number)), label, int(x), int(y))
-            except (TypeError, ValueError):
-                raise DataError(
-                    f"{table}, row {rows.line_num}: cell_id, nucleus_x and nucleus_y must be whole numbers"
-                ) from None
+    _, rows = read_table(table, columns)
+    row_of: dict[str, int] = {}
+    for place, row in rows:
+        image, number, label, x, y = (row[column] for column in columns)
+        label = _LONG_NAMES.get(label, label)
+        if label not in EXPECTED:
+            raise DataError(f"{table}, row {place}: {label!r} is none of {', '.join(EXPECTED)}; correct it")
+        try:
+            cell = Cell(Path(image).stem, str(int(number)), label, int(x), int(y))
+        except ValueError:
+            raise DataError(
+                f"{table}, row {place}: cell_id, nucleus_x and nucleus_y must be whole numbers"
+            ) from None
+        if (before := row_of.setdefault(cell.id, place)) != place:
+            raise DataError(
+                f"{table}, row {place}: cell {number} of {image} stands in row {before} already; remove one"
+            )
+        yield cell
 
 
 def items(folder: Path) -> Sequence[Item]:

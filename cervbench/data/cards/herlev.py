@@ -5,8 +5,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cervbench.data.cards.card import Archive, Card, DataError, Item, Source
+from cervbench.data.cards.card import Archive, Card, Item, Source
 from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.error import DataError
 
 EXPECTED = {
     "normal_superficiel": 74,
@@ -83,8 +84,12 @@ def items(folder: Path) -> Sequence[Item]:
     found = []
     for class_folder, label in class_folders(folder, {name: name for name in EXPECTED}):
         for path in image_files(class_folder):
-            if not path.stem.endswith("-d"):
+            if path.stem.endswith("-d"):
+                continue
+            try:
                 found.append(Item(path.stem, label, session(path.stem), path))
+            except DataError as error:
+                raise DataError(f"{path}: {error}; remove it, or give it its name") from None
     return listed(found, folder)
 
 

@@ -1,12 +1,13 @@
 """HiCervix: 40,229 cells in the leaves and inner nodes of a three-level tree, with official parts."""
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, DataError, Item, Source
+from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import image_files, listed, present
+from cervbench.data.cards.table import Row, read_table
+from cervbench.data.error import DataError
 
 SPLITS = ("train", "val", "test")
 
@@ -52,22 +53,21 @@ class Cell:
 
 def read_cells(folder: Path) -> Iterator[Cell]:
     """The rows of train.csv, val.csv and test.csv, which must agree with the tree."""
+    first: dict[str, str] = {}
     for split in SPLITS:
         table = present(folder / f"{split}.csv")
-        with table.open(encoding="utf-8-sig", newline="") as text:
-            rows = csv.DictReader(text)
-            missing = set(_COLUMNS) - set(rows.fieldnames or ())
-            if missing:
-                raise DataError(f"{table} lacks the columns {', '.join(sorted(missing))}")
-            for row in rows:
-                _agree(row, f"{table}, row {rows.line_num}")
-                yield Cell(row["image_name"], row["class_name"], split)
+        for number, row in read_table(table, _COLUMNS)[1]:
+            where = f"{table}, row {number}"
+            _agree(row, where)
+            if (before := first.setdefault(row["image_name"], where)) != where:
+                raise DataError(f"{where}: {row['image_name']} stands in {before} already; remove one")
+            yield Cell(row["image_name"], row["class_name"], split)
 
 
-def _agree(row: Mapping[str, str | None], where: str) -> None:
+def _agree(row: Row, where: str) -> None:
     label = row["class_name"]
     if label not in HIERARCHY:
-        raise DataError(f"{where}: {label!r} is no class of HiCervix")
+        raise DataError(f"{where}: {label!r} is no class of HiCervix; correct it")
     path = tuple(filter(None, (row[f"level_{level}"] for level in (1, 2, 3))))
     if path != HIERARCHY[label]:
         raise DataError(f"{where}: {label} stands at {'/'.join(path)}, not at {'/'.join(HIERARCHY[label])}")

@@ -1,16 +1,16 @@
 """A card for one's own images: a manifest, or a folder of class folders."""
 
-import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, DataError, Item, Source
+from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import image_files, listed, present, some
+from cervbench.data.cards.table import Row, read_table
+from cervbench.data.error import DataError
 
+NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 SPLITS = ("train", "val", "test")
-
-Row = Mapping[str, str]
 
 
 def own_card(path: Path) -> Card:
@@ -22,7 +22,7 @@ def own_card(path: Path) -> Card:
     path = present(path).resolve()
     if path.is_dir():
         return _card(path.name, path, path, _from_folders, groups_known=False)
-    columns, _ = _read(path)
+    columns, _ = read_table(path, NEEDED, OPTIONAL)
     return _card(path.stem, path, path.parent, lambda _: _from_manifest(path), "group" in columns)
 
 
@@ -80,7 +80,7 @@ def _from_folders(folder: Path) -> list[Item]:
 
 
 def _from_manifest(manifest: Path) -> list[Item]:
-    columns, rows = _read(manifest)
+    columns, rows = read_table(manifest, NEEDED, OPTIONAL)
     items: list[Item] = []
     row_of: dict[Path, int] = {}
     missing = []
@@ -124,27 +124,3 @@ def _refuse_crossing(items: Sequence[Item], row_of: Mapping[Path, int], manifest
                 f"{manifest}: group {item.group!r} is in two splits, {before.split} in row "
                 f"{row_of[before.path]} and {item.split} in row {row_of[item.path]}; a group belongs to one"
             )
-
-
-def _read(manifest: Path) -> tuple[Sequence[str], list[tuple[int, Row]]]:
-    """The columns, and the rows with their numbers; space around values means nothing."""
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, restval="", strict=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{manifest} is not a csv file in UTF-8: {error}") from None
-    missing = {"path", "label"} - set(columns)
-    if missing:
-        raise DataError(
-            f"{manifest} lacks the column {' and '.join(sorted(missing))}; its first row names "
-            f"{', '.join(columns) or 'nothing'}, and must name path and label (and may name group and split)"
-        )
-    for number, row in rows:
-        if None in row:
-            raise DataError(
-                f"{manifest}, row {number} has more values than columns; quote values with a comma"
-            )
-    return columns, [(number, {key: value.strip() for key, value in row.items()}) for number, row in rows]

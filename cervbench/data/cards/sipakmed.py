@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, DataError, Item, Source
+from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.error import DataError
 
 EXPECTED = {
     "Superficial-Intermediate": 831,

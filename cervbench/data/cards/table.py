@@ -1,0 +1,34 @@
+"""Reading the csv table of a dataset: columns by name, rows by number."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cervbench.data.error import DataError
+
+Row = Mapping[str, str]
+
+
+def read_table(
+    path: Path, needed: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[int, Row]]]:
+    """The columns, and the rows with their numbers; space around values means nothing."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text, restval="", strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a csv file in UTF-8: {error}; save it as one") from None
+    missing = set(needed) - set(columns)
+    if missing:
+        may = f" (and may name {' and '.join(optional)})" if optional else ""
+        raise DataError(
+            f"{path} lacks the column {' and '.join(sorted(missing))}; its first row names "
+            f"{', '.join(columns) or 'nothing'}, and must name {', '.join(needed)}{may}"
+        )
+    for number, row in rows:
+        if None in row:
+            raise DataError(f"{path}, row {number} has more values than columns; quote values with a comma")
+    return columns, [(number, {key: value.strip() for key, value in row.items()}) for number, row in rows]
