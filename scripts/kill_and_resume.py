@@ -3,6 +3,7 @@
 CERVBENCH_DATA=../shared/data python scripts/kill_and_resume.py [DATASET] [KILLS]
 """
 
+import itertools
 import os
 import random
 import signal
@@ -23,9 +24,16 @@ def command(dataset: str, out: Path) -> list[str]:
 
 def started(dataset: str, home: Path) -> "subprocess.Popen[bytes]":
     """The run in a home of its own, with a checkpoint after every step."""
+    home.mkdir(exist_ok=True)
     environment = {**os.environ, "CERVBENCH_CACHE": str(home / "cache"), "CERVBENCH_CHECKPOINT_SECONDS": "0"}
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command(dataset, home / "out"), env=environment, stdout=quiet, stderr=quiet)
+    with (home / "log").open("wb") as log:
+        return subprocess.Popen(command(dataset, home / "out"), env=environment, stdout=log, stderr=log)
+
+
+def ended(run: "subprocess.Popen[bytes]", home: Path, seconds: float | None = None) -> None:
+    """Wait for a run; one that fails says why."""
+    if run.wait(seconds) != 0:
+        sys.exit((home / "log").read_text("utf-8"))
 
 
 def results(home: Path) -> Sequence[tuple[str, object, object]]:
@@ -33,31 +41,38 @@ def results(home: Path) -> Sequence[tuple[str, object, object]]:
 
 
 def main(dataset: str, kills: int) -> None:
+    rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
-        calm, rough = Path(folder, "calm"), Path(folder, "rough")
+        calm = Path(folder, "calm")
         clock = time.perf_counter()
-        assert started(dataset, calm).wait() == 0, "the undisturbed run failed"
+        ended(started(dataset, calm), calm)
         whole = time.perf_counter() - clock
         print(f"undisturbed: {len(results(calm))} records in {whole:.0f} s")
-        rng = random.Random(0)
         done = 0
-        while done < kills:
-            run = started(dataset, rough)
-            moment = rng.uniform(0.15, 0.6) * whole
-            try:
-                run.wait(moment)
-                print("the run ended before its kill: everything was done")
-                break
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-                run.wait()
-            done += 1
-            steps = [path.name for path in (rough / "cache").glob("pretrainings/*/**/step-*")]
-            print(f"kill {done} after {moment:.1f} s: {len(results(rough))} records, checkpoints {steps}")
-        assert started(dataset, rough).wait() == 0, "the resumed run failed"
-        same = results(calm) == results(rough)
-        print(f"{done} kills; ids, predictions and scores are {'identical' if same else 'DIFFERENT'}")
-        sys.exit(not same)
+        for number in itertools.count():
+            rough = Path(folder, f"rough-{number}")
+            done += disturbed(dataset, rough, kills - done, rng, whole)
+            same = results(calm) == results(rough)
+            print(f"{done} kills so far; ids, predictions and scores: {'identical' if same else 'DIFFERENT'}")
+            if not same or done == kills:
+                sys.exit(not same)
+
+
+def disturbed(dataset: str, home: Path, most: int, rng: random.Random, whole: float) -> int:
+    """Kill one run again and again until it got done in between; how often that was."""
+    for kills in range(most):
+        run = started(dataset, home)
+        moment = rng.uniform(0.1, 0.35) * whole
+        try:
+            ended(run, home, moment)
+            return kills
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+        steps = [path.name for path in (home / "cache").glob("pretrainings/*/**/step-*")]
+        print(f"killed after {moment:.1f} s: {len(results(home))} records, checkpoints {steps}", flush=True)
+    ended(started(dataset, home), home)
+    return most
 
 
 if __name__ == "__main__":
