@@ -70,7 +70,9 @@ def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[O
     assert table["record"].tolist() == [o.record.id for o in outcomes]
     assert table["balanced_accuracy"].tolist() == [o.record.scores["balanced_accuracy"] for o in outcomes]
     assert table["train_labels"].min() == 7
-    assert "simclr" in (place.out / "synthetic.md").read_text()
+    page = (place.out / "synthetic.md").read_text()
+    assert "simclr" in page
+    assert "vector of an image: global average pool" in page
 
 
 def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) -> None:
@@ -103,6 +105,7 @@ def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Ou
     assert all_labels.observed["draws"] == 1
     assert few.observed["pretext_images"] > 0
     assert few.observed["peak_memory_bytes"] > 0
+    assert few.observed["pooling"] == "global average pool"
     assert torch.__version__.startswith(few.observed["versions"]["torch"])
     assert few.run.dataset.synthetic
 

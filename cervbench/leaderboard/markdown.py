@@ -121,6 +121,7 @@ def _conditions(table: Table) -> str:
         "conditional on the pretraining seed"
         if task.groups_known
         else "no intervals: which images depend on each other is not known",
+        _pooling(table),
         _seeds(table),
         _devices(table),
     ]
@@ -149,6 +150,12 @@ def _draws(table: Table) -> str:
 def _seeds(table: Table) -> str:
     seeds = sorted({line.row.sample.run.seed for line in table.lines})
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+
+
+def _pooling(table: Table) -> str:
+    """What the encoder's vector is."""
+    seen = {str(o["pooling"]) for line in table.lines for o in line.row.observed.values() if "pooling" in o}
+    return f"vector of an image: {markdown(', '.join(sorted(seen)))}" if seen else ""
 
 
 def _devices(table: Table) -> str:

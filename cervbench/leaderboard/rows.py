@@ -83,7 +83,7 @@ class Row:
         self.entries[record.ratio][fold] = Entry(
             record.id, record.predictions.hash, record.labels.train, record.labels.val
         )
-        seen = ("pretext_images", "pretext_seconds", "device", "precision")
+        seen = ("pretext_images", "pretext_seconds", "device", "precision", "pooling")
         self.observed[fold] = {key: record.observed[key] for key in seen if key in record.observed}
 
 

@@ -47,6 +47,8 @@ def pretrain(
         observed = json.loads(log.read_text("utf-8"))
     else:
         observed = _train(method, recipe, train, workshop)
+        if method.encoder is not None:
+            observed["pooling"] = method.encoder.pooling
         reestimate_norms(method, train)
         write_atomically(weights, lambda beside: save_weights(method, beside))
         seal(weights)
