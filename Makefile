@@ -7,7 +7,7 @@ PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 BASE_PYTHON ?=
 
-.PHONY: demo test check env clean
+.PHONY: demo test check bench bench-gpu env clean
 
 demo: env
 	$(BIN)/cervbench run --method simclr --dataset synthetic --tier quick --folds 0 --labels 10,100 --out demo
@@ -19,6 +19,16 @@ check: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Saved under .benchmarks and compared with what was saved before: nothing fails on time.
+bench: env
+	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' \
+	  --benchmark-autosave \
+	  $(if $(wildcard .benchmarks/*/*.json),--benchmark-compare)
+
+# The rows that leaderboards/throughput.md wants of a GPU.
+bench-gpu: env
+	$(BIN)/cervbench bench throughput --wanted --device cuda
 
 env: $(VENV)/installed
 

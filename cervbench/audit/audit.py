@@ -12,6 +12,7 @@ from cervbench.audit.page import page
 from cervbench.audit.pairs import SHOWN, Pair, closest_pairs, draw_sheet
 from cervbench.data.batches import Images
 from cervbench.data.dataset import Dataset
+from cervbench.data.stored import StoredImages
 from cervbench.data.views import Pyramid
 from cervbench.training.backbones import LITE0
 from cervbench.training.weights import build_encoder
@@ -78,7 +79,7 @@ def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     chunks = []
     for start in range(0, len(rows), 128):
         chosen = rows[start : start + 128]
-        pyramid = Pyramid.resident(np.asarray(dataset.pack.pixels[chosen]), IMAGE_SIZE, torch.device("cpu"))
+        pyramid = Pyramid(np.asarray(dataset.pack.pixels[chosen]), IMAGE_SIZE, torch.device("cpu"))
         images = Images(
             tuple(map(str, chosen)), dataset.pack.native_size[chosen], np.arange(len(chosen)), pyramid
         )
@@ -92,5 +93,5 @@ def _size_alone(native: np.ndarray) -> np.ndarray:
     return np.column_stack([size, size**2, size.prod(1)])
 
 
-def _colour_alone(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _colour_alone(pixels: StoredImages, rows: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(pixels[row]).mean((0, 1)) for row in rows])

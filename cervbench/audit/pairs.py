@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cervbench.data.dataset import Dataset
+from cervbench.data.stored import StoredImages
 
 SIDE = 24
 """Images are compared at this size, in colour, freed of brightness and contrast."""
@@ -59,7 +60,7 @@ def draw_sheet(dataset: Dataset, pairs: Sequence[Pair], path: Path) -> None:
     sheet.save(path)
 
 
-def _small(pixels: np.ndarray) -> np.ndarray:
+def _small(pixels: StoredImages) -> np.ndarray:
     """Images at SIDE × SIDE, by area."""
     small = [
         Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), Image.Resampling.BOX) for image in pixels

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "data": ("cervbench.cli.data:data", "Fetch, prepare, check and audit datasets."),
     "leaderboard": ("cervbench.cli.leaderboard:leaderboard", "Build pages from records, and check them."),
     "verify": ("cervbench.cli.verify:verify", "Rescore records from their stored predictions."),
+    "bench": ("cervbench.cli.bench:bench", "Measure how fast it is here."),
     "doctor": ("cervbench.cli.doctor:doctor", "Say what is wrong with this installation, and what to do."),
 }
 """Where each command is, and the line that `cervbench --help` shows for it."""

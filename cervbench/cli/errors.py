@@ -27,6 +27,7 @@ EXPECTED: dict[str, type[click.ClickException]] = {
     "cervbench.training.loop.NonFiniteLoss": Failed,
     "cervbench.records.store.RecordError": Failed,
     "cervbench.leaderboard.pages.PagesError": Failed,
+    "cervbench.bench.measurement.MeasurementError": Failed,
 }
 """By name, since importing them all would slow every command."""
 

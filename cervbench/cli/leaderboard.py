@@ -1,5 +1,6 @@
 """`cervbench leaderboard`: pages from records, and pages against records."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def build(everything: bool, records: Path, pages: Path | None) -> None:
     from cervbench.leaderboard import build
 
     with explained():
-        written = build(_holding_records(records), pages, everything)
+        written = build(_holding_records(records), pages, everything, _workers())
     click.echo(written[0])
     click.echo(f"{len(written)} pages and charts are up to date", err=True)
 
@@ -47,12 +48,17 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
     from cervbench.leaderboard import check
 
     with explained():
-        problems = check(_holding_records(records), pages, everything, score_of)
+        problems = check(_holding_records(records), pages, everything, score_of, _workers())
     for problem in problems:
         click.echo(problem)
     if problems:
         raise SystemExit(FAILED)
     click.echo("records and pages agree", err=True)
+
+
+def _workers() -> int:
+    """More would hold more memory, and wait for the disk."""
+    return min(os.cpu_count() or 1, 4)
 
 
 def _holding_records(folder: Path) -> Path:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cervbench.data.views import Normalise, Pyramid, View
+from cervbench.data.views.transfer import on_device
 from cervbench.protocol.randomness import generator
 
 
@@ -42,9 +43,11 @@ class Images:
 
     def batches(self, normalise: Normalise, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
         """The images as they are, in order, with their native sizes; in batches of one size, nearly."""
-        for chosen in np.array_split(np.arange(len(self)), -(-len(self) // size)):
+        pieces = np.array_split(np.arange(len(self)), -(-len(self) // size))
+        for chosen, following in zip(pieces, [*pieces[1:], pieces[0][:0]], strict=True):
             pixels = self.pyramid.whole(torch.from_numpy(self.rows[chosen]), normalise)
-            yield pixels, torch.from_numpy(self.native_size[chosen]).to(pixels.device).float()
+            self.pyramid.expect(self.rows[following])
+            yield pixels, on_device(self.native_size[chosen], pixels.device).float()
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class Batch:
     views: Sequence[Tensor]
     labels: Tensor | None = None
 
+    def tensors(self) -> list[Tensor]:
+        return [*self.views] if self.labels is None else [*self.views, self.labels]
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -105,15 +111,20 @@ class Feed:
         return max(1, round(epochs * len(self.images) / self.per_step))
 
     def batch(self, step: int) -> Batch:
-        epoch, place = divmod(step, self.steps_per_epoch)
-        shuffled = generator(*self.purpose, "epoch", epoch).permutation(len(self.images))
-        chosen = shuffled[place * self.per_step : (place + 1) * self.per_step]
+        chosen = self._chosen(step)
         rows = torch.from_numpy(self.images.rows[chosen])
         views = []
         for number, view in enumerate(self.views):
             drawn = view.draw(generator(*self.purpose, "view", number, step), len(chosen))
             views.append(view.apply(self.images.pyramid, rows, drawn, self.normalise))
+        self.images.pyramid.expect(self.images.rows[self._chosen(step + 1)])
         labels = None
         if self.labels is not None:
-            labels = torch.from_numpy(self.labels[chosen]).to(views[0].device)
+            labels = on_device(self.labels[chosen], views[0].device)
         return Batch(views, labels)
+
+    def _chosen(self, step: int) -> np.ndarray:
+        """Which images are in the batch of a step."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        shuffled = generator(*self.purpose, "epoch", epoch).permutation(len(self.images))
+        return shuffled[place * self.per_step : (place + 1) * self.per_step]

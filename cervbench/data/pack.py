@@ -1,4 +1,4 @@
-"""A pack: a dataset made ready, one memory-mapped array of images at one stored size and an index.
+"""A pack: a dataset made ready, one array of images at one stored size, on disk, and an index.
 
 Built once and found again by a fingerprint of the files it was made from. Aspect ratio is kept,
 since cells are measured by shape: images are fitted and padded with the colour of their own border.
@@ -10,9 +10,9 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -24,14 +24,16 @@ import numpy as np
 from cervbench.atomic import naming, write_text
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
+from cervbench.data.fitting import content, fit
+from cervbench.data.stored import StoredImages
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _LOG = logging.getLogger("cervbench")
 
-FORMAT = 1
-"""Raised when the same files would give other pixels."""
+FORMAT = 2
+"""Raised when the same files would give another pack."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,27 @@ class Pack:
     """Class names; empty for an unlabelled image."""
     groups: tuple[str, ...]
     splits: tuple[str | None, ...]
-    native_size: np.ndarray
+    native_size: np.ndarray = field(compare=False)
     """Width and height in pixels before fitting: images × 2."""
+    digests: tuple[bytes, ...]
+    """SHA-256 of the pixels of each image; `hash` vouches for them."""
 
     @cached_property
-    def pixels(self) -> np.ndarray:
-        """uint8, images × side × side × 3, mapped from disk."""
-        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+    def pixels(self) -> StoredImages:
+        """uint8, images × side × side × 3, on disk."""
+        return StoredImages.open(self.folder / "pixels.npy", self.digests)
+
+    @cached_property
+    def content(self) -> np.ndarray:
+        """Where in its square each image lies: left, top, width, height as shares of the side."""
+        side = self.pixels.shape[1]
+        return content(self.native_size, side) / side
 
     @classmethod
     def open(cls, folder: Path) -> "Pack":
+        """The pack in a folder, ValueError where it is not whole; pixels are checked when they are read."""
         index = json.loads((folder / "index.json").read_text("utf-8"))
-        return cls(
+        pack = cls(
             folder=folder,
             form=index["form"],
             name=index["name"],
@@ -71,7 +82,13 @@ class Pack:
             groups=tuple(index["groups"]),
             splits=tuple(index["splits"]),
             native_size=np.array(index["native_size"]).reshape(-1, 2),
+            digests=tuple(map(bytes.fromhex, index["digests"])),
         )
+        labels = [label or None for label in pack.labels]
+        rows = zip(pack.images, labels, pack.groups, pack.splits, pack.digests, strict=True)
+        if _content_hash(rows) != pack.hash or len(pack.pixels) != len(pack.images):
+            raise ValueError(f"the pack {folder} is not what was built")
+        return pack
 
 
 def prepare(
@@ -116,8 +133,7 @@ def _carried(packs: Path, card: Card, source: Path, stored_size: int) -> Pack:
 def _opened(folder: Path) -> Pack | None:
     """The pack in a folder; None where there is none, or where it was cut short."""
     try:
-        pack = Pack.open(folder)
-        return pack if len(pack.pixels) == len(pack.images) else None
+        return Pack.open(folder)
     except (FileNotFoundError, NotADirectoryError, EOFError, KeyError, ValueError):
         return None
 
@@ -169,12 +185,16 @@ def _build(
             "form": _form(card, side),
             "name": card.name,
             "variant": variant(card, items),
-            "hash": _content_hash(items, digests),
+            "hash": _content_hash(
+                (item.id, item.label, item.group, item.split, digest)
+                for item, digest in zip(items, digests, strict=True)
+            ),
             "images": [item.id for item in items],
             "labels": [item.label or "" for item in items],
             "groups": [item.group for item in items],
             "splits": [item.split for item in items],
             "native_size": sizes,
+            "digests": [digest.hex() for digest in digests],
         }
         write_text(beside / "index.json", json.dumps(index))
         beside.chmod(0o755)
@@ -228,10 +248,11 @@ def _read(card: Card, item: Item) -> "Image":
         ) from None
 
 
-def _content_hash(items: Sequence[Item], digests: Sequence[bytes]) -> str:
+def _content_hash(rows: Iterable[tuple[str, str | None, str, str | None, bytes]]) -> str:
+    """Of id, label, group, split and digest of each image."""
     hasher = hashlib.sha256()
-    for item, digest in zip(items, digests, strict=True):
-        hasher.update(repr((item.id, item.label, item.group, item.split)).encode() + digest)
+    for *known, digest in rows:
+        hasher.update(repr(tuple(known)).encode() + digest)
     return hasher.hexdigest()[:16]
 
 
@@ -242,20 +263,3 @@ def variant(card: Card, items: Sequence[Item]) -> str:
         return card.name
     ids = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
     return f"{card.name}@{ids[:8]}"
-
-
-def fit(image: "Image", side: int) -> np.ndarray:
-    """The image at its own aspect ratio in a square, centred, padded with the median of its border."""
-    from PIL.Image import Resampling
-
-    scale = side / max(image.size)
-    width, height = (max(1, round(length * scale)) for length in image.size)
-    small = np.asarray(image.resize((width, height), Resampling.BICUBIC))
-    if (width, height) == (side, side):
-        return small
-    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    square = np.empty((side, side, 3), np.uint8)
-    square[:] = np.median(border, axis=0)
-    left, top = (side - width) // 2, (side - height) // 2
-    square[top : top + height, left : left + width] = small
-    return square

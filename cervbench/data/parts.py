@@ -3,17 +3,23 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 
 from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.data.dataset import Dataset
+from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
 from cervbench.protocol.folds import Fold
 from cervbench.protocol.labels import uncovered
 from cervbench.protocol.protocol import Protocol
+
+KEPT_ON_HOST = 3 * 2**27
+"""Bytes of images that stay in the memory of the host when it is the device: all sizes of a Herlev."""
+KEPT_OF_FREE = 0.5
+"""Share of the free memory of a GPU that images may take; the rest is for the model."""
 
 
 @dataclass(frozen=True)
@@ -111,5 +117,20 @@ def opaque(image: str) -> str:
 
 
 def part(dataset: Dataset, fold: int, protocol: Protocol, device: torch.device) -> Parts:
-    pyramid = Pyramid.resident(dataset.pack.pixels, protocol.image_size, device)
+    pyramid = _pyramid(dataset.pack, protocol.image_size, device)
     return Parts(dataset, dataset.manifest.fold(fold), protocol, pyramid)
+
+
+@lru_cache(maxsize=1)
+def _pyramid(pack: Pack, size: int, device: torch.device) -> Pyramid:
+    """The last one is kept: runs of a study, one after another, mostly share it."""
+    return Pyramid(pack.pixels, size, device, budget(device), pack.content)
+
+
+def budget(device: torch.device) -> float:
+    """Bytes that the images may take on a device. How much is kept changes no bit, only the time."""
+    if device.type != "cuda":
+        return KEPT_ON_HOST
+    free, _ = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return KEPT_OF_FREE * (free + cached)

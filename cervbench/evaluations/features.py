@@ -3,22 +3,33 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from cervbench.plugin import Columns, Images, Labelled, Trained
 
+BLOCK = 4096
+"""Rows that are held in double precision at a time."""
+
 
 class Standardised:
-    """Vectors with mean 0 and spread 1 over all train images, labelled or not."""
+    """Vectors with mean 0 and spread 1 over all train images, labelled or not; on the device, float32."""
 
     def __init__(self, trained: Trained, unlabelled: Images) -> None:
-        features = trained.features(unlabelled).astype(np.float64)
-        spread = features.std(0)
-        self.mean, self.scale = features.mean(0), np.where(spread > 1e-12, spread, 1.0)
         self.trained = trained
+        features = self._features(unlabelled)
+        blocks = features.split(BLOCK)
+        self.mean = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / len(features)
+        squares = torch.stack([(block - self.mean).square().sum(0) for block in blocks])
+        spread = (squares.sum(0) / len(features)).sqrt()
+        self.scale = torch.where(spread > 1e-12, spread, 1.0)
 
-    def __call__(self, images: Images) -> np.ndarray:
-        vectors: np.ndarray = (self.trained.features(images).astype(np.float64) - self.mean) / self.scale
-        return vectors
+    def __call__(self, images: Images) -> Tensor:
+        blocks = self._features(images).split(BLOCK)
+        return torch.cat([((block - self.mean) / self.scale).float() for block in blocks])
+
+    def _features(self, images: Images) -> Tensor:
+        return torch.from_numpy(self.trained.features(images)).to(self.trained.device)
 
 
 def one_answer_a_draw(

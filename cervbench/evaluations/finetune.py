@@ -40,18 +40,21 @@ class FineTuning(Stage):
 def predict(
     trained: Trained, labelled: Sequence[Labelled], images: Images, settings: FineTuneSettings
 ) -> Columns:
+    return one_answer_a_draw(
+        labelled, images, lambda seen: trained.probabilities(fine_tuned(trained, seen, settings), images)
+    )
+
+
+def fine_tuned(trained: Trained, seen: Labelled, settings: FineTuneSettings) -> nn.Module:
+    """The classifier of one draw."""
     rate = settings.learning_rate_scratch if trained.from_scratch else settings.learning_rate_trained
-
-    def probabilities(seen: Labelled) -> np.ndarray:
-        purpose = ("finetune", seen.ratio, seen.draw)
-        trained.seed(*purpose)
-        classes = len(seen.classes)
-        stage = FineTuning(
-            trained.classifier(classes), seen.train.labels, classes, rate, settings.weight_decay
-        ).to(trained.device)
-        per_step = min(settings.batch_size, len(seen.train))
-        steps = max(settings.steps, settings.epochs * len(seen.train) // per_step)
-        trained.fit(stage, seen.train, steps, settings.batch_size, *purpose)
-        return trained.probabilities(stage.classifier, images)
-
-    return one_answer_a_draw(labelled, images, probabilities)
+    purpose = ("finetune", seen.ratio, seen.draw)
+    trained.seed(*purpose)
+    classes = len(seen.classes)
+    stage = FineTuning(
+        trained.classifier(classes), seen.train.labels, classes, rate, settings.weight_decay
+    ).to(trained.device)
+    per_step = min(settings.batch_size, len(seen.train))
+    steps = max(settings.steps, settings.epochs * len(seen.train) // per_step)
+    trained.fit(stage, seen.train, steps, settings.batch_size, *purpose)
+    return stage.classifier

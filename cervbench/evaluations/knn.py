@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
 
 from cervbench.evaluations import NeighbourSettings
 from cervbench.evaluations.features import Standardised, one_answer_a_draw
@@ -11,24 +14,36 @@ from cervbench.plugin import Columns, Images, Labelled, Trained
 TEMPERATURE = 0.07
 """Votes weigh exp(cosine / 0.07), as in Wu et al., CVPR 2018."""
 
+BLOCK = 2**22
+"""Cosines that are held at a time."""
+
+FINEST = 2**22
+"""Cosines nearer than one part in this are rounding apart, and tied."""
+
 
 def predict(
     trained: Trained, labelled: Sequence[Labelled], images: Images, settings: NeighbourSettings
 ) -> Columns:
     vectors = Standardised(trained, labelled[0].unlabelled)
+    to = normalize(vectors(images))
 
     def probabilities(seen: Labelled) -> np.ndarray:
-        cosine = _unit(vectors(images)) @ _unit(vectors(seen.train.images)).T
+        known = normalize(vectors(seen.train.images))
         smallest = int(np.bincount(seen.train.labels)[np.unique(seen.train.labels)].min())
         k = min(settings.neighbours, smallest)
-        nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
-        votes = np.exp((np.take_along_axis(cosine, nearest, 1) - 1) / TEMPERATURE)
-        answers = np.zeros((len(images), len(seen.classes)))
-        np.add.at(answers, (np.arange(len(images))[:, None], seen.train.labels[nearest]), votes)
-        return answers / answers.sum(1, keepdims=True)
+        classes = one_hot(torch.from_numpy(seen.train.labels).to(to.device), len(seen.classes))
+        blocks = to.split(max(1, BLOCK // len(known)))
+        return torch.cat([_votes(block @ known.T, classes, k) for block in blocks]).cpu().numpy()
 
     return one_answer_a_draw(labelled, images, probabilities)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+def _votes(cosine: Tensor, classes: Tensor, k: int) -> Tensor:
+    """The share of each class among the votes of the nearest; of tied ones the first are nearer."""
+    count = cosine.shape[1]
+    behind = torch.arange(count - 1, -1, -1, device=cosine.device)
+    order = (cosine * FINEST).round().long() * count + behind
+    nearest = count - 1 - order.topk(k, 1).values % count
+    votes = ((cosine.gather(1, nearest).double() - 1) / TEMPERATURE).exp()
+    answers = (votes[..., None] * classes[nearest]).sum(1)
+    return (answers / answers.sum(1, keepdim=True)).float()

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from cervbench.evaluations import LinearSettings
 from cervbench.evaluations.features import Standardised, one_answer_a_draw
-from cervbench.evaluations.logistic import fit_path
+from cervbench.evaluations.logistic import fit
 from cervbench.plugin import Columns, Images, Labelled, Trained
 
 
@@ -14,21 +16,29 @@ def predict(
     trained: Trained, labelled: Sequence[Labelled], images: Images, settings: LinearSettings
 ) -> Columns:
     vectors = Standardised(trained, labelled[0].unlabelled)
+    to, classes = vectors(images), len(labelled[0].classes)
+    selects = bool(settings.grid) and all(
+        seen.ratio >= settings.select_from and len(seen.val) for seen in labelled
+    )
+    strengths = sorted(settings.grid, reverse=True) if selects else [settings.strength]
+    labels = [torch.from_numpy(seen.train.labels).to(to.device) for seen in labelled]
+    probes = fit([vectors(seen.train.images) for seen in labelled], labels, classes, strengths)
+    place = {seen.draw: number for number, seen in enumerate(labelled)}
 
     def probabilities(seen: Labelled) -> np.ndarray:
-        x, y, to = vectors(seen.train.images), seen.train.labels, vectors(images)
-        if seen.ratio < settings.select_from or not settings.grid or not len(seen.val):
-            (probe,) = fit_path(x, y, len(seen.classes), [settings.strength])
-            return probe.probabilities(to)
-        probes = list(fit_path(x, y, len(seen.classes), sorted(settings.grid, reverse=True)))
-        on_val = vectors(seen.val.images)
-        losses = [_log_loss(probe.probabilities(on_val), seen.val.labels, np.unique(y)) for probe in probes]
-        return probes[int(np.argmin(losses))].probabilities(to)
+        draw, best = place[seen.draw], 0
+        if selects:
+            val = vectors(seen.val.images)
+            answers = [probes.probabilities(draw, number, val) for number in range(len(strengths))]
+            best = int(np.argmin([_log_loss(answer, seen) for answer in answers]))
+        return probes.probabilities(draw, best, to).cpu().numpy()
 
     return one_answer_a_draw(labelled, images, probabilities)
 
 
-def _log_loss(answers: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> float:
-    """Over the images whose class was seen in training; the others say nothing of a strength."""
-    held = np.flatnonzero(np.isin(labels, seen))
-    return float(-np.log(np.maximum(answers[held, labels[held]], 1e-12)).mean())
+def _log_loss(answers: Tensor, seen: Labelled) -> float:
+    """Over the val images whose class was seen in training; the others say nothing of a strength."""
+    labels = seen.val.labels
+    held = np.flatnonzero(np.isin(labels, seen.train.labels))
+    of_truth = answers.double().cpu().numpy()[held, labels[held]]
+    return float(-np.log(np.maximum(of_truth, 1e-12)).mean())

@@ -1,84 +1,175 @@
-"""Multinomial logistic regression with an L2 penalty, along a path of strengths.
+"""Multinomial logistic regression with an L2 penalty, for all draws and strengths at once.
 
 Minimises mean log-loss + strength / 2 · |w|², with the intercept free. Frozen features are nearly
-collinear, which makes plain L-BFGS crawl: here it works on coordinates in which the curvature is
-about 1 in every direction, and needs a fraction of the iterations.
+collinear, which makes plain L-BFGS crawl: here it works on coordinates in which the curvature at the
+start is 1 in every direction, and needs a fraction of the iterations. An iteration is two wide matrix
+products, whatever the number of strengths; the search along a line needs neither.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.optimize import minimize
-from scipy.special import softmax
-from threadpoolctl import threadpool_limits
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from cervbench.evaluations.quasi_newton import Memory
+
+GAP = 1e-6
+"""The duality gap at which a problem is done, relative to its objective; rounding may add as much again."""
+ITERATIONS = 1000
+TRIALS = 10
+FLATTER = 0.5
+"""A step along a line ends where the slope is so much flatter than at its start."""
 
 
 @dataclass(frozen=True)
-class Probe:
-    weights: np.ndarray
-    """Width × classes."""
-    intercept: np.ndarray
+class Probes:
+    weights: Tensor
+    """Draws × strengths × classes × width."""
+    intercepts: Tensor
+    """Draws × strengths × classes; minus infinity for a class without an example."""
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        answers: np.ndarray = softmax(x @ self.weights + self.intercept, axis=1)
-        return answers
+    def probabilities(self, draw: int, strength: int, x: Tensor) -> Tensor:
+        return torch.addmm(self.intercepts[draw, strength], x, self.weights[draw, strength].mT).softmax(1)
 
 
-def fit_path(x: np.ndarray, y: np.ndarray, classes: int, strengths: Sequence[float]) -> Iterator[Probe]:
-    """A probe for each strength, each started where the one before ended.
+def fit(
+    features: Sequence[Tensor], labels: Sequence[Tensor], classes: int, strengths: Sequence[float]
+) -> Probes:
+    """A probe for each draw, which are features and labels, and each strength."""
+    x, y = pad_sequence(list(features), batch_first=True), pad_sequence(list(labels), batch_first=True)
+    filled = pad_sequence([torch.ones_like(one[:, 0]) for one in features], batch_first=True)
+    centre = x.sum(1, keepdim=True) / filled.sum(1)[:, None, None]
+    rotated, axes = _principal((x - centre) * filled[..., None])
+    seen = x.new_zeros(len(x), classes).scatter_add(1, y, filled) > 0
+    found = _minimum(Problems(rotated, y, filled, seen, x.new_tensor(strengths)))
+    weights = found[..., :-1] @ axes.mT[:, None]
+    # The intercept of features that were not centred.
+    intercepts = found[..., -1] - (weights @ centre.mT[:, None])[..., 0]
+    return Probes(weights, intercepts.masked_fill(~seen[:, None], -torch.inf))
 
-    A class without an example gets an intercept so low that its probability is 0.
+
+def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows in their own principal axes, and those axes: the penalty does not change under rotation."""
+    within = None
+    if x.shape[1] < x.shape[2]:
+        within = torch.linalg.qr(x.mT).Q
+        x = x @ within
+    axes = torch.linalg.eigh(x.mT @ x).eigenvectors
+    return x @ axes, axes if within is None else within @ axes
+
+
+class Problems:
+    """The objectives of all draws and strengths, in coordinates that suit each.
+
+    A padded row is all zeros, its place for the intercept too: it moves no gradient and no slope.
     """
-    # Small products: several BLAS threads wait for each other longer than they compute.
-    with threadpool_limits(1, "blas"):
-        yield from _fit_path(x, y, classes, strengths)
+
+    def __init__(self, rotated: Tensor, labels: Tensor, filled: Tensor, seen: Tensor, strengths: Tensor):
+        self.rows = torch.cat([rotated, filled[..., None]], 2)
+        self.labels, self.filled, self.seen, self.strengths = labels, filled, seen, strengths
+        self.count = filled.sum(1)
+        # Of the mean log-loss where all classes are equally likely, and of the penalty.
+        spread = self.rows.square().sum(1) / (self.count * seen.sum(1))[:, None]
+        penalty = torch.nn.functional.pad(strengths[:, None].expand(-1, rotated.shape[2]), (0, 1))
+        self.scale = (spread[:, None] + penalty).rsqrt()[:, :, None]
+        self.penalty = penalty[None, :, None] * self.scale.square()
+
+    def keep(self, chosen: Tensor) -> None:
+        """Of the strengths, only these go on."""
+        self.strengths = self.strengths[chosen]
+        self.scale, self.penalty = self.scale[:, chosen], self.penalty[:, chosen]
+
+    def start(self) -> tuple[Tensor, Tensor]:
+        """The coordinates 0, and the logits they give: draws × strengths × classes × rows."""
+        draws, classes = self.seen.shape
+        shape = (draws, len(self.strengths), classes)
+        logits = self.rows.new_zeros(*shape, self.rows.shape[1])
+        logits = logits.masked_fill(~self.seen[:, None, :, None], -torch.inf)
+        return self.rows.new_zeros(*shape, self.rows.shape[2]), logits
+
+    def logits(self, theta: Tensor) -> Tensor:
+        draws, strengths, classes, _ = theta.shape
+        wide: Tensor = (theta * self.scale).flatten(1, 2) @ self.rows.mT
+        return wide.view(draws, strengths, classes, -1)
+
+    def error(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities less the truth, and the probability of the truth."""
+        truth = self.labels[:, None, None].expand(-1, logits.shape[1], -1, -1)
+        answers = logits.softmax(2)
+        of_truth = answers.gather(2, truth)
+        return answers.scatter_(2, truth, of_truth - 1), of_truth[:, :, 0]
+
+    def gradient(self, theta: Tensor, error: Tensor) -> Tensor:
+        wide = (error.flatten(1, 2) @ self.rows).view(theta.shape)
+        return wide * (self.scale / self.count[:, None, None, None]) + self.penalty * theta
+
+    def value(self, theta: Tensor, of_truth: Tensor) -> Tensor:
+        surprise = -of_truth.clamp_min(torch.finfo(of_truth.dtype).tiny).log() * self.filled[:, None]
+        shrink = 0.5 * _dot(self.penalty * theta, theta)
+        return surprise.sum(2, dtype=torch.float64) / self.count[:, None] + shrink
+
+    def gap(self, gradient: Tensor) -> Tensor:
+        """At least the objective's distance from its minimum: the duality gap, |gradient|² / (2 strength)."""
+        features = gradient / self.scale
+        return _dot(features, features) / (2 * self.strengths)
+
+    def line(
+        self, theta: Tensor, logits: Tensor, gradient: Tensor, direction: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """How far to go in a direction, with the logits, errors and probabilities of the truth there."""
+        along = self.logits(direction)
+        first = _dot(gradient, direction)
+        shrink, stiffness = (_dot(self.penalty * with_, direction) for with_ in (theta, direction))
+        low, low_slope, high = torch.zeros_like(first), first, torch.full_like(first, torch.inf)
+        far = torch.ones_like(first)
+        for trial in range(TRIALS):
+            there = torch.addcmul(logits, along, far.to(logits.dtype)[..., None, None])
+            error, of_truth = self.error(there)
+            slope = _dot(error, along) / self.count[:, None] + shrink + far * stiffness
+            enough = slope.abs() <= FLATTER * first.abs()
+            if trial == TRIALS - 1 or bool(enough.all()):
+                break
+            secant = far - slope * (far - low) / (slope - low_slope)
+            low, low_slope = torch.where(slope < 0, far, low), torch.where(slope < 0, slope, low_slope)
+            high = torch.where(slope < 0, high, far)
+            tenth = 0.1 * (high - low)
+            inside = secant.clamp(low + tenth, high - tenth)
+            further = secant.clamp(1.2 * far, 10 * far)
+            far = torch.where(enough, far, torch.where(high.isinf(), further, inside))
+        return far.to(logits.dtype)[..., None, None], there, error, of_truth
 
 
-def _fit_path(x: np.ndarray, y: np.ndarray, classes: int, strengths: Sequence[float]) -> Iterator[Probe]:
-    seen = np.unique(y)
-    target = (y[:, None] == seen).astype(float)
-    # x = left · diag(spread) · right: the penalty does not change under rotation.
-    left, spread, right = np.linalg.svd(x, full_matrices=False)
-    rotated = left * spread
-    weights, intercept = np.zeros((len(spread), len(seen))), np.zeros(len(seen))
-    for strength in strengths:
-        curvature = spread**2 / len(y) / len(seen) + strength
-        scale = 1 / np.sqrt(curvature)[:, None]
-        scaled = rotated * scale.T
-        flat = _minimum(scaled, target, strength * scale**2, np.vstack([weights / scale, intercept]))
-        weights, intercept = flat[:-1] * scale, flat[-1]
-        yield _with_unseen(right.T @ weights, intercept - intercept.mean(), seen, classes)
-
-
-def _minimum(x: np.ndarray, target: np.ndarray, penalty: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Rows of the answer are the features' weights, then the intercept."""
-
-    across = np.ascontiguousarray(x.T)
-
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = flat.reshape(start.shape)
-        logits = x @ theta[:-1] + theta[-1]
-        logits -= logits.max(1, keepdims=True)
-        odds = np.exp(logits)
-        total = odds.sum(1, keepdims=True)
-        error = (odds / total - target) / len(x)
-        shrink = penalty * theta[:-1]
-        loss = (np.log(total).sum() - (target * logits).sum()) / len(x) + 0.5 * (shrink * theta[:-1]).sum()
-        return float(loss), np.vstack([across @ error + shrink, error.sum(0)]).ravel()
-
-    found = minimize(
-        objective,
-        start.ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 1000, "maxcor": 20, "gtol": 1e-5, "ftol": 1e-9},
-    )
-    answer: np.ndarray = found.x.reshape(start.shape)
+def _minimum(problems: Problems) -> Tensor:
+    """Draws × strengths × classes × (principal axes, intercept)."""
+    theta, logits = problems.start()
+    answer, going = torch.zeros_like(theta), torch.arange(theta.shape[1], device=theta.device)
+    error, of_truth = problems.error(logits)
+    gradient = problems.gradient(theta, error)
+    memory, done = Memory(gradient), torch.zeros_like(theta[..., 0, 0], dtype=torch.bool)
+    for _ in range(ITERATIONS):
+        done = done | (problems.gap(gradient) <= GAP * problems.value(theta, of_truth))
+        answer[:, going] = theta * problems.scale
+        if bool(done.all()):
+            break
+        left = (~done).any(0).nonzero().ravel()
+        if len(left) < len(going):
+            problems.keep(left)
+            memory.keep(left)
+            going = going[left]
+            theta, logits, gradient, done = (t[:, left] for t in (theta, logits, gradient, done))
+        # A problem that is done stays where it is until its strength is done in every draw.
+        direction = memory.direction(gradient) * ~done[..., None, None]
+        far, logits, error, of_truth = problems.line(theta, logits, gradient, direction)
+        theta, before = theta + far * direction, gradient
+        gradient = problems.gradient(theta, error)
+        curved = memory.add(far * direction, gradient - before)
+        # Where rounding hides the curvature, there is nothing more to be had.
+        done = done | ~curved
     return answer
 
 
-def _with_unseen(weights: np.ndarray, intercept: np.ndarray, seen: np.ndarray, classes: int) -> Probe:
-    wide, low = np.zeros((len(weights), classes)), np.full(classes, -np.inf)
-    wide[:, seen], low[seen] = weights, intercept
-    return Probe(wide, low)
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """A number a problem."""
+    return (a * b).sum(3).sum(2, dtype=torch.float64)

@@ -1,12 +1,13 @@
-"""What was computed from predictions, kept by their content hashes; losing it costs time and nothing else."""
+"""What was computed, kept by hashes of what it was computed from; losing it costs time and nothing else."""
 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,12 +17,29 @@ import numpy as np
 _SETUP = """
 pragma journal_mode = wal;
 pragma synchronous = normal;
-create table if not exists figures (key text primary key, value text) without rowid;
+create table if not exists kept (key blob primary key, value blob) without rowid;
 """
+_COMPUTING = {
+    "scoring": (),
+    "records": (),
+    "leaderboard": ("cells.py", "figures.py", "reading.py", "rows.py"),
+}
+"""The modules that a value depends on, by room; all of a room where none is named."""
+_AT_ONCE = 500
+_CHECK = 8
+
+
+def key(*what: object) -> bytes:
+    """Stands for these words and hashes, and for the code that computes from them."""
+    return key_of_bytes(json.dumps(what, sort_keys=True).encode())
+
+
+def key_of_bytes(content: bytes) -> bytes:
+    return hashlib.sha256(_definitions() + content).digest()
 
 
 class Cache:
-    """Values by key in one file; where it cannot be read or written, it forgets."""
+    """JSON values by key in one file; where it cannot be read or written, it forgets."""
 
     def __init__(self, folder: Path) -> None:
         self._database: sqlite3.Connection | None = None
@@ -38,18 +56,28 @@ class Cache:
     ) -> None:
         self._close()
 
-    def of(self, *what: object, compute: Callable[[], Any]) -> Any:
-        """The JSON value that these words and hashes stand for, computed where it is not known yet."""
-        described = json.dumps([_definitions(), *what], sort_keys=True)
-        key = hashlib.sha256(described.encode()).hexdigest()
-        select = "select value from figures where key = ?"
-        row = self._attempt(lambda database: database.execute(select, (key,)).fetchone())
-        if row is not None:
-            return json.loads(row[0])
-        text = json.dumps(compute())
-        insert = "insert or replace into figures values (?, ?)"
-        self._attempt(lambda database: database.execute(insert, (key, text)))
-        return json.loads(text)
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
+        """The values that are there, and whole; a key that is not known is not in it."""
+        found = {}
+        for some in _batches(keys):
+            for key, sealed in self._attempt(partial(_select, keys=some)) or ():
+                if isinstance(sealed, bytes) and sealed[:_CHECK] == _check(key, sealed[_CHECK:]):
+                    found[key] = json.loads(sealed[_CHECK:])
+        return found
+
+    def keep(self, values: Mapping[bytes, Any]) -> None:
+        rows = []
+        for key, value in values.items():
+            text = json.dumps(value).encode()
+            rows.append((key, _check(key, text) + text))
+
+        def insert(database: sqlite3.Connection) -> None:
+            database.execute("begin immediate")
+            database.executemany("insert or replace into kept values (?, ?)", rows)
+            database.execute("commit")
+
+        if rows:
+            self._attempt(insert)
 
     def _attempt(self, action: Callable[[sqlite3.Connection], Any]) -> Any:
         if self._database is None:
@@ -66,12 +94,28 @@ class Cache:
             self._database = None
 
 
+def _select(database: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, object]]:
+    marks = ",".join("?" * len(keys))
+    return database.execute(f"select key, value from kept where key in ({marks})", keys).fetchall()
+
+
+def _batches(keys: Sequence[bytes]) -> Iterator[list[bytes]]:
+    rest = iter(keys)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
+
+
+def _check(key: bytes, text: bytes) -> bytes:
+    """SQLite does not notice a flipped digit in a value."""
+    return hashlib.sha256(key + text).digest()[:_CHECK]
+
+
 @cache
-def _definitions() -> str:
-    """Changes whenever a figure's definition may have: the text of what computes it, and numpy's version."""
+def _definitions() -> bytes:
+    """Changes whenever a value's definition may have: the text of what computes it, and numpy's version."""
     text = hashlib.sha256(np.__version__.encode())
-    scoring = sorted(files("cervbench.scoring").iterdir(), key=lambda module: module.name)
-    for module in [*scoring, files("cervbench.leaderboard").joinpath("figures.py")]:
-        if module.name.endswith(".py"):
-            text.update(module.read_bytes())
-    return text.hexdigest()[:16]
+    for room, computing in _COMPUTING.items():
+        for module in sorted(files(f"cervbench.{room}").iterdir(), key=lambda module: module.name):
+            if module.name.endswith(".py") and (not computing or module.name in computing):
+                text.update(module.read_bytes())
+    return text.digest()

@@ -1,159 +1,171 @@
-"""The figures on a page, computed from stored predictions and from nothing else, and remembered."""
+"""The figures of a page's rows: found among what was computed before, or computed now, on several cores."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from typing import Any, TypeVar
 
-import numpy as np
+from threadpoolctl import threadpool_limits
 
-from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.cache import Cache, key
+from cervbench.leaderboard.cells import (
+    Cell,
+    ClassFigures,
+    Figure,
+    Replicates,
+    Source,
+    computed,
+    metrics_of,
+    pooled_from,
+)
 from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
-from cervbench.records.verify import columns_as_recorded
-from cervbench.scoring.classification import HEADLINE, mean_or_none
-from cervbench.scoring.comparison import best
-from cervbench.scoring.intervals import interval
-from cervbench.scoring.pooling import Pooled, class_groups, only, pool, valued
-from cervbench.scoring.task import Task
+from cervbench.scoring.comparison import best_of, refuse_unpaired
 
-AUC = "abnormal_auc"
-FEWEST_GROUPS = 20
-"""A class-wise figure from fewer groups bears no interval."""
+At = tuple[Row, int]
+"""A row at a ratio."""
 
-
-class Figure(NamedTuple):
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row at one ratio, over all folds that it has."""
-
-    figures: Mapping[str, Figure]
-    """By metric."""
-    images: int
-    groups: int
-    draws: int
-    fewest: Mapping[str, int]
-    """The fewest test images that a fold has, by class."""
-    fewest_groups: int
-    """Of a fold."""
-
-    def value(self, metric: str) -> float | None:
-        return self.figures[metric].value
-
-
-@dataclass(frozen=True)
-class ClassFigures:
-    """Recall of one class on the predictions pooled over folds."""
-
-    recall: Figure
-    images: int
-    groups: int
+WORTH_WORKERS = 500
+"""Records from which on starting other processes is cheaper than computing alone."""
+_KEPT_AT_ONCE = 200
+_SENT_AT_ONCE = 4
+_Item = TypeVar("_Item")
 
 
 @dataclass
 class Figures:
-    """Computes cells of rows; what was computed once is found again by the hashes of the predictions."""
+    """What was computed once is found again by the hashes of the predictions."""
 
     store: Store
     cache: Cache
-    _pooled: dict[tuple[str, ...], Pooled] = field(default_factory=dict)
+    workers: int = 1
 
-    def cell(self, row: Row, ratio: int) -> Cell:
-        found = self.cache.of("cell", *_described(row, ratio), compute=lambda: self._cell(row, ratio))
-        figures = {metric: Figure(*figure) for metric, figure in found.pop("figures").items()}
-        return Cell(figures=figures, **found)
+    def cells(self, places: Sequence[At]) -> dict[At, Cell]:
+        return {at: Cell.from_json(kept) for at, kept in self._of("cell", places)}
 
-    def classes(self, row: Row, ratio: int) -> dict[str, ClassFigures]:
-        """By class; without an interval where the class is in too few groups."""
-        found = self.cache.of("classes", *_described(row, ratio), compute=lambda: self._classes(row, ratio))
+    def classes(self, places: Sequence[At]) -> dict[At, dict[str, ClassFigures]]:
         return {
-            name: ClassFigures(Figure(*recall), images, groups)
-            for name, (recall, images, groups) in found.items()
+            at: {name: ClassFigures(Figure(*recall), *counts) for name, (recall, *counts) in kept.items()}
+            for at, kept in self._of("classes", places)
         }
 
-    def best(self, rows: Mapping[str, Row], ratio: int, metric: str) -> frozenset[str]:
-        """The names of the best row, and of all that the paired test does not tell from it."""
-        if any(self.cell(row, ratio).fewest_groups < 2 for row in rows.values()) or not rows:
-            return frozenset()
-        task = next(iter(rows.values())).task
-        described = [_described(row, ratio) for row in rows.values()]
+    def best(
+        self, rows: Mapping[str, Row], ratio: int, cells: Mapping[At, Cell]
+    ) -> dict[str, frozenset[str]]:
+        """By metric, the names of the best row and of all that the paired test does not tell from it."""
+        places = [(row, ratio) for row in rows.values()]
+        if (
+            not rows
+            or any(cells[at].fewest_groups < 2 for at in places)
+            or not places[0][0].task.groups_known
+        ):
+            return {}
+        described = [key("best", *_described(at)).hex() for at in places]
+        metrics = metrics_of(places[0][0].task)
+        keys = {metric: key("best", metric, described) for metric in metrics}
+        known = self.cache.known(list(keys.values()))
+        if len(known) < len(keys):
+            known = self._compared(list(rows), places, cells, keys)
+            self.cache.keep(known)
+        names = list(rows)
+        return {metric: frozenset(names[place] for place in known[keys[metric]]) for metric in metrics}
 
-        def compute() -> list[int]:
-            pooled = {str(place): self._pool(row, ratio) for place, row in enumerate(rows.values())}
-            try:
-                return sorted(int(place) for place in best(pooled, task, metric))
-            except ValueError as error:
-                raise RecordError(f"{' and '.join(rows)} at {ratio} % cannot be compared: {error}") from None
-
-        places = self.cache.of("best", metric, described, compute=compute)
-        return frozenset(name for place, name in enumerate(rows) if place in places)
-
-    def forget(self) -> None:
-        """Let go of the predictions of a column when it is done."""
-        self._pooled.clear()
-
-    def _cell(self, row: Row, ratio: int) -> dict[str, Any]:
-        pooled, task = self._pool(row, ratio), row.task
-        per_fold = [only(pooled, pooled.folds == fold) for fold in np.unique(pooled.folds)]
-        return {
-            "figures": {name: _figure(pooled, task, name) for name in metrics_of(task)},
-            "images": len(pooled.labels),
-            "groups": len(np.unique(pooled.groups)),
-            "draws": len(pooled.probabilities),
-            "fewest": {
-                name: min(int((fold.labels == k).sum()) for fold in per_fold)
-                for k, name in enumerate(task.classes)
-            },
-            "fewest_groups": min(len(np.unique(fold.groups)) for fold in per_fold),
-        }
-
-    def _classes(self, row: Row, ratio: int) -> dict[str, Any]:
-        pooled, task = self._pool(row, ratio), row.task
-        groups = class_groups(pooled, task)
+    def _compared(
+        self, names: Sequence[str], places: Sequence[At], cells: Mapping[At, Cell], keys: Mapping[str, bytes]
+    ) -> dict[bytes, list[int]]:
+        self._refuse_unpaired(names, places, cells)
+        known = dict(self._of("replicates", places))
+        rows = [Replicates.from_json(known[at]) for at in places]
         found = {}
-        for k, name in enumerate(task.classes):
-            own = only(pooled, pooled.labels == k)
-            # within one class, recall is accuracy
-            recall = _figure(own, task, "accuracy", with_interval=groups[name] >= FEWEST_GROUPS)
-            found[name] = (recall, len(own.labels), groups[name])
+        for metric, own in keys.items():
+            values = {str(place): row.values[metric] for place, row in enumerate(rows)}
+            found[own] = sorted(map(int, best_of(values, rows[0].folds, metric)))
         return found
 
-    def _pool(self, row: Row, ratio: int) -> Pooled:
-        entries = row.entries[ratio]
-        key = tuple(entry.id for entry in entries.values())
-        if key not in self._pooled:
-            variant = row.sample.run.dataset.variant
-            tables = [
-                columns_as_recorded(self.store, variant, entry.id, entry.predictions)
-                for entry in entries.values()
-            ]
-            try:
-                self._pooled[key] = pool(tables, list(entries), row.task)
-            except ValueError as error:
-                raise RecordError(
-                    f"records {', '.join(key)} of {variant} cannot be pooled: {error}"
-                ) from None
-        return self._pooled[key]
+    def _refuse_unpaired(self, names: Sequence[str], places: Sequence[At], cells: Mapping[At, Cell]) -> None:
+        """By the hash of what was tested; only where it differs is it read again to say in what."""
+        first = cells[places[0]]
+        for name, at in zip(names, places, strict=True):
+            if (cells[at].tested, cells[at].draws) != (first.tested, first.draws):
+                try:
+                    refuse_unpaired(
+                        pooled_from(self._source(places[0])), pooled_from(self._source(at)), at[0].task
+                    )
+                except ValueError as error:
+                    raise RecordError(
+                        f"{names[0]} and {name} at {at[1]} % cannot be compared: {error}"
+                    ) from None
+
+    def _of(self, kind: str, places: Sequence[At]) -> Iterator[tuple[At, Any]]:
+        """What is known first, then what is computed, which is kept."""
+        missing = []
+        for some in _batches(places):
+            keys = [key(kind, *_described(at)) for at in some]
+            known = self.cache.known(keys)
+            for at, own in zip(some, keys, strict=True):
+                if own in known:
+                    yield at, known[own]
+                else:
+                    missing.append(at)
+        with self._mapping(sum(len(row.entries[ratio]) for row, ratio in missing)) as mapped:
+            sources = [self._source(at, kind == "classes") for at in missing]
+            for done in _batches(zip(missing, mapped(computed, sources), strict=True)):
+                self.cache.keep(
+                    {key(name, *_described(at)): kept for at, found in done for name, kept in found.items()}
+                )
+                yield from ((at, found[kind]) for at, found in done)
+
+    @contextmanager
+    def _mapping(self, records: int) -> Iterator[Callable[..., Iterable[dict[str, Any]]]]:
+        """A `map` over sources; several processes where so many records are worth it."""
+        if self.workers < 2 or records < WORTH_WORKERS:
+            with threadpool_limits(1):
+                yield map
+            return
+        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_begin_work)
+        try:
+            yield partial(pool.map, chunksize=_SENT_AT_ONCE)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _source(self, at: At, with_classes: bool = False) -> Source:
+        """A row's largest ratio is where its classes will be asked for, so they are computed along."""
+        row, ratio = at
+        entries = sorted(row.entries[ratio].items())
+        records = tuple((fold, entry.id, entry.predictions) for fold, entry in entries)
+        variant = row.sample.run.dataset.variant
+        return Source(self.store.root, variant, row.task, records, with_classes or ratio == max(row.entries))
 
 
-def metrics_of(task: Task) -> tuple[str, ...]:
-    """What is shown: the headline, and the second figure where some classes are abnormal."""
-    return (HEADLINE, AUC) if task.abnormal else (HEADLINE,)
-
-
-def _figure(pooled: Pooled, task: Task, metric: str, with_interval: bool = True) -> Figure:
-    everything, once = np.zeros(len(pooled.labels), dtype=np.int64), np.ones(1)
-    value = mean_or_none(valued(pooled, metric, everything, 1, task)(once))
-    if value is None or not with_interval:
-        return Figure(value)
-    return Figure(value, *(interval(pooled, task, metric) or (None, None)))
-
-
-def _described(row: Row, ratio: int) -> Sequence[Any]:
+def _described(at: At) -> tuple[Any, ...]:
     """What a figure of this row is a function of."""
-    hashes = sorted((fold, entry.predictions) for fold, entry in row.entries[ratio].items())
-    return [row.task.model_dump(mode="json"), hashes]
+    row, ratio = at
+    return row.key.contest.task, sorted(
+        (fold, entry.predictions) for fold, entry in row.entries[ratio].items()
+    )
+
+
+def _begin_work() -> None:
+    """One thread a process; Ctrl-C is for the one that started it, and it ends with that one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    rest = iter(items)
+    while some := list(islice(rest, _KEPT_AT_ONCE)):
+        yield some

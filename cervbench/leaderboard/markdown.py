@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cervbench.leaderboard.cells import AUC, FEWEST_GROUPS, Figure
 from cervbench.leaderboard.escaping import link, markdown
-from cervbench.leaderboard.figures import AUC, FEWEST_GROUPS, Figure
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
 from cervbench.scoring.classification import HEADLINE

@@ -1,7 +1,7 @@
 """Records to pages, and pages against records."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from cervbench.leaderboard.escaping import file_name, markdown
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.index import Entry, index
 from cervbench.leaderboard.markdown import MARK, page
-from cervbench.leaderboard.rows import POOLED_SCHEMA, Row, gather
+from cervbench.leaderboard.reading import gather
+from cervbench.leaderboard.rows import POOLED_SCHEMA, Row
 from cervbench.leaderboard.tables import Table, tables
 from cervbench.place import cache_root
-from cervbench.records.record import Record
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import ScoreOf, verify_file
 
@@ -29,16 +29,17 @@ class PagesError(Exception):
     """A page cannot be written where it should be; the message says why and what to do."""
 
 
-def build(out: Path, pages: Path | None = None, everything: bool = False) -> list[Path]:
+def build(out: Path, pages: Path | None = None, everything: bool = False, workers: int = 1) -> list[Path]:
     """Write the pages of an output folder, by default into it; returns their paths, the index first.
 
     Records off protocol and of the smoke tier are left out of a variant's page unless it has no
-    others, or `everything` is asked for; the page counts what it leaves out.
+    others, or `everything` is asked for; the page counts what it leaves out. What is not known from
+    before is computed in as many processes as `workers` says, where there is much of it.
     """
     pages = pages or out
     while True:
-        records = _records(out)
-        made = _render(out, pages, everything)
+        records = Store(out).paths()
+        made = _render(out, records, pages, everything, workers)
         for name in made:
             _refuse_foreign(pages / name)
         for name, text in made.items():
@@ -47,21 +48,27 @@ def build(out: Path, pages: Path | None = None, everything: bool = False) -> lis
         for name in _ours(pages):
             if name not in made:
                 (pages / name).unlink(missing_ok=True)
-        if records == _records(out):  # otherwise another process wrote some, and maybe its pages, meanwhile
+        if (
+            records == Store(out).paths()
+        ):  # otherwise another process wrote some, and maybe its pages, meanwhile
             return [pages / name for name in made]
 
 
 def check(
-    out: Path, pages: Path | None = None, everything: bool = False, score_of: ScoreOf | None = None
+    out: Path,
+    pages: Path | None = None,
+    everything: bool = False,
+    score_of: ScoreOf | None = None,
+    workers: int = 1,
 ) -> list[str]:
     """What is wrong with the records of a folder, or differs between them and their pages."""
     pages = pages or out
-    records = _records(out)
+    records = Store(out).paths()
     problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, score_of)]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:
-        made = _render(out, pages, everything)
+        made = _render(out, records, pages, everything, workers)
     except RecordError as error:
         return [str(error)]
     mend = "run `cervbench leaderboard build`"
@@ -75,19 +82,16 @@ def check(
     return problems
 
 
-def _records(out: Path) -> list[Path]:
-    return sorted((out / "records").glob("*/*.json"))
-
-
-def _render(out: Path, pages: Path, everything: bool) -> dict[str, str]:
+def _render(out: Path, paths: Sequence[Path], pages: Path, everything: bool, workers: int) -> dict[str, str]:
     """Every page by its name in the folder, variant by variant: only one variant's rows are held at once."""
     store = Store(out)
     made = {"README.md": ""}
     entries = []
     with Cache(cache_root()) as cache:
-        for variant, records in groupby(store.records(), key=lambda record: record.run.dataset.variant):
-            rows, left_out = _selected(records, everything)
-            shown = tables(rows, Figures(store, cache))
+        figures = Figures(store, cache, workers)
+        for variant, records in groupby(paths, key=lambda path: path.parent.name):
+            rows, left_out = _selected(gather(store, list(records), cache), everything)
+            shown = tables(rows, figures)
             charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in shown}
             for table in shown:
                 made[charts[table.digest]] = chart(table, MARK)
@@ -105,9 +109,8 @@ def _render(out: Path, pages: Path, everything: bool) -> dict[str, str]:
     return made
 
 
-def _selected(records: Iterator[Record], everything: bool) -> tuple[list[Row], list[str]]:
+def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
     """The rows of a variant's page, and sentences on what is not among them."""
-    gathered = gather(records)
     rows = [row for row in gathered if row.sample.evaluation.schema_ == POOLED_SCHEMA]
     said = []
     if others := [row for row in gathered if row.sample.evaluation.schema_ != POOLED_SCHEMA]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from cervbench.records.record import Record, digest
 from cervbench.scoring.task import Task
 
 POOLED_SCHEMA = "classification/1"
+_OBSERVED = ("pretext_images", "pretext_seconds", "device", "precision", "pooling")
 TIERS = ("standard", "quick", "smoke")
 
 
@@ -34,9 +35,8 @@ class TableKey(NamedTuple):
     init: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A record, as far as a page needs it."""
+class Entry(NamedTuple):
+    """A record, as far as a cell needs it."""
 
     id: str
     predictions: str
@@ -45,7 +45,18 @@ class Entry:
     val_labels: int
 
 
-@dataclass
+class Seen(NamedTuple):
+    """A record, as far as its row needs it."""
+
+    row: str
+    """The same for records that differ in fold and ratio alone."""
+    fold: int
+    ratio: int
+    entry: Entry
+    observed: Mapping[str, Any]
+
+
+@dataclass(eq=False)
 class Row:
     """One seed of one method; `entries` by ratio, then by fold."""
 
@@ -78,24 +89,9 @@ class Row:
     def complete(self, ratio: int) -> bool:
         return set(self.entries.get(ratio, ())) == set(range(self.folds))
 
-    def add(self, record: Record) -> None:
-        fold = record.run.fold
-        self.entries[record.ratio][fold] = Entry(
-            record.id, record.predictions.hash, record.labels.train, record.labels.val
-        )
-        seen = ("pretext_images", "pretext_seconds", "device", "precision", "pooling")
-        self.observed[fold] = {key: record.observed[key] for key in seen if key in record.observed}
-
-
-def gather(records: Iterable[Record]) -> list[Row]:
-    """Records that differ in fold and ratio alone make one row."""
-    rows: dict[str, Row] = {}
-    for record in records:
-        key = _row_key(record)
-        if key not in rows:
-            rows[key] = Row(record)
-        rows[key].add(record)
-    return list(rows.values())
+    def add(self, seen: Seen) -> None:
+        self.entries[seen.ratio][seen.fold] = seen.entry
+        self.observed[seen.fold] = seen.observed
 
 
 def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
@@ -171,6 +167,12 @@ def _contest(record: Record) -> Contest:
     )
 
 
-def _row_key(record: Record) -> str:
+def seen(record: Record) -> Seen:
     any_fold = record.run.model_dump(mode="json", exclude={"fold"})
-    return digest({"run": any_fold, "contest": list(_contest(record))})
+    return Seen(
+        row=digest({"run": any_fold, "contest": list(_contest(record))}),
+        fold=record.run.fold,
+        ratio=record.ratio,
+        entry=Entry(record.id, record.predictions.hash, record.labels.train, record.labels.val),
+        observed={name: record.observed[name] for name in _OBSERVED if name in record.observed},
+    )

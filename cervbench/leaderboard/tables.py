@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cervbench.leaderboard.figures import Cell, ClassFigures, Figures, metrics_of
+from cervbench.leaderboard.cells import Cell, ClassFigures, metrics_of
+from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.rows import TIERS, Contest, Row, TableKey, names
 from cervbench.records.record import Record, digest
 from cervbench.scoring.classification import HEADLINE
@@ -70,10 +71,33 @@ def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
     contests: dict[Contest, list[Row]] = defaultdict(list)
     for row in rows:
         contests[row.key.contest].append(row)
-    made = []
-    for contest in sorted(contests, key=_order):
-        made += [_table(key, *split, figures) for key, split in _split(contests[contest]).items()]
-    return made
+    plans = [
+        _Plan(key, *split)
+        for contest in sorted(contests, key=_order)
+        for key, split in _split(contests[contest]).items()
+    ]
+    cells = figures.cells([(row, ratio) for row in rows for ratio in row.entries])
+    classes = figures.classes(list({at: None for plan in plans for at in plan.with_classes}))
+    return [_table(plan, cells, classes, figures) for plan in plans]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The rows of a table to be."""
+
+    key: TableKey
+    ranked: list[Row]
+    references: list[Row]
+
+    @property
+    def ratios(self) -> tuple[int, ...]:
+        return tuple(sorted({ratio for row in self.ranked + self.references for ratio in row.entries}))
+
+    @property
+    def with_classes(self) -> list[At]:
+        """Where recall is shown class by class."""
+        last = self.ratios[-1]
+        return [(row, last) for row in self.ranked + self.references if row.complete(last)]
 
 
 def _order(contest: Contest) -> tuple[bool, int, Contest]:
@@ -103,28 +127,35 @@ def _fits(row: Row, key: TableKey) -> bool:
     return row.key.backbone in ("none", key.backbone) or row.key.init == "imagenet"
 
 
-def _table(key: TableKey, ranked: list[Row], references: list[Row], figures: Figures) -> Table:
-    """Column by column, so that the predictions of one column alone are held at once."""
-    named = [*zip(names(ranked), ranked, strict=True), *zip(names(references, True), references, strict=True)]
-    ratios = tuple(sorted({ratio for _, row in named for ratio in row.entries}))
-    cells: list[dict[int, Cell]] = [{} for _ in named]
-    classes: list[Mapping[str, ClassFigures]] = [{} for _ in named]
-    best = {}
+def _table(
+    plan: _Plan,
+    cells: Mapping[At, Cell],
+    classes: Mapping[At, Mapping[str, ClassFigures]],
+    figures: Figures,
+) -> Table:
+    ranked, ratios = plan.ranked, plan.ratios
+    named = [
+        *zip(names(ranked), ranked, strict=True),
+        *zip(names(plan.references, True), plan.references, strict=True),
+    ]
+    lines = [
+        Line(
+            name,
+            row,
+            {ratio: cells[row, ratio] for ratio in ratios if ratio in row.entries},
+            classes.get((row, ratios[-1]), {}),
+        )
+        for name, row in named
+    ]
+    best: dict[tuple[str, int], frozenset[str]] = {}
     for ratio in ratios:
-        for place, (_, row) in enumerate(named):
-            if ratio in row.entries:
-                cells[place][ratio] = figures.cell(row, ratio)
-            if ratio == ratios[-1] and row.complete(ratio):
-                classes[place] = figures.classes(row, ratio)
         whole = {name: row for name, row in named[: len(ranked)] if row.complete(ratio)}
-        for metric in metrics_of(named[0][1].task):
-            best[metric, ratio] = figures.best(whole, ratio, metric)
-        figures.forget()
-    lines = [Line(*named[place], cells[place], classes[place]) for place in range(len(named))]
+        for metric, bold in figures.best(whole, ratio, cells).items():
+            best[metric, ratio] = bold
     unrankable = _unrankable(lines)
     contenders, beneath = lines[: len(ranked)], sorted(lines[len(ranked) :], key=_name)
     contenders = sorted(contenders, key=_name) if unrankable else sorted(contenders, key=_standing)
-    return Table(key, ratios, tuple(contenders), tuple(beneath), {} if unrankable else best, unrankable)
+    return Table(plan.key, ratios, tuple(contenders), tuple(beneath), {} if unrankable else best, unrankable)
 
 
 def _name(line: Line) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cervbench.plugin.hooks import hookimpl
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
-from cervbench.plugin.settings import MethodConfig, Settings
+from cervbench.plugin.settings import MethodConfig, Settings, SettingsError, ViewPolicy
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Batch, Examples, Images, Labelled
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         Brightness,
         Contrast,
         Crop,
+        Elastic,
+        Equalise,
         Flip,
         Gamma,
         Greyscale,
@@ -29,13 +31,20 @@ if TYPE_CHECKING:
         Pyramid,
         Rotation,
         Saturation,
+        Sharpen,
         Shift,
+        Speckle,
         Together,
         View,
         Zoom,
+        named_policy,
         plain_policy,
         simclr_policy,
+        windows,
     )
+    from cervbench.plugin.attentive import Attentive
+    from cervbench.plugin.average import moving_average
+    from cervbench.plugin.devices import gather
     from cervbench.plugin.evaluation import Columns
     from cervbench.plugin.method import Method, Progress
     from cervbench.scoring.classification import Task, classification
@@ -48,10 +57,13 @@ _LATER = {
     "cervbench.data.cards.card": ("Archive", "Card", "Item", "Source"),
     "cervbench.data.error": ("DataError",),
     "cervbench.data.views": (
-        "Blur", "Brightness", "Contrast", "Crop", "Flip", "Gamma", "Greyscale", "Hue", "Normalise",
-        "Policy", "Pyramid", "Rotation", "Saturation", "Shift", "Together", "View", "Zoom",
-        "plain_policy", "simclr_policy",
+        "Blur", "Brightness", "Contrast", "Crop", "Elastic", "Equalise", "Flip", "Gamma", "Greyscale",
+        "Hue", "Normalise", "Policy", "Pyramid", "Rotation", "Saturation", "Sharpen", "Shift", "Speckle",
+        "Together", "View", "Zoom", "named_policy", "plain_policy", "simclr_policy", "windows",
     ),
+    "cervbench.plugin.attentive": ("Attentive",),
+    "cervbench.plugin.average": ("moving_average",),
+    "cervbench.plugin.devices": ("gather",),
     "cervbench.plugin.evaluation": ("Columns",),
     "cervbench.plugin.method": ("Method", "Progress"),
     "cervbench.scoring.classification": ("Task", "classification"),
@@ -67,6 +79,8 @@ __all__ = [
     "MethodConfig",
     "Offer",
     "Settings",
+    "SettingsError",
+    "ViewPolicy",
     "hookimpl",
     *_HOME,
 ]

@@ -39,10 +39,15 @@ def _unknown(key: str, known: list[str], of: str) -> str:
     return f"{of} has no setting {key!r}{hint} (it has {', '.join(known) or 'none'})"
 
 
+ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]
+"""The named policies: see `cervbench.plugin.named_policy`."""
+
+
 class MethodConfig(Settings):
-    """What every method with a pretext stage may set: how its stage is optimised."""
+    """What every method with a pretext stage may set: how its stage is optimised, and what it looks at."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    policy: ViewPolicy = Field("simclr", description="of the views, by name")

@@ -39,6 +39,7 @@ class Size(Settings):
 class Pretext(Settings):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1)
+    compile: bool
 
 
 @dataclass(frozen=True)

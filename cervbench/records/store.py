@@ -1,6 +1,7 @@
 """Records and their predictions in a folder: one file each, found by variant and id."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ class Store:
         return self.record_path(variant, id).exists()
 
     def read(self, variant: str, id: str) -> Record:
-        return self._unchanged(self.record_path(variant, id))
+        path = self.record_path(variant, id)
+        return self.unchanged(path, read_bytes(path))
 
     def write(self, record: Record) -> Path:
         """The predictions must be there already: a record is never without its table."""
@@ -59,14 +61,25 @@ class Store:
         """The same as plain arrays."""
         return to_columns(self.table(record.run.dataset.variant, record.id))
 
+    def paths(self) -> list[Path]:
+        """Of every record, in the order of variant and id."""
+        root = self.root / "records"
+        variants = sorted(entry.name for entry in _entries(root) if entry.is_dir())
+        return [
+            root / variant / name
+            for variant in variants
+            for name in sorted(entry.name for entry in _entries(root / variant))
+            if name.endswith(".json")
+        ]
+
     def records(self) -> Iterator[Record]:
         """Every record, in the order of variant and id."""
-        for path in sorted((self.root / "records").glob("*/*.json")):
-            yield self._unchanged(path)
+        for path in self.paths():
+            yield self.unchanged(path, read_bytes(path))
 
-    def _unchanged(self, path: Path) -> Record:
-        """The record at a path, refused where its name or an entry of it was changed."""
-        record = read_record(path)
+    def unchanged(self, path: Path, content: bytes) -> Record:
+        """The record that a path holds, refused where its name or an entry of it was changed."""
+        record = parse_record(path, content)
         if path != self.record_path(record.run.dataset.variant, record.id):
             raise RecordError(
                 f"{path}: what it holds has the id {record.id}; its name or an entry was changed. {_REMEDY}"
@@ -80,10 +93,33 @@ class Store:
 
 
 def read_record(path: Path) -> Record:
+    return parse_record(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, str(error)) from None
+
+
+def parse_record(path: Path, content: bytes) -> Record:
+    try:
+        return Record.model_validate_json(content)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors()[:3])
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         told = str(error)
-    raise RecordError(f"{path} is cut short, or no record of this version: {told}. {_REMEDY}")
+    raise _unreadable(path, told)
+
+
+def _unreadable(path: Path, told: str) -> RecordError:
+    return RecordError(f"{path} is cut short, or no record of this version: {told}. {_REMEDY}")
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []

@@ -1,6 +1,7 @@
 """The score of one record's table of class probabilities: the mean over its draws of every metric."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,29 @@ from cervbench.plugin.evaluation import Columns
 from cervbench.scoring.metrics import METRICS, Floats, Ints, Table, confusion, recalls
 from cervbench.scoring.task import Task
 
-__all__ = ["HEADLINE", "Predictions", "Task", "classification", "mean_or_none", "read_predictions"]
+__all__ = ["HEADLINE", "Layout", "Predictions", "Task", "classification", "mean_or_none", "read_predictions"]
 
 HEADLINE = "balanced_accuracy"
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What the rows of a table are: the same for every method on a fold, so it is made out once."""
+
+    images: NDArray[np.str_]
+    """Each once, in order."""
+    groups: NDArray[np.str_]
+    labels: Ints
+    """Index into the task's classes."""
+    rows: Ints
+    """draws × images; where each stands in the table."""
 
 
 @dataclass(frozen=True)
 class Predictions:
     """A table in order: each image once, its probabilities draw by draw."""
 
-    images: NDArray[np.str_]
-    groups: NDArray[np.str_]
-    labels: Ints
-    """Index into the task's classes."""
+    layout: Layout
     probabilities: Floats
     """draws × images × classes."""
 
@@ -34,8 +45,9 @@ def classification(columns: Columns, task: Task) -> dict[str, Any]:
     (no abnormal class, no severity, one class only, a class without images) is None.
     """
     predictions = read_predictions(columns, task)
-    everything = np.zeros(len(predictions.labels), dtype=np.int64)
-    table = Table(predictions.labels, predictions.probabilities, everything, 1, task)
+    labels = predictions.layout.labels
+    everything = np.zeros(len(labels), dtype=np.int64)
+    table = Table(labels, predictions.probabilities, everything, 1, task)
     once = np.ones(1)
     scores: dict[str, Any] = {
         name: mean_or_none(metric.tally(table)(once)) for name, metric in METRICS.items()
@@ -63,7 +75,28 @@ def read_predictions(columns: Columns, task: Task) -> Predictions:
     if len(columns["image"]) == 0:
         raise ValueError("the table of predictions has no rows")
 
-    images, draws = np.asarray(columns["image"], dtype=str), np.asarray(columns["draw"])
+    keys = (tuple(columns[name]) for name in ("image", "group", "label", "draw"))
+    layout = _layout(task.classes, *keys)
+    chances = np.stack([np.asarray(columns[name], float) for name in task.probability_columns], -1)
+    probabilities = chances[layout.rows]
+    wrong = ~(np.abs(probabilities.sum(axis=2) - 1) < 1e-3) | (probabilities < 0).any(axis=2)
+    if wrong.any():
+        row = layout.rows[wrong][0]
+        image, draw = columns["image"][row], columns["draw"][row]
+        raise ValueError(f"image {image}, draw {draw}: the probabilities do not add up to 1")
+    return Predictions(layout, probabilities)
+
+
+@lru_cache(64)
+def _layout(
+    classes: tuple[str, ...],
+    image: tuple[str, ...],
+    group: tuple[str, ...],
+    label: tuple[str, ...],
+    draw: tuple[int, ...],
+) -> Layout:
+    """ValueError says what is wrong with these columns."""
+    images, draws = np.asarray(image, dtype=str), np.asarray(draw)
     order = np.lexsort((images, draws))
     numbers, rows = np.unique(draws, return_counts=True)
     shape = (len(numbers), int(rows[0]))
@@ -73,25 +106,13 @@ def read_predictions(columns: Columns, task: Task) -> Predictions:
     if (repeated := images[first][1:][images[first][1:] == images[first][:-1]]).size:
         raise ValueError(f"image {repeated[0]} is predicted twice in one draw")
 
-    index = {name: k for k, name in enumerate(task.classes)}
-    if unknown := set(columns["label"]) - set(index):
-        raise ValueError(f"label {min(unknown)!r} is not a class of the task: {', '.join(task.classes)}")
-    probabilities = np.stack(
-        [np.asarray(columns[name], float)[order] for name in task.probability_columns], -1
-    )
-    wrong = ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3) | (probabilities < 0).any(axis=1)
-    if wrong.any():
-        row = order[wrong.argmax()]
-        raise ValueError(f"image {images[row]}, draw {draws[row]}: the probabilities do not add up to 1")
-    labels = np.array([index[name] for name in columns["label"]])[order].reshape(shape)
+    index = {name: k for k, name in enumerate(classes)}
+    if unknown := set(label) - set(index):
+        raise ValueError(f"label {min(unknown)!r} is not a class of the task: {', '.join(classes)}")
+    labels = np.array([index[name] for name in label])[order].reshape(shape)
     if (labels != labels[0]).any():
         raise ValueError("an image has different labels in different draws")
-    return Predictions(
-        images=images[first],
-        groups=np.asarray(columns["group"], dtype=str)[first],
-        labels=labels[0],
-        probabilities=probabilities.reshape(*shape, -1),
-    )
+    return Layout(images[first], np.asarray(group, dtype=str)[first], labels[0], order.reshape(shape))
 
 
 def mean_or_none(values: Floats) -> float | None:

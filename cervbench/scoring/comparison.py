@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.intervals import LEVEL, Design, design, estimate, replicates
-from cervbench.scoring.metrics import METRICS, Floats
+from cervbench.scoring.intervals import LEVEL, design, estimate, replicates
+from cervbench.scoring.metrics import METRICS, Floats, Ints
 from cervbench.scoring.pooling import Pooled
 from cervbench.scoring.task import Task
 
@@ -29,9 +29,9 @@ def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE, level: flo
 
     ValueError where the two were not tested alike, or nothing can be said.
     """
-    _refuse_unpaired(a, b, task)
+    refuse_unpaired(a, b, task)
     plan = design(a)
-    return _compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan, level)
+    return _compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan.folds, level)
 
 
 def best(rows: Mapping[str, Pooled], task: Task, metric: str = HEADLINE) -> set[str]:
@@ -44,15 +44,20 @@ def best(rows: Mapping[str, Pooled], task: Task, metric: str = HEADLINE) -> set[
         return set()
     first = next(iter(rows.values()))
     for other in rows.values():
-        _refuse_unpaired(first, other, task)
+        refuse_unpaired(first, other, task)
     plan = design(first)
     values = {name: replicates(pooled, plan, task, metric) for name, pooled in rows.items()}
+    return best_of(values, plan.folds, metric)
+
+
+def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
+    """The same from the replicates of rows that were tested alike, and the fold of each group."""
     means = {name: own[0].mean() for name, own in values.items() if not np.isnan(own).any()}
     if not means:
         return set()
     top = (min if METRICS[metric].lower_is_better else max)(means, key=lambda name: means[name])
     others = [name for name in means if name != top]
-    adjusted = holm([_compared(values[top], values[name], plan, LEVEL).p for name in others])
+    adjusted = holm([_compared(values[top], values[name], folds, LEVEL).p for name in others])
     return {top} | {name for name, p in zip(others, adjusted, strict=True) if p > SIGNIFICANCE}
 
 
@@ -65,10 +70,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _compared(a: Floats, b: Floats, plan: Design, level: float) -> Comparison:
+def _compared(a: Floats, b: Floats, folds: Ints, level: float) -> Comparison:
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 
-    found = estimate(a - b, plan)
+    found = estimate(a - b, folds)
     if found is None:
         raise ValueError("the metric is not defined for all groups and draws: the two cannot be compared")
     if found.error == 0:
@@ -79,7 +84,8 @@ def _compared(a: Floats, b: Floats, plan: Design, level: float) -> Comparison:
     return Comparison(found.value, found.value - reach, found.value + reach, p)
 
 
-def _refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:
+def refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:
+    """ValueError says in what the two were not tested alike."""
     if not task.groups_known:
         raise ValueError("the groups of this dataset are not known: no test can be made on its images")
     if len(a.images) != len(b.images) or (a.images != b.images).any():

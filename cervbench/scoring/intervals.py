@@ -6,9 +6,9 @@ Nothing is drawn at random.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.metrics import METRICS, Floats, Ints
@@ -18,7 +18,7 @@ from cervbench.scoring.task import Task
 LEVEL = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """What an interval needs to know of the test images: the same for every method on these folds."""
 
@@ -27,7 +27,7 @@ class Design:
     folds: Ints
     """The fold of each group."""
 
-    @property
+    @cached_property
     def weights(self) -> Floats:
         """All groups; then each left out in turn, the others of its fold standing in for it."""
         in_fold = self.folds[:, None] == self.folds
@@ -62,7 +62,12 @@ def interval(
     if not task.groups_known:
         return None
     plan = design(pooled)
-    found = estimate(replicates(pooled, plan, task, metric), plan)
+    return interval_of(replicates(pooled, plan, task, metric), plan.folds, metric, level)
+
+
+def interval_of(values: Floats, folds: Ints, metric: str, level: float = LEVEL) -> tuple[float, float] | None:
+    """The same from the replicates of a metric, and the fold of each group."""
+    found = estimate(values, folds)
     if found is None:
         return None
     from scipy.special import expit
@@ -90,7 +95,7 @@ def replicates(pooled: Pooled, plan: Design, task: Task, metric: str) -> Floats:
     return valued(pooled, metric, plan.units, len(plan.folds), task)(plan.weights)
 
 
-def estimate(values: Floats, plan: Design) -> Estimate | None:
+def estimate(values: Floats, folds: Ints) -> Estimate | None:
     """The mean over draws and its error, from replicates of a metric or of a difference of two.
 
     Groups and draws are crossed. Leaving groups out of the mean over the draws shows the scatter of
@@ -99,22 +104,22 @@ def estimate(values: Floats, plan: Design) -> Estimate | None:
     are Satterthwaite's, of groups less folds and draws less one.
     """
     whole, left_out = values[0], values[1:]
-    sizes = np.unique(plan.folds, return_counts=True)[1]
+    sizes = np.unique(folds, return_counts=True)[1]
     if np.isnan(values).any() or (sizes < 2).any():
         return None
-    draws, free_groups = len(whole), float(len(plan.folds) - len(sizes))
-    of_groups = float(_variance(left_out.mean(axis=1), plan.folds))
+    draws, free_groups = len(whole), float(len(folds) - len(sizes))
+    of_groups = float(_variance(left_out.mean(axis=1), folds))
     if draws == 1:
         return Estimate(float(whole.mean()), float(np.sqrt(of_groups)), free_groups)
     of_draws = float(whole.var(ddof=1)) / draws
-    of_both = (float(_variance(left_out, plan.folds).mean()) - of_groups) / (draws - 1)
+    of_both = (float(_variance(left_out, folds).mean()) - of_groups) / (draws - 1)
     variance = of_groups + max(0.0, of_draws - of_both)
     spread = of_groups**2 / free_groups + of_draws**2 / (draws - 1)
     freedom = variance**2 / spread if variance > 0 else free_groups
     return Estimate(float(whole.mean()), float(np.sqrt(variance)), freedom)
 
 
-def _variance(left_out: Floats, folds: NDArray[np.int64]) -> Floats:
+def _variance(left_out: Floats, folds: Ints) -> Floats:
     """The jackknife's, stratified by fold; along the first axis."""
     total = np.zeros(left_out.shape[1:])
     for fold in np.unique(folds):

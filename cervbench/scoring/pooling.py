@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
-from cervbench.scoring.classification import class_figures, mean_or_none, read_predictions
+from cervbench.scoring.classification import Layout, class_figures, mean_or_none, read_predictions
 from cervbench.scoring.metrics import METRICS, Floats, Ints, Table
 from cervbench.scoring.task import Task
 
@@ -44,24 +45,31 @@ def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
     if len({len(part.probabilities) for part in parts}) > 1:
         draws = ", ".join(f"fold {f}: {len(p.probabilities)}" for f, p in zip(folds, parts, strict=True))
         raise ValueError(f"the folds have different numbers of draws ({draws}): they are not of one protocol")
-    parts = [parts[i] for i in np.argsort(folds)]
-    pooled = Pooled(
-        images=np.concatenate([part.images for part in parts]),
-        groups=np.concatenate([part.groups for part in parts]),
-        folds=np.repeat(np.sort(folds), [len(part.images) for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts], axis=1),
-    )
-    names, times = np.unique(pooled.images, return_counts=True)
+    order = np.argsort(folds)
+    layouts = tuple(parts[place].layout for place in order)
+    images, groups, of_fold, labels = _together(layouts, tuple(sorted(folds)), task.groups_known)
+    probabilities = np.concatenate([parts[place].probabilities for place in order], axis=1)
+    return Pooled(images, groups, of_fold, labels, probabilities)
+
+
+@lru_cache(64)
+def _together(
+    layouts: tuple[Layout, ...], folds: tuple[int, ...], groups_known: bool
+) -> tuple[NDArray[np.str_], NDArray[np.str_], Ints, Ints]:
+    """Images, groups, folds and labels; ValueError where an image or a group is in two folds."""
+    images = np.concatenate([layout.images for layout in layouts])
+    groups = np.concatenate([layout.groups for layout in layouts])
+    of_fold = np.repeat(folds, [len(layout.images) for layout in layouts])
+    names, times = np.unique(images, return_counts=True)
     if (times > 1).any():
         raise ValueError(
             f"image {names[times > 1][0]} is tested in two folds: these are not folds of one deal"
         )
-    if task.groups_known:
-        pairs = set(zip(pooled.groups.tolist(), pooled.folds.tolist(), strict=True))
+    if groups_known:
+        pairs = set(zip(groups.tolist(), of_fold.tolist(), strict=True))
         if len(pairs) > len({group for group, _ in pairs}):
             raise ValueError("a group is tested in two folds: these are not folds of one deal")
-    return pooled
+    return images, groups, of_fold, np.concatenate([layout.labels for layout in layouts])
 
 
 def summarise(pooled: Pooled, task: Task) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Choosing where to compute."""
+"""Choosing where to compute, and making ready for it."""
+
+import ctypes
+from contextlib import suppress
 
 import torch
 
@@ -16,6 +19,21 @@ def use(device: str, threads: int | None) -> torch.device:
             "--device cuda: torch finds no CUDA device here; --device cpu works, and auto chooses"
         )
     try:
-        return torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError:
         raise SettingsError(f"--device {device}: say auto, cpu, cuda or cuda:0") from None
+    if chosen.type == "cpu":
+        _keep_freed_memory()
+    return chosen
+
+
+def _keep_freed_memory() -> None:
+    """Freed tensors stay with the process, for every step asks for the same sizes again.
+
+    glibc otherwise hands large ones back at once, and a step spends a tenth of its time on fresh pages.
+    """
+    trim_threshold, mmap_max = -1, -4
+    with suppress(OSError, AttributeError):  # another C library has its own ways
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cervbench.data.batches import Feed
+from cervbench.data.ahead import ahead
+from cervbench.data.batches import Batch, Feed
 from cervbench.plugin.method import Progress
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
@@ -62,39 +63,43 @@ def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sittin
     log = _Log(steps, feed, sitting.watch, state.step)
     started = saved = time.perf_counter()
     spent = state.seconds
-    while state.step < until:
-        torch.manual_seed(torch_seed(*feed.purpose, "torch", state.step))
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * rate_at(state.step, steps)
-        batch = feed.batch(state.step)
-        with autocast(device):
-            loss, parts = stage(batch)
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
-        state.optimizer.step()
-        state.step += 1
-        stage.after_step(Progress(state.step, steps))
-        log.add(
-            state.step,
-            {"loss": loss.detach(), **parts, "gradient_norm": norm},
-            state.optimizer.param_groups[0]["lr"],
-        )
-        now = time.perf_counter()
-        state.seconds = spent + now - started
-        if sitting.checkpoints and (state.step == until or now - saved > sitting.every_seconds):
-            log.refuse_non_finite(state.step)
-            sitting.checkpoints.save(state.step, stage, state.optimizer, state.seconds)
-            saved = time.perf_counter()
+    with ahead(feed, state.step, until, device) as batches:
+        for batch in batches:
+            values = _step(stage, state, batch, feed.purpose, steps)
+            log.add(state.step, values, state.optimizer.param_groups[0]["lr"])
+            now = time.perf_counter()
+            state.seconds = spent + now - started
+            if sitting.checkpoints and (state.step == until or now - saved > sitting.every_seconds):
+                log.refuse_non_finite(state.step)
+                sitting.checkpoints.save(state.step, stage, state.optimizer, state.seconds)
+                saved = time.perf_counter()
     log.refuse_non_finite(state.step)
     return state
+
+
+def _step(
+    stage: Stage, state: State, batch: Batch, purpose: tuple[object, ...], steps: int
+) -> dict[str, Tensor]:
+    """One step, and what there is to log of it. Nothing in it waits for the device."""
+    torch.manual_seed(torch_seed(*purpose, "torch", state.step))
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * rate_at(state.step, steps)
+    with autocast(batch.views[0].device):
+        loss, parts = stage(batch)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
+    state.optimizer.step()
+    state.step += 1
+    stage.after_step(Progress(state.step, steps))
+    return {"loss": loss.detach(), **parts, "gradient_norm": norm}
 
 
 def _optimizer(stage: Stage) -> torch.optim.Optimizer:
     groups = [{"initial_lr": group.get("lr", stage.learning_rate), **group} for group in stage.param_groups()]
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=stage.learning_rate, momentum=stage.momentum)
-    return torch.optim.AdamW(groups, lr=stage.learning_rate)
+        return torch.optim.SGD(groups, lr=stage.learning_rate, momentum=stage.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
 
 
 class _Log:

@@ -13,6 +13,7 @@ from cervbench.atomic import write_atomically, write_text
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
 from cervbench.training.checkpoint import Checkpoints, is_whole, load_weights, save_weights, seal
+from cervbench.training.collapse import collapsed, examined
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
@@ -47,14 +48,22 @@ def pretrain(
         observed = json.loads(log.read_text("utf-8"))
     else:
         observed = _train(method, recipe, train, workshop)
-        if method.encoder is not None:
-            observed["pooling"] = method.encoder.pooling
         reestimate_norms(method, train)
+        if method.encoder is not None:
+            observed |= {"pooling": method.encoder.pooling, **examined(method.encoder, train)}
         write_atomically(weights, lambda beside: save_weights(method, beside))
         seal(weights)
         write_text(log, json.dumps(observed))
         seal(log)
         Checkpoints(workshop.folder / "pretext").clear()
+    if collapsed(observed):
+        logging.getLogger("cervbench").warning(
+            "%s has collapsed: its vectors have rank %s and spread %s, so images can hardly be told apart. "
+            "A smaller learning rate, or another batch size, may prevent it",
+            type(method).__name__,
+            observed["feature_rank"],
+            observed["feature_spread"],
+        )
     trained = Trained(
         method=method,
         images=everything,
@@ -79,18 +88,20 @@ def build_method(recipe: Recipe) -> Method:
     return method.to(memory_format=torch.channels_last)
 
 
+def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[PretextStage, Feed]:
+    """What trains a method without labels, and what it is fed."""
+    assert method.encoder is not None
+    stage = PretextStage(method)
+    if recipe.pretext.compile:
+        stage.compile()
+    purpose = (*recipe.purpose, "pretext")
+    return stage, Feed(images, stage.views(), method.encoder.normalise, recipe.pretext.batch_size, purpose)
+
+
 def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
     if not recipe.offer.pretext:
         return {"pretext_steps": 0, "pretext_images": 0, "pretext_seconds": 0.0}
-    assert method.encoder is not None
-    stage = PretextStage(method)
-    feed = Feed(
-        images,
-        stage.views(),
-        method.encoder.normalise,
-        recipe.pretext.batch_size,
-        (*recipe.purpose, "pretext"),
-    )
+    stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
     last: dict[str, float] = {}
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ from PIL import Image
 
 from cervbench.data.cards.own import own_card
 from cervbench.data.error import DataError
-from cervbench.data.pack import Pack, fit, prepare
+from cervbench.data.fitting import content, fit
+from cervbench.data.pack import Pack, prepare
 from cervbench.plugin.manager import plugins
 
 
@@ -63,6 +65,27 @@ def test_aspect_ratio_is_kept_and_the_padding_has_the_colour_of_the_border() -> 
     assert (square[30:] == [200, 100, 50]).all()
 
 
+@pytest.mark.parametrize("size", [(40, 30), (31, 97), (500, 20), (64, 64), (7, 8)])
+def test_content_is_where_the_image_lies_and_the_rest_has_one_colour(size: tuple[int, int]) -> None:
+    width, height = size
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    square = fit(Image.fromarray(noise), 50)
+    [[left, top, across, down]] = content(np.array([size]), 50)
+    inside = np.zeros((50, 50), dtype=bool)
+    inside[top : top + down, left : left + across] = True
+    assert len(np.unique(square[~inside], axis=0)) <= 1
+    for edge in (square[top], square[top + down - 1], square[:, left], square[:, left + across - 1]):
+        assert len(np.unique(edge, axis=0)) > 1
+    assert max(across, down) == 50
+
+
+def test_a_pack_knows_where_its_images_lie(tmp_path: Path) -> None:
+    pack = pack_of(
+        folder_of_classes(tmp_path / "own"), tmp_path / "cache"
+    )  # the first is 40 × 30, in 32 × 32
+    assert pack.content[0].tolist() == [0, 4 / 32, 1, 24 / 32]
+
+
 def test_small_images_are_enlarged_and_stay_centred() -> None:
     image = Image.new("RGB", (10, 10), "white")
     image.paste((0, 0, 0), (4, 4, 6, 6))
@@ -85,23 +108,36 @@ def test_a_complete_dataset_has_its_name_and_a_part_of_it_a_name_of_its_own(
 
 
 def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None:
-    card = plugins().datasets.get("herlev").offer
+    folder = folder_of_classes(tmp_path / "own")
+    card = own_card(folder)
+    built = prepare(card, tmp_path, tmp_path / "cache", 32)
+    shutil.rmtree(folder)
+    assert prepare(card, tmp_path, tmp_path / "cache", 32).images == built.images
     with pytest.raises(DataError, match="CERVBENCH_DATA"):
-        prepare(card, tmp_path / "nowhere", tmp_path / "cache", 8)
-    carried = tmp_path / "cache" / "packs" / "herlev" / "0123456789abcdef"
-    carried.mkdir(parents=True)
-    index = {
-        "form": f"1/8/1/{'/'.join(card.classes)}",
-        "name": "herlev",
-        "variant": "herlev",
-        "hash": "h",
-        "images": ["i"],
-        "labels": ["light_dysplastic"],
-    }
-    index |= {"groups": ["g"], "splits": [None], "native_size": [[3, 4]]}
-    (carried / "index.json").write_text(json.dumps(index))
-    np.save(carried / "pixels.npy", np.zeros((1, 8, 8, 3), np.uint8))
-    assert prepare(card, tmp_path / "nowhere", tmp_path / "cache", 8).images == ("i",)
+        prepare(card, tmp_path, tmp_path / "cache", 16)
+
+
+@pytest.mark.parametrize("column", ["images", "labels", "groups", "digests"])
+def test_a_pack_whose_index_was_changed_is_built_anew(tmp_path: Path, column: str) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    built = pack_of(folder, tmp_path / "cache")
+    index = json.loads((built.folder / "index.json").read_text())
+    index[column][0], index[column][-1] = index[column][-1], index[column][0]
+    (built.folder / "index.json").write_text(json.dumps(index))
+    again = pack_of(folder, tmp_path / "cache")
+    assert (again.images, again.labels, again.digests) == (built.images, built.labels, built.digests)
+
+
+def test_a_flipped_bit_in_the_pixels_is_noticed_when_they_are_read(tmp_path: Path) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    pixels = pack_of(folder, tmp_path / "cache").pixels
+    content = bytearray(pixels.path.read_bytes())
+    content[pixels.start + 3 * 32 * 32 * 3] ^= 1
+    pixels.path.write_bytes(content)
+    again = pack_of(folder, tmp_path / "cache")
+    assert again.pixels[2].shape == (32, 32, 3)
+    with pytest.raises(DataError, match="image 3 of"):
+        again.pixels[3]
 
 
 def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

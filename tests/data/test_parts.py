@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 
 from cervbench.data.batches import Feed, Images
 from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.data.pack import Pack
 from cervbench.data.parts import Parts, opaque, part
 from cervbench.data.views import Normalise, simclr_policy
 from cervbench.plugin.manager import plugins
@@ -158,3 +160,30 @@ def test_permuted_labels_show_a_pretext_stage_the_same_images(dataset: Dataset) 
     one, two = (part(d, 0, PROTOCOL, torch.device("cpu")).train for d in (dataset, other))
     assert one.ids == two.ids
     assert torch.equal(feed(one).batch(3).views[0], feed(two).batch(3).views[0])
+
+
+def test_images_that_do_not_fit_into_the_memory_for_them_make_the_same_batches(
+    dataset: Dataset, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cervbench.data.parts.KEPT_ON_HOST", 1)
+    copied = Pack.open(shutil.copytree(dataset.pack.folder, tmp_path / "copy"))
+    streamed = part(replace(dataset, pack=copied), 0, PROTOCOL, torch.device("cpu"))
+    for step in (0, 3):
+        ours, theirs = (feed(whose.train.isolated()).batch(step).views for whose in (streamed, parts))
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def test_folds_in_turn_share_what_was_made_of_the_images(dataset: Dataset) -> None:
+    one, other = (part(dataset, fold, PROTOCOL, torch.device("cpu")) for fold in (0, 1))
+    assert one.pyramid is other.pyramid
+
+
+def test_a_stage_knows_where_its_images_lie_in_their_squares(parts: Parts) -> None:
+    alone = parts.train.isolated()
+    left, top, width, height = alone.pyramid.content(torch.arange(len(alone))).T
+    assert np.allclose(np.maximum(width, height), 1)
+    assert np.allclose(
+        np.log(width / height), np.log(alone.native_size[:, 0] / alone.native_size[:, 1]), atol=0.02
+    )
+    assert np.allclose(2 * left + width, 1, atol=1 / PROTOCOL.pack.stored_size)
+    assert np.allclose(2 * top + height, 1, atol=1 / PROTOCOL.pack.stored_size)

@@ -14,6 +14,8 @@ from cervbench.data.views import (
     Brightness,
     Contrast,
     Crop,
+    Elastic,
+    Equalise,
     Flip,
     Gamma,
     Greyscale,
@@ -24,12 +26,15 @@ from cervbench.data.views import (
     Pyramid,
     Rotation,
     Saturation,
+    Sharpen,
     Shift,
+    Speckle,
     Together,
     Zoom,
 )
+from cervbench.data.views.noise import normal, uniform
+from cervbench.data.views.normalise import UNIT
 
-UNIT = Normalise(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 BILINEAR = InterpolationMode.BILINEAR
 SAMPLING = 1e-4
 GREY_WEIGHTS = 2e-4
@@ -57,10 +62,11 @@ def seen(images: Tensor, *steps: tuple[Operation, tuple[float, ...]], normalise:
     policy = Policy([operation for operation, _ in steps])
     keys = policy.draw(np.random.default_rng(0), len(images))
     drawn = {
-        key: np.tile(np.float32(parameters), (len(images), 1))
+        key: np.tile(np.asarray(parameters, dtype=np.float32), (len(images), 1))
         for key, (_, parameters) in zip(keys, steps, strict=True)
     }
-    return policy.apply(Pyramid([images]), torch.arange(len(images)), drawn, normalise)
+    pyramid = Pyramid(images.permute(0, 2, 3, 1).numpy(), images.shape[-1])
+    return policy.apply(pyramid, torch.arange(len(images)), drawn, normalise)
 
 
 def inner(images: Tensor, margin: int) -> Tensor:
@@ -227,10 +233,102 @@ def test_the_kernel_of_the_blur_holds_all_but_a_hundredth_of_its_widest_gaussian
     assert outside < 0.01
 
 
+def test_equalising_is_torchvisions_on_stored_values(images: Tensor) -> None:
+    assert torch.equal((seen(images, (Equalise(), (1,))) * 255).round(), tv.equalize(images).float())
+    muted = images // 8 + 40
+    assert torch.equal((seen(muted, (Equalise(), (1,))) * 255).round(), tv.equalize(muted).float())
+
+
+def test_equalising_leaves_a_channel_of_one_level_as_it_is_and_the_others_not() -> None:
+    images = noise(16)
+    images[:, 1] = 77
+    ours = (seen(images, (Equalise(), (1,))) * 255).round()
+    assert (ours[:, 1] == 77).all()
+    assert torch.equal(ours, tv.equalize(images).float())
+    assert not torch.equal(ours[:, 0], images[:, 0].float())
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 2.0, 6.0])
+def test_sharpening_is_torchvisions_with_its_clamping_and_its_border(images: Tensor, factor: float) -> None:
+    theirs = tv.adjust_sharpness(images / 255, factor)
+    assert_close(seen(images, (Sharpen(), (factor,))), theirs, 1e-6)
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    normalised = seen(images, (Sharpen(), (factor,)), normalise=Normalise(mean, std))
+    assert_close(normalised, tv.normalize(theirs, list(mean), list(std)), 1e-5)
+
+
+def test_speckle_multiplies_each_value_by_one_and_noise_and_is_clamped(images: Tensor) -> None:
+    ours = seen(images, (Speckle(), (0.3, 1234.0)))
+    grain = normal(torch.tensor([1234.0]), images[0].numel()).view(1, *images.shape[1:])
+    assert_close(ours, (images / 255 * (1 + 0.3 * grain)).clamp(0, 1), 1e-6)
+
+
+def elastic(images: Tensor, displacement: Tensor) -> Tensor:
+    return torch.cat(
+        [
+            tv.elastic(image[None] / 255, moved.permute(1, 2, 0)[None], interpolation=BILINEAR)
+            for image, moved in zip(images, displacement.expand(len(images), -1, -1, -1), strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("alpha", [50.0, 300.0])
+def test_elastic_is_torchvisions_given_the_same_displacement(images: Tensor, alpha: float) -> None:
+    parameters = (alpha, 99.0)
+    displacement = Elastic().displacement(torch.tensor([parameters]), images.shape[-1])
+    margin = 1 + int((displacement.abs().max() * images.shape[-1] / 2).ceil())
+    ours, theirs = seen(images, (Elastic(), parameters)), elastic(images, displacement)
+    assert_close(inner(ours, margin), inner(theirs, margin), SAMPLING)
+    assert (inner(ours, margin) - inner(images / 255, margin)).abs().max() > 100 * SAMPLING
+
+
+def test_elastic_deforms_what_the_other_geometry_has_made(images: Tensor) -> None:
+    parameters = (200.0, 99.0)
+    displacement = Elastic().displacement(torch.tensor([parameters]), images.shape[-1])
+    turned = torch.rot90(images, 1, (2, 3))
+    for steps in (
+        [(Rotation(), (90.0,)), (Elastic(), parameters)],
+        [(Elastic(), parameters), (Rotation(), (90.0,))],
+    ):
+        ours = seen(images, *steps)
+        assert_close(inner(ours, 5), inner(elastic(turned, displacement), 5), SAMPLING)
+
+
+def test_the_displacement_of_elastic_at_224_pixels_is_made_as_torchvision_makes_it() -> None:
+    ours = Elastic(sigma=5.0).displacement(torch.tensor([[50.0, 7.0]]), 224)
+    field = torch.stack(uniform(torch.tensor([7.0]), 224**2), dim=1).view(1, 2, 224, 224)
+    assert_close(ours, tv.gaussian_blur(field, [41, 41], [5.0, 5.0]) * 50 / 224, 1e-7)
+
+
+def test_a_small_view_is_deformed_as_much_as_a_large_one() -> None:
+    keys = torch.stack([torch.full((64,), 50.0), torch.arange(64.0)], dim=1)
+    large, small = (Elastic().displacement(keys, size).std().item() for size in (224, 64))
+    assert small == pytest.approx(large, rel=0.1)
+
+
+def test_retouching_goes_from_gamma_to_equalising_blur_sharpening_and_speckle(images: Tensor) -> None:
+    side = images.shape[-1]
+    blur = Blur(sigma=(0.1, 20.0))
+    width = 2 * blur.radius(side) + 1
+    ours = seen(
+        images,
+        (Speckle(), (0.1, 5.0)),
+        (Sharpen(), (2.0,)),
+        (blur, (10.0,)),
+        (Equalise(), (1,)),
+        (Gamma(), (0.8,)),
+    )
+    bright = (tv.adjust_gamma(images / 255, 0.8) * 255).round().to(torch.uint8)
+    equal = tv.equalize(bright) / 255
+    sharp = tv.adjust_sharpness(tv.gaussian_blur(equal, [width, width], [10.0 * side / 224]), 2.0)
+    grain = normal(torch.tensor([5.0]), images[0].numel()).view(1, *images.shape[1:])
+    assert_close(ours, (sharp * (1 + 0.1 * grain)).clamp(0, 1), 1e-5)
+
+
 @pytest.mark.parametrize(
     "operation",
     [Crop(), Flip(), Rotation(), Shift(), Zoom(), Brightness(), Contrast(), Saturation(), Hue(), Greyscale(),
-     Gamma(), Blur()],
+     Gamma(), Equalise(), Blur(), Sharpen(), Speckle(), Elastic()],
     ids=lambda operation: type(operation).__name__,
 )  # fmt: skip
 def test_the_parameters_of_a_spared_image_leave_it_as_it_is(images: Tensor, operation: Operation) -> None:
@@ -252,6 +350,11 @@ def test_the_parameters_of_a_spared_image_leave_it_as_it_is(images: Tensor, oper
         lambda: Gamma(factor=(2.0, 1.0)),
         lambda: Blur(sigma=(0.0, 1.0)),
         lambda: Greyscale(p=-0.1),
+        lambda: Equalise(p=2.0),
+        lambda: Sharpen(factor=(-0.5, 1.0)),
+        lambda: Speckle(sigma=(0.0, 0.1)),
+        lambda: Elastic(alpha=(0.0, 50.0)),
+        lambda: Elastic(sigma=0.0),
         lambda: Together((Hue(),), p=1.1),
     ],
 )

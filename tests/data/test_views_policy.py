@@ -8,6 +8,8 @@ from cervbench.data.views import (
     Brightness,
     Contrast,
     Crop,
+    Elastic,
+    Equalise,
     Flip,
     Gamma,
     Greyscale,
@@ -17,9 +19,12 @@ from cervbench.data.views import (
     Policy,
     Pyramid,
     Rotation,
+    Sharpen,
     Shift,
+    Speckle,
     Together,
     Zoom,
+    named_policy,
     plain_policy,
     simclr_policy,
 )
@@ -29,11 +34,14 @@ MANY = 4000
 
 
 def everything() -> Policy:
-    return Policy([Zoom(), Shift(), Rotation(), *simclr_policy().operations, Gamma()])
+    retouches = (Gamma(p=0.5), Equalise(), Sharpen(), Speckle())
+    return Policy([Zoom(), Shift(), Rotation(), Elastic(), *simclr_policy().operations, *retouches])
 
 
 POLICIES = pytest.mark.parametrize(
-    "policy", [simclr_policy(), plain_policy(), everything()], ids=["simclr", "plain", "everything"]
+    "policy",
+    [simclr_policy(), plain_policy(), everything(), *map(named_policy, "ABCDE")],
+    ids=["simclr", "plain", "everything", *"ABCDE"],
 )
 
 
@@ -43,7 +51,7 @@ def generator(key: int) -> np.random.Generator:
 
 def pixels(size: int, stored: int, count: int = 12) -> Pyramid:
     images = np.random.default_rng(3).integers(0, 256, (count, stored, stored, 3), dtype=np.uint8)
-    return Pyramid.resident(images, size)
+    return Pyramid(images, size)
 
 
 def drawn(operation: Operation) -> np.ndarray:
@@ -94,6 +102,16 @@ def test_views_of_one_image_at_odd_sizes_are_whole_and_between_black_and_white(
         assert values.max() <= 1 + 1e-6
 
 
+def test_more_images_than_a_block_holds_are_seen_like_few() -> None:
+    policy, images = everything(), pixels(96, 150)
+    rows = torch.from_numpy(generator(1).integers(0, 12, 70))
+    parameters = policy.draw(generator(2), 70)
+    whole = policy.apply(images, rows, parameters, NORMALISE)
+    for image in range(0, 70, 9):
+        alone = {key: array[image : image + 1] for key, array in parameters.items()}
+        assert torch.equal(policy.apply(images, rows[image : image + 1], alone, NORMALISE)[0], whole[image])
+
+
 def test_autocast_does_not_touch_views() -> None:
     policy, images, rows = everything(), pixels(32, 64), torch.arange(12)
     parameters = policy.draw(generator(4), 12)
@@ -109,10 +127,23 @@ def test_an_accelerator_sees_what_the_processor_sees(policy: Policy) -> None:
     images = np.random.default_rng(3).integers(0, 256, (12, 96, 96, 3), dtype=np.uint8)
     parameters = policy.draw(generator(4), 12)
     there, here = (
-        policy.apply(Pyramid.resident(images, 32, device), torch.arange(12), parameters, NORMALISE).cpu()
+        policy.apply(Pyramid(images, 32, device), torch.arange(12), parameters, NORMALISE).cpu()
         for device in ("cuda", "cpu")
     )
     torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@POLICIES
+def test_nothing_waits_for_an_accelerator(policy: Policy) -> None:
+    images = Pyramid(np.zeros((12, 96, 96, 3), np.uint8), 32, "cuda")
+    parameters = policy.draw(generator(4), 12)
+    policy.apply(images, torch.arange(12), parameters, NORMALISE)  # what is made once may be waited for
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        policy.apply(images, torch.arange(12), parameters, NORMALISE)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_crops_have_areas_and_aspects_in_range_and_lie_inside_the_image() -> None:
@@ -135,6 +166,7 @@ def test_factors_and_turns_stay_in_their_ranges_and_fill_them() -> None:
         (Contrast(1.5), 0.0, 2.5),
         (Hue(0.1), -0.1, 0.1),
         (Gamma((0.7, 1.4)), 0.7, 1.4),
+        (Sharpen((0.5, 2.0), p=1.0), 0.5, 2.0),
         (Rotation(30), -30, 30),
         (Shift(0.2), -0.2, 0.2),
         (Zoom((0.5, 2.0)), 0.5, 2.0),
@@ -153,6 +185,9 @@ def test_quarter_turns_are_equally_likely() -> None:
 
 def test_each_operation_applies_with_its_own_chance() -> None:
     assert_share(drawn(Greyscale(p=0.2))[:, 0] == 1, 0.2)
+    assert_share(drawn(Equalise(p=0.3))[:, 0] == 1, 0.3)
+    assert_share(drawn(Speckle(p=0.4))[:, 0] != 0, 0.4)
+    assert_share(drawn(Elastic(p=0.6))[:, 0] != 0, 0.6)
     assert_share(drawn(Brightness(0.4, p=0.7))[:, 0] != 1, 0.7)
     assert_share(drawn(Flip(horizontal=0.5, vertical=0.1))[:, 0] == -1, 0.5)
     assert_share(drawn(Flip(horizontal=0.5, vertical=0.1))[:, 1] == -1, 0.1)
@@ -175,11 +210,11 @@ def test_parameters_that_are_missing_or_too_few_are_named() -> None:
 
 
 def test_an_operation_of_no_known_kind_is_refused() -> None:
-    class Sharpen(Operation):
+    class Solarise(Operation):
         identity = (0.0,)
 
         def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
             return np.ones((count, 1))
 
-    with pytest.raises(TypeError, match="Sharpen"):
-        Policy([Sharpen()])
+    with pytest.raises(TypeError, match="Solarise"):
+        Policy([Solarise()])

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -59,6 +61,87 @@ def test_a_cache_that_is_broken_costs_time_and_nothing_else(out: Path, cache: Pa
         path.write_bytes(b"not a database")
     build(out)
     assert contents(out) == first
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_what_was_kept_and_has_changed_on_the_disk_is_computed_again(
+    out: Path, cache: Path, write: Write, every: int
+) -> None:
+    for method, accuracy in (("simclr", 0.95), ("byol", 0.9), ("moco", 0.5), ("jigsaw", 0.4)):
+        write(method, accuracy, ratios=(100,))
+    build(out)
+    first = contents(out)
+    with closing(sqlite3.connect(cache / "leaderboard.sqlite")) as database:
+        kept = database.execute("select key, value from kept").fetchall()
+        assert any(b'"figures"' in value for _, value in kept)
+        database.execute("delete from kept where length(value) < 40")  # what is bold is tested again
+        for key, value in kept[::every]:
+            changed = bytes(b ^ 1 if chr(b).isdigit() else b for b in value[8:])
+            database.execute("update kept set value = ? where key = ?", (value[:8] + changed, key))
+        database.commit()
+    build(out)
+    assert contents(out) == first
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_rows_that_come_later_give_the_page_of_a_build_from_nothing(
+    out: Path, cache: Path, write: Write
+) -> None:
+    build(out)
+    for method, accuracy in (("agbt", 0.95), ("jigsaw", 0.3), ("simsiam", 0.94), ("moco", 0.35)):
+        write(method, accuracy)
+    build(out)
+    first = contents(out)
+    shutil.rmtree(cache)
+    build(out)
+    assert contents(out) == first
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_several_processes_give_the_bytes_of_one(
+    out: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(out)
+    first = contents(out)
+    shutil.rmtree(cache)
+    monkeypatch.setattr("cervbench.leaderboard.figures.WORTH_WORKERS", 10)
+    build(out, workers=2)
+    assert contents(out) == first
+
+
+def test_what_another_process_finds_wrong_is_said_as_by_one(
+    out: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = write("simclr", ratios=(10, 100), folds=(0,))
+    store = Store(out)
+    shutil.copy(store.predictions_path("cells", one.id), store.predictions_path("cells", other.id))
+    monkeypatch.setattr("cervbench.leaderboard.figures.WORTH_WORKERS", 1)
+    with pytest.raises(RecordError, match=r"its content hashes to .* the record says"):
+        build(out, workers=2)
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_a_record_that_was_fine_before_is_refused_once_it_is_edited_or_renamed(out: Path) -> None:
+    build(out)
+    path = Store(out).paths()[0]
+    whole = path.read_bytes()
+    path.write_bytes(re.sub(rb'"pretext_images": \d+', b'"pretext_images": 7', whole))
+    assert path.read_bytes() != whole
+    with pytest.raises(RecordError, match="an entry was changed after it was written"):
+        build(out)
+    path.unlink()
+    path.with_stem("0" * 16).write_bytes(whole)
+    with pytest.raises(RecordError, match="its name or an entry was changed"):
+        build(out)
+
+
+def test_rows_of_one_column_that_were_tested_on_other_images_are_named(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    write("byol", ratios=(100,), groups=11)
+    with pytest.raises(
+        RecordError, match=r"at 100 % cannot be compared: .* 20 images are in one of them only"
+    ):
+        build(out)
 
 
 @pytest.mark.usefixtures("two_methods")

@@ -10,9 +10,10 @@ from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 
 from cervbench.leaderboard import build
 from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.figures import AUC, Figures
+from cervbench.leaderboard.cells import AUC, Figure
+from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.markdown import duration, figure
-from cervbench.leaderboard.rows import gather
+from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.records.record import Record
 from cervbench.records.store import Store
@@ -24,7 +25,8 @@ Write = Callable[..., list[Record]]
 def made(out: Path) -> dict[str, Table]:
     """Tables of an output folder, by title."""
     with Cache(out / "cache") as cache:
-        shown = tables(gather(Store(out).records()), Figures(Store(out), cache))
+        store = Store(out)
+        shown = tables(gather(store, store.paths(), cache), Figures(store, cache))
     return {title(table): table for table in shown}
 
 
@@ -142,13 +144,11 @@ def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: W
     assert cell.value("balanced_accuracy") == pytest.approx(np.mean(pooled))
     assert cell.value(AUC) == pytest.approx(np.mean(per_fold))
     assert (cell.images, cell.groups, cell.draws) == (rows.image.nunique(), rows.group.nunique(), 3)
-    with Cache(out / "cache") as cache:
-        classes = Figures(Store(out), cache).classes(line.row, 10)
     recalls = [
         recall_score(own.label, own.predicted, labels=["normal", "light", "severe"], average=None)
         for _, own in rows.groupby("draw")
     ]
-    assert [classes[name].recall.value for name in ("normal", "light", "severe")] == pytest.approx(
+    assert [line.classes[name].recall.value for name in ("normal", "light", "severe")] == pytest.approx(
         np.mean(recalls, axis=0)
     )
 
@@ -202,8 +202,6 @@ def test_unknown_groups_bear_no_interval_and_no_rank(out: Path, write: Write) ->
 
 
 def test_figures_read_as_per_cent_with_one_decimal() -> None:
-    from cervbench.leaderboard.figures import Figure
-
     assert figure(Figure(0.412, 0.371, 0.4532)) == "41.2 [37.1, 45.3]"
     assert figure(Figure(0.412, 0.371, 0.4532), bold=True) == "**41.2** [37.1, 45.3]"
     assert figure(Figure(1.0)) == "100.0"

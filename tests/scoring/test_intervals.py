@@ -47,7 +47,7 @@ def test_of_a_plain_mean_the_error_is_the_textbooks(task) -> None:
     }
     pooled = pool([columns], [0], task)
     plan = design(pooled)
-    found = estimate(replicates(pooled, plan, task, "accuracy"), plan)
+    found = estimate(replicates(pooled, plan, task, "accuracy"), plan.folds)
     assert found.error == pytest.approx(stats.sem(right))
     assert found.freedom == 39
     low, high = interval(pooled, task, "accuracy")
@@ -68,7 +68,7 @@ def test_the_error_of_crossed_groups_and_draws_is_estimated_without_bias() -> No
         cells = of_groups * rng.normal(size=(30, 1)) + of_draws * rng.normal(size=(1, 5))
         cells = cells + of_both * rng.normal(size=(30, 5))
         values = plan.weights @ cells / plan.weights.sum(axis=1, keepdims=True)
-        found.append(estimate(values, plan).error ** 2)
+        found.append(estimate(values, plan.folds).error ** 2)
     # The draws' part cannot fall below 0, which lifts the mean by a few per cent.
     assert 0.97 < np.mean(found) / exact < 1.10
 

@@ -49,7 +49,7 @@ class Means(Stage):
 def setup(folder: Path | None = None) -> tuple[Means, Feed, Sitting, list[dict[str, float]]]:
     torch.manual_seed(0)
     pixels = np.random.default_rng(0).integers(0, 255, (40, 24, 24, 3), dtype=np.uint8)
-    pyramid = Pyramid.resident(pixels, 16, torch.device("cpu"))
+    pyramid = Pyramid(pixels, 16, torch.device("cpu"))
     images = Images(tuple(map(str, range(40))), np.full((40, 2), 24), np.arange(40), pyramid)
     stage = Means()
     logged: list[dict[str, float]] = []

@@ -15,7 +15,7 @@ def test_batch_norm_statistics_are_the_average_over_images_and_not_over_batches(
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 100, (300, 8, 8, 3), dtype=np.uint8)
     pixels[256:] += 120  # unlike the others
-    pyramid = Pyramid.resident(pixels, 8, torch.device("cpu"))
+    pyramid = Pyramid(pixels, 8, torch.device("cpu"))
     images = Images(tuple(map(str, range(300))), np.full((300, 2), 8), np.arange(300), pyramid)
     norm = nn.BatchNorm2d(3)
     encoder: Any = nn.Sequential(norm)

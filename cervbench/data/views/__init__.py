@@ -1,22 +1,32 @@
 """Views: augmentations of a batch, drawn on the host and applied on the device that holds the pixels.
 
-Geometry is one affine and one sampling from a ladder of antialiased sizes; linear colour is one
-matrix, applied once together with the encoder's normalisation; blur comes last.
+Geometry is one warp and one sampling from a ladder of antialiased sizes; linear colour is one matrix,
+applied once together with the encoder's normalisation; what retouches pixels does so to those views
+alone that draw it. Whatever is done is done to a few images from first to last while they are in cache.
 """
 
 from cervbench.data.views.blur import Blur
-from cervbench.data.views.colour import Brightness, Contrast, Gamma, Greyscale, Hue, Saturation
+from cervbench.data.views.colour import Brightness, Contrast, Greyscale, Hue, Saturation
+from cervbench.data.views.elastic import Elastic
 from cervbench.data.views.geometry import Crop, Flip, Rotation, Shift, Zoom
+from cervbench.data.views.named import POLICIES, named_policy, plain_policy, simclr_policy
 from cervbench.data.views.normalise import Normalise
 from cervbench.data.views.operation import Operation, Together
-from cervbench.data.views.policy import Policy, View, plain_policy, simclr_policy
+from cervbench.data.views.policy import Policy, View
 from cervbench.data.views.pyramid import Pyramid
+from cervbench.data.views.sharpen import Sharpen
+from cervbench.data.views.speckle import Speckle
+from cervbench.data.views.tone import Equalise, Gamma
+from cervbench.data.views.windows import windows
 
 __all__ = [
+    "POLICIES",
     "Blur",
     "Brightness",
     "Contrast",
     "Crop",
+    "Elastic",
+    "Equalise",
     "Flip",
     "Gamma",
     "Greyscale",
@@ -27,10 +37,14 @@ __all__ = [
     "Pyramid",
     "Rotation",
     "Saturation",
+    "Sharpen",
     "Shift",
+    "Speckle",
     "Together",
     "View",
     "Zoom",
+    "named_policy",
     "plain_policy",
     "simclr_policy",
+    "windows",
 ]

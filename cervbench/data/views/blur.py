@@ -1,27 +1,29 @@
 """Gaussian blur, with a sigma of its own for each image that draws one."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cervbench.data.views.operation import Operation
+from cervbench.data.views.normalise import Normalise
+from cervbench.data.views.retouch import Retouch
 
 REFERENCE_SIZE = 224
-"""Literature gives sigma in pixels of views of this size."""
+"""Literature gives lengths in pixels of views of this size."""
 _REACH = 3.0
 """Half the kernel, in the largest sigma that the operation can draw."""
 
 
 @dataclass(frozen=True)
-class Blur(Operation):
+class Blur(Retouch):
     """Gaussian, sigma uniform in pixels of a view of 224, scaled to the view at hand; 0 is none."""
 
     sigma: tuple[float, float] = (0.1, 2.0)
     p: float = 0.5
     identity = (0.0,)
+    needs_values: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,22 +37,26 @@ class Blur(Operation):
         widest = self.sigma[1] * size / REFERENCE_SIZE
         return min(max(1, int(np.ceil(_REACH * widest))), size - 1)
 
-    def blur_(self, views: Tensor, parameters: np.ndarray) -> Tensor:
-        """Blur in place those views that drew it."""
-        size = views.shape[-1]
-        chosen = np.flatnonzero(parameters[:, 0])
-        sigma = parameters[chosen] * size / REFERENCE_SIZE
-        offsets = np.arange(self.radius(size) + 1)
-        half = np.exp(-0.5 * (offsets / sigma) ** 2)
-        half /= half[:, :1] + 2 * half[:, 1:].sum(axis=1, keepdims=True)
-        weights = torch.from_numpy(half.astype(np.float32)).to(views.device)
-        where = torch.from_numpy(chosen).to(views.device)
-        blurred = _smoothed(_smoothed(views.index_select(0, where), weights, 3), weights, 2)
-        return views.index_copy_(0, where, blurred)
+    def needed(self, parameters: np.ndarray, size: int) -> np.ndarray:
+        return half_kernels(parameters[:, 0] * size / REFERENCE_SIZE, self.radius(size))
+
+    def retouched(self, views: Tensor, needed: Tensor, space: Normalise) -> Tensor:
+        return blurred(views, needed)
+
+
+def half_kernels(sigma: np.ndarray, radius: int) -> np.ndarray:
+    """Gaussians from their middle to `radius`, where they end: a row for each sigma in pixels."""
+    half = np.exp(-0.5 * (np.arange(radius + 1) / sigma[:, None]) ** 2)
+    return half / (half[:, :1] + 2 * half[:, 1:].sum(axis=1, keepdims=True))
+
+
+def blurred(views: Tensor, half: Tensor) -> Tensor:
+    """Each view through its own kernel, or all through one; the border is reflected."""
+    return _smoothed(_smoothed(views, half, 3), half, 2)
 
 
 def _smoothed(views: Tensor, half: Tensor, along: int) -> Tensor:
-    """Each view through its symmetric kernel along one axis; the border is reflected.
+    """Each view through its symmetric kernel along one axis.
 
     Shifted sums and no convolution: as fast for kernels this short, and neither autocast nor
     TF32 reaches them.

@@ -1,4 +1,4 @@
-"""Colour: linear operations, which compose into one matrix and are applied once, and gamma.
+"""Colour: linear operations, which compose into one matrix and are applied once.
 
 A linear operation treats the mean colour of a view and the deviations from it each by a 3 × 3
 matrix: contrast keeps the mean's grey and scales everything else. So operations compose by
@@ -7,22 +7,22 @@ But for clamping, which happens once and last, the operations commute: no order 
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cervbench.data.views.normalise import WHITE, Normalise
+from cervbench.data.views.normalise import Normalise
 from cervbench.data.views.operation import Operation
+from cervbench.data.views.transfer import on_device
 
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 _GREY = np.tile(_YIQ[0], (3, 1))
 _CHROMA = np.eye(3) - _GREY
 _QUARTER_TURN_OF_HUE = np.linalg.inv(_YIQ) @ np.array([[0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ _YIQ
 """Of chroma, from red towards yellow; grey goes to black."""
-_UNIT = Normalise(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class LinearColour(Operation):
@@ -109,22 +109,6 @@ class Greyscale(LinearColour):
         return _saturated(1 - parameters), _saturated(1 - parameters)
 
 
-@dataclass(frozen=True)
-class Gamma(Operation):
-    """To the power of a factor, after all linear colour."""
-
-    factor: tuple[float, float] = (0.7, 1.4)
-    p: float = 1.0
-    identity = (1.0,)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(0 < self.factor[0] <= self.factor[1], "factors must be positive and ascend")
-
-    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        return rng.uniform(*self.factor, (count, 1))
-
-
 def composed(matrices: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> tuple[np.ndarray, np.ndarray]:
     """One matrix for deviations and one for the mean an image, of operations in order."""
     deviation = mean = np.broadcast_to(np.eye(3), (count, 3, 3))
@@ -133,32 +117,27 @@ def composed(matrices: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> t
     return deviation, mean
 
 
-def recoloured(
-    views: Tensor,
-    deviation: np.ndarray,
-    mean: np.ndarray,
-    gammas: Sequence[np.ndarray],
-    normalise: Normalise,
-) -> Tensor:
-    """Views of stored values, 0..255, through colour and normalisation, held between black and white."""
-    if not gammas:
-        return _mixed(views, deviation, mean, normalise)
-    power = _on_device(np.prod(gammas, axis=0), views)[..., None, None]
-    return normalise(_mixed(views, deviation, mean, _UNIT).pow_(power).mul_(WHITE))
+class Mixing:
+    """All linear colour of a policy, and the way from stored values into a space, as one matrix an image."""
 
+    def __init__(
+        self, deviation: np.ndarray, mean: np.ndarray, space: Normalise, device: torch.device
+    ) -> None:
+        scale = space.scale[:, None]
+        self._space = space
+        self._columns = on_device(scale * deviation, device)[..., None, None]
+        self._from_mean = on_device(scale * (mean - deviation), device)
+        self._shift = on_device(space.shift, device)
 
-def _mixed(views: Tensor, deviation: np.ndarray, mean: np.ndarray, normalise: Normalise) -> Tensor:
-    scale = normalise.scale[:, None]
-    mix = _on_device(scale * deviation, views)
-    from_mean = _on_device(scale * (mean - deviation), views)
-    shift = _on_device(normalise.shift, views)
-    offset = (from_mean * views.mean((2, 3))[:, None]).sum(2) + shift
-    # Elementwise, and no matrix product: it costs little more and neither autocast nor TF32 reaches it.
-    columns = mix[..., None, None].unbind(2)
-    channels = views[:, None].unbind(2)
-    mixed = columns[0] * channels[0]
-    mixed.addcmul_(columns[1], channels[1]).addcmul_(columns[2], channels[2])
-    return normalise.clamp_(mixed.add_(offset[..., None, None]))
+    def mixed(self, views: Tensor, block: slice) -> Tensor:
+        """Views with their colours, held between black and white."""
+        offset = (self._from_mean[block] * views.mean((2, 3))[:, None]).sum(2).add_(self._shift)
+        # Elementwise, and no matrix product: it costs little more and neither autocast nor TF32 reaches it.
+        columns = self._columns[block].unbind(2)
+        channels = views[:, None].unbind(2)
+        mixed = columns[0] * channels[0]
+        mixed.addcmul_(columns[1], channels[1]).addcmul_(columns[2], channels[2])
+        return self._space.clamp_(mixed.add_(offset[..., None, None]))
 
 
 def _saturated(factors: np.ndarray) -> np.ndarray:
@@ -168,7 +147,3 @@ def _saturated(factors: np.ndarray) -> np.ndarray:
 def _each(parameters: np.ndarray) -> np.ndarray:
     """One number an image, to multiply matrices with."""
     return parameters[:, :, None]
-
-
-def _on_device(values: np.ndarray, views: Tensor) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(views.device)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
+
+from cervbench.data.views.transfer import on_device
 
 WHITE = 255
 """The largest stored value."""
@@ -29,10 +30,7 @@ class Normalise:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Float images of stored values, 0..255, as the encoder's input."""
-        scale, shift = (
-            torch.from_numpy(each.astype(np.float32)).to(images.device)[:, None, None]
-            for each in (self.scale, self.shift)
-        )
+        scale, shift = (on_device(each, images.device)[:, None, None] for each in (self.scale, self.shift))
         return self.clamp_(images.mul(scale).add_(shift))
 
     def clamp_(self, images: Tensor) -> Tensor:
@@ -42,3 +40,7 @@ class Normalise:
         for channel in range(3):
             images[:, channel].clamp_(float(black[channel]), float(white[channel]))
         return images
+
+
+UNIT = Normalise(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+"""Images as they are, in 0..1."""

@@ -33,6 +33,14 @@ class Operation(ABC):
         applies = rng.random(count) < self.p
         return [np.where(applies[:, None], self.sample(rng, count), self.identity).astype(np.float32)]
 
+    def applies(self, parameters: np.ndarray) -> np.ndarray:
+        """Which images have parameters that change something."""
+        return (parameters != self.identity).any(axis=1)
+
+    def needed(self, parameters: np.ndarray, size: int) -> np.ndarray:
+        """What must be known of images that it applies to, a row each, to apply it to views of a size."""
+        return parameters
+
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Parameters for images that it applies to; how many numbers are drawn depends on `count` alone."""

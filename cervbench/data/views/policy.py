@@ -2,21 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cervbench.data.views import colour, geometry
 from cervbench.data.views.blur import Blur
-from cervbench.data.views.colour import Brightness, Contrast, Gamma, Greyscale, Hue, LinearColour, Saturation
-from cervbench.data.views.geometry import Crop, Flip, Geometry, Rotation
+from cervbench.data.views.colour import LinearColour, Mixing
+from cervbench.data.views.elastic import Elastic
+from cervbench.data.views.geometry import Geometry
 from cervbench.data.views.normalise import Normalise
 from cervbench.data.views.operation import Operation, Together
 from cervbench.data.views.pyramid import Pyramid
-from cervbench.data.views.sampling import sampled
+from cervbench.data.views.retouch import Retouching
+from cervbench.data.views.sampling import Sampling, blocks, fitting_levels
+from cervbench.data.views.sharpen import Sharpen
+from cervbench.data.views.speckle import Speckle
+from cervbench.data.views.tone import Equalise, Gamma
+from cervbench.data.views.transfer import on_device
+from cervbench.data.views.warp import Warp
 
-_KINDS = (Geometry, LinearColour, Gamma, Blur)
+_RETOUCHES = (Gamma, Equalise, Blur, Sharpen, Speckle)
+_KINDS = (Geometry, Elastic, LinearColour, *_RETOUCHES)
+_Part: TypeAlias = tuple[Operation, np.ndarray]
 
 
 class View(Protocol):
@@ -28,12 +38,19 @@ class View(Protocol):
     def apply(
         self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
     ) -> Tensor:
-        """The view of these rows, float32, n × 3 × size × size; each image depends on its own row alone."""
+        """The view of these rows, which are on the host: float32, n × 3 × size × size.
+
+        Each image depends on its own row alone.
+        """
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Geometry first, then linear colour, gamma and blur; within a kind, operations in their order."""
+    """Operations in the order that is theirs by kind; within a kind, as they are given.
+
+    Geometry, and elastic after it; linear colour; gamma; equalising; blur; sharpening; speckle: light as
+    it falls, then what an eye or a camera makes of it, and grain last, which no later step smooths away.
+    """
 
     operations: Sequence[Operation | Together]
 
@@ -51,43 +68,32 @@ class Policy:
     def apply(
         self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
     ) -> Tensor:
-        count = len(rows)
+        count, size, device = len(rows), pixels.size, pixels.device
+        parts = self._parts(drawn, count)
+        affine = geometry.composed((p.affine(at) for p, at in parts if isinstance(p, Geometry)), count)
+        levels = fitting_levels(pixels, affine, size)
+        order = np.argsort(levels, kind="stable")
+        parts = [(part, at[order]) for part, at in parts]
+        warp = Warp(affine[order], [(p, at) for p, at in parts if isinstance(p, Elastic)], size, device)
+        sampling = Sampling(pixels, rows[torch.from_numpy(order)], levels[order], warp)
+        of_kinds = [(p, at) for kind in _RETOUCHES for p, at in parts if isinstance(p, kind)]
+        retouching = Retouching(of_kinds, normalise, size, device)
+        matrices = colour.composed((p.matrices(at) for p, at in parts if isinstance(p, LinearColour)), count)
+        mixing = Mixing(*matrices, retouching.space, device)
+        home, views = on_device(order, device), torch.empty((count, 3, size, size), device=device)
+        for block in blocks(count, size**2, device):
+            some = mixing.mixed(sampling.sampled(block), block)
+            views.index_copy_(0, home[block], retouching.retouched(some, block))
+        return views
+
+    def _parts(self, drawn: Mapping[str, np.ndarray], count: int) -> list[_Part]:
+        """Simple operations with their parameters."""
         keyed = self._keyed()
         wrong = [key for key in keyed if key not in drawn or len(drawn[key]) != count]
         if wrong:
             raise ValueError(f"drawn must hold a row of {', '.join(wrong)} for each of the {count} images")
-        parts = [(part, np.asarray(drawn[key], dtype=np.float64)) for key, part in keyed.items()]
-        affine = geometry.composed((p.affine(at) for p, at in parts if isinstance(p, Geometry)), count)
-        matrices = colour.composed((p.matrices(at) for p, at in parts if isinstance(p, LinearColour)), count)
-        gammas = [at for p, at in parts if isinstance(p, Gamma)]
-        views = colour.recoloured(sampled(pixels, rows, affine), *matrices, gammas, normalise)
-        for part, at in parts:
-            if isinstance(part, Blur):
-                views = part.blur_(views, at)
-        return views
+        return [(part, np.asarray(drawn[key], dtype=np.float64)) for key, part in keyed.items()]
 
     def _keyed(self) -> dict[str, Operation]:
         simple = (part for operation in self.operations for part in operation.simple)
         return {f"{place}_{type(part).__name__.lower()}": part for place, part in enumerate(simple)}
-
-
-def simclr_policy() -> Policy:
-    """SimCLR's views, for cells: these have no upright, so all eight turns and mirrors of the square.
-
-    Turns are quarters, for a free one would fill corners with a smeared border.
-    """
-    return Policy(
-        (
-            Crop(scale=(0.2, 1.0)),
-            Flip(),
-            Rotation(step=90),
-            Together((Brightness(0.4), Contrast(0.4), Saturation(0.2), Hue(0.1)), p=0.8),
-            Greyscale(p=0.2),
-            Blur(sigma=(0.1, 2.0), p=0.5),
-        )
-    )
-
-
-def plain_policy() -> Policy:
-    """For supervised training: crops that keep the shape by which cells are told apart, and flips."""
-    return Policy((Crop(scale=(0.6, 1.0), ratio=(1.0, 1.0)), Flip()))

@@ -1,14 +1,16 @@
 """Images at a ladder of sizes, from which any crop or turn is sampled once and without aliasing."""
 
-from collections.abc import Sequence
-from math import sqrt
+from copy import copy
+from math import inf, sqrt
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cervbench.data.stored import StoredImages
 from cervbench.data.views.normalise import Normalise
+from cervbench.data.views.transfer import on_device
 
 _IMAGES_AT_ONCE = 256
 
@@ -16,70 +18,94 @@ _IMAGES_AT_ONCE = 256
 class Pyramid:
     """Square images at ascending sizes; the first is the training size, each next √2 larger.
 
-    Levels are made on the host by antialiased resizing in whole grey levels, so that every device
-    holds the same bits. The last level is the stored images themselves.
+    An image is resized on the host, antialiased and in whole grey levels, so that every device sees the
+    same bits. The sizes that fit into `budget` bytes, small ones first, keep on the device what was made
+    once; at the others an image is read and resized anew whenever it is asked for. `content` says of each
+    image where it lies in its square; without it, everywhere.
     """
 
-    def __init__(self, levels: Sequence[Tensor]) -> None:
-        self._levels = tuple(levels)
-        self.sides = tuple(level.shape[-1] for level in levels)
-
-    @classmethod
-    def resident(cls, images: np.ndarray, size: int, device: torch.device | str = "cpu") -> "Pyramid":
-        """All levels in the memory of a device, of stored images uint8 N × S × S × 3."""
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (images.shape[1],) * 2 + (3,):
+    def __init__(
+        self,
+        stored: np.ndarray | StoredImages,
+        size: int,
+        device: torch.device | str = "cpu",
+        budget: float = inf,
+        content: np.ndarray | None = None,
+    ) -> None:
+        if stored.dtype != np.uint8 or not _square(stored.shape):
             raise ValueError(
-                f"a pyramid stands on uint8 images N × S × S × 3, not {images.dtype} of shape {images.shape}"
+                f"a pyramid stands on uint8 images N × S × S × 3, not {stored.dtype} of shape {stored.shape}"
             )
         if size < 1:
             raise ValueError(f"views of {size} pixels cannot be; the size must be 1 or more")
-        sides = ladder(size, images.shape[1])
-        levels = [
-            torch.empty((len(images), 3, side, side), dtype=torch.uint8, device=device) for side in sides
-        ]
-        for start in range(0, len(images), _IMAGES_AT_ONCE):
-            stored = torch.from_numpy(np.array(images[start : start + _IMAGES_AT_ONCE])).permute(0, 3, 1, 2)
-            for level, side in zip(levels, sides, strict=True):
-                level[start : start + len(stored)] = _resized(stored, side)
-        return cls(levels)
+        self._stored, self._rows = stored, np.arange(len(stored))
+        self._content = np.tile((0.0, 0.0, 1.0, 1.0), (len(stored), 1)) if content is None else content
+        self.sides = tuple(ladder(size, stored.shape[1]))
+        self.device = torch.device(device)
+        fitting = _fitting(self.sides, len(stored), budget)
+        self._kept = [_Kept(len(stored), side, self.device) for side in fitting]
 
     @property
     def size(self) -> int:
         """The side of images as trained on."""
         return self.sides[0]
 
-    @property
-    def device(self) -> torch.device:
-        return self._levels[0].device
-
     def __len__(self) -> int:
-        return len(self._levels[0])
+        return len(self._rows)
 
     def of(self, rows: np.ndarray) -> "Pyramid":
         """These images alone, as rows 0, 1, 2, …; nothing is copied."""
-        return _Part(self, rows)
+        part = copy(self)
+        part._rows = self._rows[rows]
+        return part
 
     def level(self, k: int, rows: Tensor) -> Tensor:
-        """Some images at the k-th size: uint8, n × 3 × side × side."""
-        return self._levels[k].index_select(0, rows.to(self.device))
+        """Some images at the k-th size: uint8, n × 3 × side × side. Rows come on the host."""
+        wanted = self._rows[rows.numpy()]
+        if k >= len(self._kept):
+            return on_device(self._resized(wanted, self.sides[k]), self.device)
+        kept = self._kept[k]
+        for new in _pieces(kept.lacking(wanted)):
+            kept.add(new, self._resized(new, self.sides[k]))
+        return kept.images.index_select(0, on_device(wanted, self.device))
+
+    def content(self, rows: Tensor) -> np.ndarray:
+        """Where in the square some images lie, the rest being padding: left, top, width, height, n × 4.
+
+        As shares of the side, which is how `Crop` has them. Rows come on the host.
+        """
+        return self._content[self._rows[rows.numpy()]]
 
     def whole(self, rows: Tensor, normalise: Normalise) -> Tensor:
         """Some images as they are, at the training size, as the encoder's input."""
         return normalise(self.level(0, rows).float())
 
+    def expect(self, rows: np.ndarray) -> None:
+        """Have these images read ahead from disk; they are wanted next."""
+        if isinstance(self._stored, StoredImages) and len(self._kept) < len(self.sides):
+            self._stored.expect(self._rows[rows])
 
-class _Part(Pyramid):
-    """Some images of a pyramid, with no way to the others but by intent."""
+    def _resized(self, rows: np.ndarray, side: int) -> Tensor:
+        stored = torch.from_numpy(self._stored[rows]).permute(0, 3, 1, 2)
+        if side != stored.shape[-1]:
+            stored = F.interpolate(stored, size=(side, side), mode="bilinear", antialias=True)
+        return stored.contiguous()
 
-    def __init__(self, whole: Pyramid, rows: np.ndarray) -> None:
-        super().__init__(whole._levels)
-        self._whole, self._rows = whole, torch.from_numpy(rows)
 
-    def __len__(self) -> int:
-        return len(self._rows)
+class _Kept:
+    """One level in the memory of a device, filled as its images are asked for."""
 
-    def level(self, k: int, rows: Tensor) -> Tensor:
-        return self._whole.level(k, self._rows[rows.cpu()])
+    def __init__(self, count: int, side: int, device: torch.device) -> None:
+        self.images = torch.empty((count, 3, side, side), dtype=torch.uint8, device=device)
+        self._there = np.zeros(count, dtype=bool)
+
+    def lacking(self, rows: np.ndarray) -> np.ndarray:
+        return np.unique(rows[~self._there[rows]])
+
+    def add(self, rows: np.ndarray, images: Tensor) -> None:
+        device = self.images.device
+        self.images.index_copy_(0, on_device(rows, device), on_device(images, device))
+        self._there[rows] = True
 
 
 def ladder(size: int, stored: int) -> list[int]:
@@ -90,7 +116,16 @@ def ladder(size: int, stored: int) -> list[int]:
     return sides if stored <= size else [*sides, stored]
 
 
-def _resized(stored: Tensor, side: int) -> Tensor:
-    if side == stored.shape[-1]:
-        return stored
-    return F.interpolate(stored, size=(side, side), mode="bilinear", antialias=True)
+def _square(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
+
+
+def _fitting(sides: tuple[int, ...], count: int, budget: float) -> list[int]:
+    """The smallest sides of which all images fit into the budget together."""
+    sizes = np.cumsum([count * 3 * side**2 for side in sides])
+    return [side for side, size in zip(sides, sizes, strict=True) if size <= budget]
+
+
+def _pieces(rows: np.ndarray) -> list[np.ndarray]:
+    """Few enough at once that the memory it takes is bounded."""
+    return [rows[start : start + _IMAGES_AT_ONCE] for start in range(0, len(rows), _IMAGES_AT_ONCE)]

@@ -1,6 +1,9 @@
-"""Sampling: views at the places that an affine names, each from the level that fits its magnification."""
+"""Sampling: views taken through a warp, each from the level that fits its magnification."""
 
 from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,52 +11,68 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cervbench.data.views.pyramid import Pyramid
+from cervbench.data.views.transfer import on_device
 
-_PIXELS_AT_ONCE = defaultdict(lambda: 2**24, cpu=2**18)
-"""Of a level, as floats: on a processor what its cache holds, which makes it twice as fast."""
-
-
-def sampled(pixels: Pyramid, rows: Tensor, affine: np.ndarray) -> Tensor:
-    """Views of stored values, float32 in 0..255, n × 3 × size × size; the border is repeated outside."""
-    levels = fitting_levels(pixels, affine)
-    order = np.argsort(levels, kind="stable")
-    bounds = np.searchsorted(levels[order], np.arange(len(pixels.sides) + 1))
-    ordered_rows = rows[torch.from_numpy(order)].to(pixels.device)
-    places = _places(affine[order], pixels)
-    views = torch.empty((len(rows), 3, pixels.size, pixels.size), device=pixels.device)
-    for level, side in enumerate(pixels.sides):
-        at_once = max(1, _PIXELS_AT_ONCE[pixels.device.type] // side**2)
-        for start in range(bounds[level], bounds[level + 1], at_once):
-            some = slice(start, min(start + at_once, bounds[level + 1]))
-            images = pixels.level(level, ordered_rows[some]).float()
-            views[some] = F.grid_sample(images, places[some], "bilinear", "border", align_corners=False)
-    views = views.index_select(0, torch.from_numpy(np.argsort(order)).to(pixels.device))
-    return _still_exact(views, pixels, rows, affine)
+_PIXELS_AT_ONCE = defaultdict(lambda: 2**26, cpu=2**17)
+"""Of views: on a processor what its cache holds, which makes it twice as fast."""
 
 
-def _still_exact(views: Tensor, pixels: Pyramid, rows: Tensor, affine: np.ndarray) -> Tensor:
-    """Places are floats and a hundred-thousandth of a pixel off: what does not move is copied instead."""
-    still = torch.from_numpy(np.flatnonzero((affine == np.eye(3)).all(axis=(1, 2))))
-    if len(still):
-        views.index_copy_(0, still.to(pixels.device), pixels.level(0, rows[still]).float())
-    return views
-
-
-def fitting_levels(pixels: Pyramid, affine: np.ndarray) -> np.ndarray:
-    """The smallest level of which a view's step is a pixel or more; the finest where none is fine enough.
+def fitting_levels(pixels: Pyramid, affine: np.ndarray, size: int) -> np.ndarray:
+    """The smallest level of which a step of a view of this size is a pixel or more, or else the finest.
 
     The step is the geometric mean over directions, so that it is between 1 and √2 pixels.
     """
     share = np.sqrt(np.abs(np.linalg.det(affine[:, :2, :2])))
-    wanted = pixels.size / np.maximum(share, 1e-6)
+    wanted = size / np.maximum(share, 1e-6)
     rounding = 1 + 1e-6
     levels = np.searchsorted(np.asarray(pixels.sides) * rounding, wanted)
     return np.minimum(levels, len(pixels.sides) - 1)
 
 
-def _places(affine: np.ndarray, pixels: Pyramid) -> Tensor:
-    """Where to sample, n × size × size × 2, in -1..1."""
-    theta = torch.from_numpy(affine[:, :2].astype(np.float32)).to(pixels.device)[:, None, None]
-    centres = (torch.arange(pixels.size, device=pixels.device) * 2 + 1) / pixels.size - 1
-    across, down, offset = theta.unbind(-1)
-    return across * centres[:, None] + (down * centres[:, None, None] + offset)
+class Places(Protocol):
+    """Where views are sampled."""
+
+    still: np.ndarray
+    """Which views are the image as it is."""
+
+    def places(self, block: slice) -> Tensor:
+        """In -1..1, images × height × width × 2."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A batch in the order of its levels, to be sampled block by block."""
+
+    pixels: Pyramid
+    rows: Tensor
+    """On the host, as all that decides what is read."""
+    levels: np.ndarray
+    """Ascending."""
+    warp: Places
+
+    def sampled(self, block: slice) -> Tensor:
+        """Views of stored values, float32 in 0..255, n × 3 × size × size; the border is repeated outside."""
+        rows, places = self.rows[block], self.warp.places(block)
+        bounds = np.searchsorted(self.levels[block], np.arange(len(self.pixels.sides) + 1)).tolist()
+        views = []
+        for level, (start, end) in enumerate(pairwise(bounds)):
+            if start < end:
+                images = self.pixels.level(level, rows[start:end]).float()
+                views.append(
+                    F.grid_sample(images, places[start:end], "bilinear", "border", align_corners=False)
+                )
+        return self._still_exact(views[0] if len(views) == 1 else torch.cat(views), block)
+
+    def _still_exact(self, views: Tensor, block: slice) -> Tensor:
+        """Places are floats and a hundred-thousandth of a pixel off: what does not move is copied instead."""
+        still = np.flatnonzero(self.warp.still[block])
+        if len(still):
+            unmoved = self.pixels.level(0, self.rows[block][torch.from_numpy(still)])
+            views.index_copy_(0, on_device(still, views.device), unmoved.float())
+        return views
+
+
+def blocks(count: int, pixels: int, device: torch.device) -> list[slice]:
+    """So few images, of so many pixels each, that all that becomes of them stays in a processor's cache."""
+    at_once = max(1, _PIXELS_AT_ONCE[device.type] // pixels)
+    return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]

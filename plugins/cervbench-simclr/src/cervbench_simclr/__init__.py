@@ -1,6 +1,7 @@
 """SimCLR: two views of an image are each other's answer, among all views of the batch."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,6 +14,19 @@ class Config(MethodConfig):
     projection: int = Field(128, gt=0, description="width of the space where views are compared")
 
 
+class PublishedConfig(MethodConfig):
+    """What Pal et al. print, as defaults."""
+
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    learning_rate: float = Field(0.01, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+    policy: Literal["published"] = Field(  # type: ignore[assignment]
+        "published", description="of the views: the image as it is, and one augmentation"
+    )
+    temperature: float = Field(0.1, gt=0)
+    projection: int = Field(64, gt=0, description="width of the dense layer whose vectors are compared")
+
+
 @hookimpl
 def cervbench_methods() -> Mapping[str, Offer]:
     return {
@@ -20,5 +34,11 @@ def cervbench_methods() -> Mapping[str, Offer]:
             Config,
             "cervbench_simclr.method:SimCLR",
             "Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020",
-        )
+        ),
+        "simclr-published": Offer(
+            PublishedConfig,
+            "cervbench_simclr.method:PublishedSimCLR",
+            "Pal et al., Deep Cervix Model Development from Heterogeneous and Partially Labeled Image "
+            "Datasets, arXiv 2201.07013, 2022",
+        ),
     }

@@ -1,4 +1,4 @@
-"""SimCLR, as a method of cervbench."""
+"""SimCLR, as a method of cervbench: with the shared views, and as published for the cervix."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, View, simclr_policy
+from cervbench.plugin import (
+    Brightness,
+    Encoder,
+    Flip,
+    Gamma,
+    Method,
+    Policy,
+    Rotation,
+    Shift,
+    View,
+    Zoom,
+    gather,
+    named_policy,
+)
 
 
 class SimCLR(Method):
@@ -20,12 +33,24 @@ class SimCLR(Method):
         )
 
     def views(self) -> Sequence[View]:
-        return (simclr_policy(), simclr_policy())
+        policy = named_policy(self.config.policy)
+        return (policy, policy)
 
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         assert self.encoder is not None
-        projected = self.projector(self.encoder(torch.cat(list(views))))
-        return nt_xent(projected, self.config.temperature)
+        one, other = self.projector(self.encoder(torch.cat(list(views)))).chunk(2)
+        return nt_xent(torch.cat([gather(one), gather(other)]), self.config.temperature)
+
+
+class PublishedSimCLR(SimCLR):
+    """A pair is an image and one augmentation of it, compared after one dense layer."""
+
+    def build(self, encoder: Encoder) -> None:
+        self.projector = nn.Sequential(nn.Linear(encoder.width, self.config.projection), nn.ReLU())
+
+    def views(self) -> Sequence[View]:
+        augmented = (Flip(), Rotation(), Shift(), Zoom(), Gamma(), Brightness())
+        return (Policy(()), Policy(augmented))
 
 
 def nt_xent(projected: Tensor, temperature: float) -> Tensor:

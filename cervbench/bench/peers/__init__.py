@@ -1,0 +1,1 @@
+"""The same model, batch, sizes and views through other libraries, each by its own documented recipe."""

@@ -1,0 +1,42 @@
+"""A row of the throughput benchmark."""
+
+from pydantic import Field
+
+from cervbench.bench.measurement import Measurement
+
+
+class Row(Measurement):
+    """One method on one backbone, at one size and batch, on one device."""
+
+    dataset: str
+    method: str
+    backbone: str
+    size: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    compiled: bool
+    views: int = Field(gt=0)
+    """How many an image has in a step."""
+    rounds: int
+    steps: int
+    """A turn."""
+    images_per_second: float = Field(gt=0)
+    """Forwarded, an image counting once a view: the median over rounds, as all figures here."""
+    ceiling_images_per_second: float = Field(gt=0)
+    ratio: float
+    """The median of the ratios of the rounds, which is not the ratio of the medians."""
+    peak_memory_bytes: int
+    seconds_per_step: dict[str, float]
+    """By phase, in a pass of its own."""
+    flops_per_image: float
+    """Per image forwarded, backward included."""
+    matmul_flops_per_second: float = Field(gt=0)
+    matmul_size: int
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return self.where.device, self.method, self.backbone, self.size, self.batch, self.compiled
+
+    @property
+    def share_of_matmul(self) -> float:
+        """What the model alone reaches of the device's matmul rate."""
+        return self.ceiling_images_per_second * self.flops_per_image / self.matmul_flops_per_second

@@ -1,0 +1,73 @@
+"""Throughput: images a second end to end beside the ceiling, round by round."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from statistics import median
+
+from cervbench.bench.cells import Cell
+from cervbench.bench.device import described, reset_peak
+from cervbench.bench.flops import MatmulRate, flops_of_step, matmul_rate
+from cervbench.bench.phases import phases
+from cervbench.bench.rows import Row
+from cervbench.bench.timing import alternate, median_ratio, seconds
+from cervbench.bench.workload import Bench, Workload
+from cervbench.observed import peak_memory
+
+WARM_UP = 3.0
+"""Seconds, at the least."""
+TURN = 1.5
+"""Seconds that a turn lasts, about, where the number of steps is not given; one step at the least."""
+
+
+def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | None = None) -> Iterator[Row]:
+    """A row a cell, as each is measured."""
+    for cell in cells:
+        bench.understood(cell)
+    matmul = matmul_rate(bench.device)
+    for cell in cells:
+        yield measured(bench, cell, matmul, rounds, steps)
+
+
+def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: int | None) -> Row:
+    reset_peak(bench.device)
+    workload = bench.workload(cell)
+    warm = _warmed(workload)
+    steps = steps or max(1, round(TURN / warm))
+    rates = alternate(
+        {
+            "run": partial(workload.rate, workload.feed, steps),
+            "ceiling": partial(workload.rate, workload.ceiling, steps),
+        },
+        rounds,
+    )
+    peak = peak_memory(bench.device)
+    return Row(
+        where=described(bench.device),
+        dataset=workload.variant,
+        method=cell.method,
+        backbone=cell.backbone,
+        size=cell.size,
+        batch=workload.feed.per_step,
+        compiled=cell.compiled,
+        views=len(workload.feed.views),
+        rounds=rounds,
+        steps=steps,
+        images_per_second=round(median(rates["run"]), 1),
+        ceiling_images_per_second=round(median(rates["ceiling"]), 1),
+        ratio=round(median_ratio(rates["run"], rates["ceiling"]), 4),
+        peak_memory_bytes=peak,
+        seconds_per_step={name: round(spent, 6) for name, spent in phases(workload, steps).items()},
+        flops_per_image=flops_of_step(workload) / workload.images_per_step,
+        matmul_flops_per_second=round(matmul.per_second),
+        matmul_size=matmul.size,
+    )
+
+
+def _warmed(workload: Workload) -> float:
+    """Seconds a step once caches are filled and kernels chosen, over both feeds."""
+    spent, once = 0.0, 0.0
+    while spent < WARM_UP or not once:
+        for feed in (workload.feed, workload.ceiling):
+            once = seconds(partial(workload.train, feed, 1), workload.device)
+            spent += once
+    return once

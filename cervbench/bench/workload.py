@@ -1,0 +1,98 @@
+"""What is timed: a method about to be pretrained, made as a run makes it, and fed by the one loop."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+
+from cervbench.bench.cells import Cell
+from cervbench.bench.timing import seconds
+from cervbench.data.batches import Batch, Feed
+from cervbench.data.dataset import open_dataset
+from cervbench.data.parts import part
+from cervbench.place import Place
+from cervbench.plugin.manager import Plugins
+from cervbench.plugin.settings import SettingsError
+from cervbench.runs import Understood, name_run, recipe_of, understand
+from cervbench.study import Request
+from cervbench.training.loop import Sitting, State, begin, train
+from cervbench.training.pretrain import build_method, pretext_stage
+from cervbench.training.stage import Stage
+
+STEPS = 100_000
+"""How long the stage is told to be, so that it logs as seldom as a long one."""
+
+
+class ConstantFeed(Feed):
+    """The same batch at every step, on the device already: what it trains at is the ceiling."""
+
+    @classmethod
+    def of(cls, feed: Feed) -> "ConstantFeed":
+        return cls(**{field.name: getattr(feed, field.name) for field in fields(feed)})
+
+    @cached_property
+    def _only(self) -> Batch:
+        return super().batch(0)
+
+    def batch(self, step: int) -> Batch:
+        return self._only
+
+
+@dataclass
+class Workload:
+    """A pretext stage with its optimiser; it trains on from turn to turn."""
+
+    variant: str
+    """Of the dataset that it is fed from."""
+    stage: Stage
+    feed: Feed
+    device: torch.device
+    state: State
+
+    @property
+    def images_per_step(self) -> int:
+        """Forwarded: an image counts once a view."""
+        return self.feed.per_step * len(self.feed.views)
+
+    @cached_property
+    def ceiling(self) -> ConstantFeed:
+        return ConstantFeed.of(self.feed)
+
+    def train(self, feed: Feed, steps: int) -> None:
+        train(self.stage, self.state, self.state.step + steps, feed, STEPS, Sitting())
+
+    def rate(self, feed: Feed, steps: int) -> float:
+        """Images forwarded a second."""
+        return steps * self.images_per_step / seconds(lambda: self.train(feed, steps), self.device)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where workloads are made; a pack is opened once."""
+
+    dataset: str
+    place: Place
+    plugins: Plugins
+    device: torch.device
+
+    def workload(self, cell: Cell) -> Workload:
+        """On the train images of fold 0, without their labels."""
+        asked = self.understood(cell)
+        dataset = open_dataset(asked.card, self.place.data_root, self.place.cache, asked.protocol)
+        recipe = recipe_of(asked, name_run(asked, dataset, 0))
+        images = part(dataset, recipe.fold, asked.protocol, self.device).train.isolated()
+        stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
+        return Workload(dataset.pack.variant, stage, feed, self.device, begin(stage, Sitting()))
+
+    def understood(self, cell: Cell) -> Understood:
+        """Every name looked up, before anything is timed."""
+        settings = {
+            "protocol.image_size": cell.size,
+            "protocol.pretext.batch_size": cell.batch,
+            "protocol.pretext.compile": cell.compiled,
+        }
+        request = Request(cell.method, self.dataset, backbone=cell.backbone, settings=settings)
+        asked = understand(request, self.plugins)
+        if not asked.method.offer.pretext:
+            raise SettingsError(f"{cell.method} has no pretext stage whose speed could be measured")
+        return asked

@@ -1,0 +1,194 @@
+"""`cervbench bench`: how fast it is here."""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cervbench import place
+from cervbench.cli import parsing
+from cervbench.cli.errors import Failed
+from cervbench.plugin.manager import plugins
+
+if TYPE_CHECKING:
+    from cervbench.bench.cells import Cell
+    from cervbench.bench.peers.findings import Comparison
+
+PEERS = ("lightly", "kornia")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """`64,128`: in pixels."""
+    wrong = [part for part in parsing.names(text) if not part.isdecimal()]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r} in {text!r} is not a whole number")
+    return tuple(map(int, parsing.names(text)))
+
+
+@click.group()
+def bench() -> None:
+    """Measure how fast it is here: beside the bare model, and beside other libraries."""
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="JSON on stdout, all else on stderr."),
+        click.option(
+            "--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True
+        ),
+        click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+        click.option(
+            "--data-root",
+            type=click.Path(path_type=Path),
+            default=place.data_root,
+            help="One folder a dataset.  [default: CERVBENCH_DATA]",
+        ),
+        click.option(
+            "--dataset", help="Where images come from.  [default: herlev where it is, else synthetic]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@bench.command()
+@click.option("--methods", type=parsing.names, metavar="NAMES", help="[default: all with a pretext stage]")
+@click.option("--backbones", type=parsing.names, metavar="NAMES", help="[default: resnet18]")
+@click.option("--sizes", type=_sizes, metavar="64,128", help="In pixels.  [default: 64]")
+@click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
+@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: what takes 1.5 s]")
+@click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")
+@click.option(
+    "--wanted",
+    is_flag=True,
+    help="The rows that the page wants of a GPU, in place of the defaults; what is given still counts.",
+)
+@_options
+def throughput(
+    dataset: str | None,
+    data_root: Path,
+    device: str,
+    rounds: int,
+    steps: int | None,
+    out: Path,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Images a second end to end, beside the same loop on a constant batch.
+
+    Rows are merged with those of the output folder, so that each machine adds its own.
+    """
+    cells = _cells(**asked)
+    from cervbench.bench.measurement import read
+    from cervbench.bench.page import ROWS, publish
+    from cervbench.bench.rows import Row
+    from cervbench.bench.throughput import throughput as measure
+    from cervbench.bench.workload import Bench
+    from cervbench.training.device import use
+
+    read(out / ROWS, Row)  # what cannot be merged with is said before anything is measured
+    here = place.Place(data_root=data_root, device=device)
+    bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
+    paths: Sequence[Path] = ()
+    for row in measure(bench, cells, rounds, steps):
+        if as_json:
+            click.echo(row.model_dump_json())
+        else:
+            click.echo(
+                f"{row.method} {row.backbone} {row.size} px batch {row.batch}: "
+                f"{row.images_per_second:,.0f} images/s, {100 * row.ratio:.1f} % of the ceiling's "
+                f"{row.ceiling_images_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
+                f"matmul rate of {row.where.device}"
+            )
+        paths = publish(out, [row])
+    for path in paths:
+        click.echo(path, err=True)
+
+
+@bench.command()
+@click.option("--size", type=click.IntRange(min=8), default=64, show_default=True, help="In pixels.")
+@click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True, help="Of a turn.")
+@_options
+def peers(
+    dataset: str | None,
+    data_root: Path,
+    device: str,
+    rounds: int,
+    out: Path,
+    as_json: bool,
+    size: int,
+    batch: int,
+    steps: int,
+) -> None:
+    """The same model, batch, size and views through lightly, kornia, torchvision v2 and cervbench."""
+    if absent := [name for name in PEERS if find_spec(name) is None]:
+        raise Failed(f"{' and '.join(absent)} not installed here: pip install 'cervbench[peers]'")
+    from cervbench.bench.measurement import read
+    from cervbench.bench.peers.comparison import compare
+    from cervbench.bench.peers.findings import Comparison
+    from cervbench.bench.peers.page import MEASURED, publish
+    from cervbench.bench.workload import Bench
+    from cervbench.training.device import use
+
+    read(out / MEASURED, Comparison)  # what cannot be merged with is said before anything is measured
+    here = place.Place(data_root=data_root, device=device)
+    bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
+    found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
+    if as_json:
+        click.echo(found.model_dump_json())
+    else:
+        click.echo(_in_words(found))
+    for path in publish(out, [found]):
+        click.echo(path, err=True)
+
+
+def _in_words(found: "Comparison") -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in found.where.versions.items())
+    lines = [f"{found.where.device}: {versions}"]
+    for title, contestants in (("training, end to end", found.training), ("views alone", found.views)):
+        lines.append(f"{title}, views/s, and how many times as fast cervbench is")
+        lines += [f"  {c.views_per_second:>9,.0f} {c.ours_over_it:>7.2f}  {c.name}" for c in contestants]
+    lines.append("lightly's recipe in each setting that was tried, views/s")
+    lines += [f"  {rate:>9,.0f}          {name}" for name, rate in found.tried.items()]
+    lines.append("what each library's views hold")
+    return "\n".join([*lines, *(f"  {name}: {said}" for name, said in found.augmentations.items())])
+
+
+def _cells(
+    methods: tuple[str, ...] | None,
+    backbones: tuple[str, ...] | None,
+    sizes: tuple[int, ...] | None,
+    batch: int | None,
+    compiled: bool,
+    wanted: bool,
+) -> "Sequence[Cell]":
+    """What is asked to be timed, each once."""
+    from cervbench.bench.cells import WANTED, Cell
+
+    known = plugins().methods
+    if not wanted:
+        methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretext)
+        wide = [
+            Cell(method, backbone, size, batch or 128, compiled)
+            for size in sizes or (64,)
+            for backbone in backbones or ("resnet18",)
+            for method in methods
+        ]
+        return list(dict.fromkeys(wide))
+    chosen = [
+        Cell(cell.method, cell.backbone, size, batch or cell.batch, compiled)
+        for cell in WANTED
+        if (not methods or cell.method in methods) and (not backbones or cell.backbone in backbones)
+        for size in sizes or (cell.size,)
+    ]
+    for name in dict.fromkeys(cell.method for cell in chosen if cell.method not in known):
+        click.echo(f"{name} is wanted and not installed here: its rows are left out", err=True)
+    return list(dict.fromkeys(cell for cell in chosen if cell.method in known))
+
+
+def _at_hand(data_root: Path) -> str:
+    return "herlev" if (data_root / "herlev").is_dir() else "synthetic"

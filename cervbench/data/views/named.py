@@ -1,0 +1,57 @@
+"""Policies by name: the shared default, and those that the study of augmentations sets side by side."""
+
+from collections.abc import Callable, Mapping
+
+from cervbench.data.views.blur import Blur
+from cervbench.data.views.colour import Brightness, Contrast, Greyscale, Hue, Saturation
+from cervbench.data.views.elastic import Elastic
+from cervbench.data.views.geometry import Crop, Flip, Rotation
+from cervbench.data.views.operation import Operation, Together
+from cervbench.data.views.policy import Policy
+from cervbench.data.views.sharpen import Sharpen
+from cervbench.data.views.speckle import Speckle
+from cervbench.data.views.tone import Equalise
+
+
+def simclr_policy() -> Policy:
+    """SimCLR's views, for cells: these have no upright, so all eight turns and mirrors of the square.
+
+    Turns are quarters, for a free one would fill corners with a smeared border.
+    """
+    return Policy((Crop(scale=(0.2, 1.0)), Flip(), Rotation(step=90), _JITTER, Greyscale(p=0.2), Blur()))
+
+
+def plain_policy() -> Policy:
+    """For supervised training: crops that keep the shape by which cells are told apart, and flips."""
+    return Policy((Crop(scale=(0.6, 1.0), ratio=(1.0, 1.0)), Flip()))
+
+
+def named_policy(name: str) -> Policy:
+    """A policy of `POLICIES`."""
+    if name not in POLICIES:
+        raise ValueError(f"no policy is named {name!r}; there are {', '.join(POLICIES)}")
+    return POLICIES[name]()
+
+
+def _with(*group: Operation | Together) -> Callable[[], Policy]:
+    """Crops and flips without turns, and one group of operations besides."""
+    return lambda: Policy((Crop(scale=(0.2, 1.0)), Flip(), *group))
+
+
+_JITTER = Together((Brightness(0.4), Contrast(0.4), Saturation(0.2), Hue(0.1)), p=0.8)
+
+POLICIES: Mapping[str, Callable[[], Policy]] = {
+    "simclr": simclr_policy,
+    "A": _with(),
+    "B": _with(_JITTER, Equalise(p=0.5)),
+    "C": _with(Elastic(p=0.5)),
+    "D": _with(Blur(p=0.5), Speckle(p=0.5)),
+    "E": _with(Blur(p=0.5), Sharpen(p=0.5)),
+}
+"""`A` is crops and flips; each other letter is `A` and one group: colour, soft deformation, noise, sharpness.
+
+The study names operations and no values. Crops, jitter and blur have those of the shared default. Elastic
+(alpha 50, sigma 5) and the chance of a half of sharpening and equalising are torchvision's defaults, the
+factor 2 of sharpening is that of its examples, the deviation 0.1 of speckle that of its Gaussian noise; for
+the chance of elastic and speckle there is no source: a half as well.
+"""

@@ -1,0 +1,34 @@
+"""Speckle: noise that grows with the light."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from cervbench.data.views import noise
+from cervbench.data.views.normalise import Normalise
+from cervbench.data.views.retouch import Retouch, an_image
+
+
+@dataclass(frozen=True)
+class Speckle(Retouch):
+    """Each value plus itself times normal noise of this standard deviation, and the noise's key.
+
+    The noise is one number a pixel and channel, whatever the size of the view.
+    """
+
+    sigma: tuple[float, float] = (0.1, 0.1)
+    p: float = 0.5
+    identity = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0 < self.sigma[0] <= self.sigma[1], "sigma must be positive and ascend")
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return np.stack([rng.uniform(*self.sigma, count), rng.integers(noise.KEYS, size=count)], axis=1)
+
+    def retouched(self, views: Tensor, needed: Tensor, space: Normalise) -> Tensor:
+        sigma, keys = needed.unbind(1)
+        grain = noise.normal(keys, views[0].numel()).view_as(views)
+        return space.clamp_(views.addcmul_(views, grain.mul_(an_image(sigma))))

@@ -1,0 +1,15 @@
+"""The one way from the host to the device that holds the pixels."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def on_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """The values there, floating ones as float32; nothing waits for a copy to an accelerator."""
+    host = torch.as_tensor(values)
+    if host.is_floating_point():
+        host = host.float()
+    if device.type != "cuda":
+        return host.to(device)
+    return host.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,46 @@
+"""Warps: where each pixel of a view is taken from, by all geometry of a policy at once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cervbench.data.views.chosen import Chosen
+from cervbench.data.views.elastic import Elastic
+from cervbench.data.views.transfer import on_device
+
+
+class Warp:
+    """Elastic displacements move a place of the view; an affine then says where in the image it lies."""
+
+    def __init__(
+        self,
+        affine: np.ndarray,
+        elastics: Sequence[tuple[Elastic, np.ndarray]],
+        size: int,
+        device: torch.device,
+    ) -> None:
+        """Affines in coordinates of -1..1, images × 3 × 3; elastics with their parameters."""
+        self._size = size
+        self._elastics = [(elastic, Chosen(elastic, at, size, device)) for elastic, at in elastics]
+        displaced = [chosen.applies for _, chosen in self._elastics]
+        self.still = (affine == np.eye(3)).all(axis=(1, 2)) & ~np.any(displaced, axis=0)
+        """Which images stay as they are."""
+        self._across, self._down, offset = on_device(affine[:, :2], device)[..., None, None].unbind(2)
+        centres = (torch.arange(size, device=device) * 2 + 1) / size - 1
+        self._columns = self._across * centres
+        self._rows = self._down * centres[:, None] + offset
+
+    def places(self, block: slice) -> Tensor:
+        """Where to sample, images × size × size × 2, in -1..1."""
+        # All first coordinates, then all second ones: a plane each, which sampling reads without shuffling.
+        places = self._columns[block] + self._rows[block]
+        for elastic, chosen in self._elastics:
+            if drew := chosen.within(block):
+                where, needed = drew
+                right, below = elastic.displacement(needed, self._size)[:, None].unbind(2)
+                across, down = (each[block][where] for each in (self._across, self._down))
+                displaced = places[where].addcmul_(across, right).addcmul_(down, below)
+                places.index_copy_(0, where, displaced)
+        return places.permute(0, 2, 3, 1)

@@ -1,0 +1,49 @@
+"""Limited-memory BFGS for many problems side by side: what it remembers, and where it goes next.
+
+The compact form of Byrd, Nocedal and Schnabel (1994): all inner products of the memory are a few
+batched matrix products, and what remains is a small triangular system a problem.
+"""
+
+import torch
+from torch import Tensor
+
+STEPS = 10
+"""Remembered; more cost time and save next to no iterations where the curvature is near 1."""
+
+
+class Memory:
+    """Of the last steps of draws × strengths problems and of the changes of gradient they brought."""
+
+    def __init__(self, gradient: Tensor) -> None:
+        draws, strengths = gradient.shape[:2]
+        self.steps = gradient.new_zeros(draws, strengths, STEPS, gradient[0, 0].numel())
+        self.changes = torch.zeros_like(self.steps)
+
+    def keep(self, chosen: Tensor) -> None:
+        """Of the strengths, only these go on."""
+        self.steps, self.changes = self.steps[:, chosen], self.changes[:, chosen]
+
+    def add(self, step: Tensor, change: Tensor) -> Tensor:
+        """Whether the step met curvature above 0; one that did not is not remembered."""
+        step, change = step.flatten(2), change.flatten(2)
+        curved = (step * change).sum(2, keepdim=True) > 0
+        self.steps = torch.cat([self.steps[:, :, 1:], (step * curved)[:, :, None]], 2)
+        self.changes = torch.cat([self.changes[:, :, 1:], (change * curved)[:, :, None]], 2)
+        return curved[..., 0]
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Downhill, by the inverse curvature that the memory implies."""
+        flat = gradient.flatten(2)[..., None]
+        across = (self.steps @ self.changes.mT).double()
+        among = (self.changes @ self.changes.mT).double()
+        met = across.diagonal(dim1=-2, dim2=-1)
+        # A step that is not remembered is a row of zeros: its own equation is made 1 · u = 0.
+        system = across.triu() + torch.diag_embed((met == 0).double())
+        last = among[..., -1, -1]
+        size = torch.where(last > 0, met[..., -1] / last, 1.0)[..., None, None]
+        u = torch.linalg.solve_triangular(system, (self.steps @ flat).double(), upper=True)
+        wanted = met[..., None] * u + size * (among @ u - (self.changes @ flat).double())
+        v = torch.linalg.solve_triangular(system.mT, wanted, upper=False)
+        by_steps, by_changes = v.mT.to(flat.dtype) @ self.steps, (size * u).mT.to(flat.dtype) @ self.changes
+        uphill = size[..., 0].to(flat.dtype) * flat[..., 0] + (by_steps - by_changes)[..., 0, :]
+        return -uphill.view(gradient.shape)

@@ -1,0 +1,170 @@
+"""What a page shows of one row at one ratio, computed from stored predictions and from nothing else."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from cervbench.records.store import RecordError, Store
+from cervbench.records.verify import columns_as_recorded
+from cervbench.scoring.classification import HEADLINE, mean_or_none
+from cervbench.scoring.intervals import design, interval_of, replicates
+from cervbench.scoring.metrics import Floats, Ints
+from cervbench.scoring.pooling import Pooled, class_groups, only, pool, valued
+from cervbench.scoring.task import Task
+
+AUC = "abnormal_auc"
+FEWEST_GROUPS = 20
+"""A class-wise figure from fewer groups bears no interval."""
+
+
+class Figure(NamedTuple):
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row at one ratio, over all folds that it has."""
+
+    figures: Mapping[str, Figure]
+    """By metric."""
+    images: int
+    groups: int
+    draws: int
+    fewest: Mapping[str, int]
+    """The fewest test images that a fold has, by class."""
+    fewest_groups: int
+    """Of a fold."""
+    tested: str
+    """Hash of images, groups, folds and labels: rows can be compared where it is the same."""
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        figures = {metric: Figure(*figure) for metric, figure in kept["figures"].items()}
+        return cls(**{**kept, "figures": figures})
+
+    def value(self, metric: str) -> float | None:
+        return self.figures[metric].value
+
+
+class ClassFigures(NamedTuple):
+    """Recall of one class on the predictions pooled over folds."""
+
+    recall: Figure
+    images: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Each metric with each group left out: what the paired test needs of a row."""
+
+    folds: Ints
+    """Of each group."""
+    values: Mapping[str, Floats]
+    """By metric; (1 + groups) × draws."""
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        folds = np.array(kept["folds"])
+        flat = {metric: np.frombuffer(base64.b64decode(text)) for metric, text in kept["values"].items()}
+        return cls(folds, {metric: own.reshape(1 + len(folds), -1) for metric, own in flat.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        text = {metric: base64.b64encode(own.tobytes()).decode() for metric, own in self.values.items()}
+        return {"folds": self.folds.tolist(), "values": text}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the figures of a row at a ratio come from."""
+
+    out: Path
+    variant: str
+    task: Task
+    records: tuple[tuple[int, str, str], ...]
+    """Fold, id, and hash of the predictions."""
+    with_classes: bool
+
+
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """What is shown: the headline, and the second figure where some classes are abnormal."""
+    return (HEADLINE, AUC) if task.abnormal else (HEADLINE,)
+
+
+def computed(source: Source) -> dict[str, Any]:
+    """As JSON: the `cell`, its `replicates` where groups are known, its `classes` where they are asked."""
+    pooled, task = pooled_from(source), source.task
+    found: dict[str, Any] = {}
+    if task.groups_known:
+        plan = design(pooled)
+        values = {metric: replicates(pooled, plan, task, metric) for metric in metrics_of(task)}
+        found["replicates"] = Replicates(plan.folds, values).to_json()
+        figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in values.items()}
+    else:
+        figures = {metric: Figure(_value(pooled, task, metric)) for metric in metrics_of(task)}
+    if source.with_classes:
+        found["classes"] = _classes(pooled, task)
+    return found | {"cell": {"figures": figures} | _counts(pooled, task)}
+
+
+def pooled_from(source: Source) -> Pooled:
+    """The predictions, refused where they are not the recorded ones or no folds of one deal."""
+    store = Store(source.out)
+    tables = [columns_as_recorded(store, source.variant, id, hash) for _, id, hash in source.records]
+    try:
+        return pool(tables, [fold for fold, _, _ in source.records], source.task)
+    except ValueError as error:
+        ids = ", ".join(id for _, id, _ in source.records)
+        raise RecordError(f"records {ids} of {source.variant} cannot be pooled: {error}") from None
+
+
+def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
+    """Of replicates, the first of which leaves nothing out."""
+    value = mean_or_none(values[0])
+    if value is None:
+        return Figure(None)
+    return Figure(value, *(interval_of(values, folds, metric) or (None, None)))
+
+
+def _value(pooled: Pooled, task: Task, metric: str) -> float | None:
+    everything = np.zeros(len(pooled.labels), dtype=np.int64)
+    return mean_or_none(valued(pooled, metric, everything, 1, task)(np.ones(1)))
+
+
+def _counts(pooled: Pooled, task: Task) -> dict[str, Any]:
+    folds = [pooled.folds == fold for fold in np.unique(pooled.folds)]
+    of_class = np.array([np.bincount(pooled.labels[fold], minlength=len(task.classes)) for fold in folds])
+    tested = hashlib.sha256()
+    for column in (pooled.images, pooled.groups, pooled.folds, pooled.labels):
+        tested.update(f"{column.dtype} {len(column)}\n".encode() + column.tobytes())
+    return {
+        "images": len(pooled.labels),
+        "groups": len(np.unique(pooled.groups)),
+        "draws": len(pooled.probabilities),
+        "fewest": dict(zip(task.classes, of_class.min(axis=0).tolist(), strict=True)),
+        "fewest_groups": min(len(np.unique(pooled.groups[fold])) for fold in folds),
+        "tested": tested.hexdigest()[:16],
+    }
+
+
+def _classes(pooled: Pooled, task: Task) -> dict[str, Any]:
+    """By class; without an interval where the class is in too few groups."""
+    groups = class_groups(pooled, task)
+    found = {}
+    for k, name in enumerate(task.classes):
+        own = only(pooled, pooled.labels == k)
+        # within one class, recall is accuracy
+        if task.groups_known and groups[name] >= FEWEST_GROUPS:
+            plan = design(own)
+            recall = _with_interval(replicates(own, plan, task, "accuracy"), plan.folds, "accuracy")
+        else:
+            recall = Figure(_value(own, task, "accuracy"))
+        found[name] = (recall, len(own.labels), groups[name])
+    return found

@@ -1,0 +1,46 @@
+"""Records to rows: each is checked once, and then known by its path and the hash of its bytes."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cervbench.leaderboard.cache import Cache, key_of_bytes
+from cervbench.leaderboard.rows import Entry, Row, Seen, seen
+from cervbench.records.store import Store, read_bytes
+
+_AT_ONCE = 500
+
+
+def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
+    """The rows of records; RecordError where one is not what its name and its seal say."""
+    rows: dict[str, Row] = {}
+    rest = iter(paths)
+    while some := list(islice(rest, _AT_ONCE)):
+        for path, content, found in _seen(store, some, cache):
+            if found.row not in rows:
+                rows[found.row] = Row(store.unchanged(path, content))
+            rows[found.row].add(found)
+    return list(rows.values())
+
+
+def _seen(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[Path, bytes, Seen]]:
+    contents = [read_bytes(path) for path in paths]
+    keys = [
+        key_of_bytes(f"record {path.parent.name}/{path.name} ".encode() + content)
+        for path, content in zip(paths, contents, strict=True)
+    ]
+    known = cache.known(keys)
+    new = {}
+    for path, content, key in zip(paths, contents, keys, strict=True):
+        if key in known:
+            found = _from_json(known[key])
+        else:
+            found = new[key] = seen(store.unchanged(path, content))
+        yield path, content, found
+    cache.keep(new)
+
+
+def _from_json(kept: Sequence[Any]) -> Seen:
+    row, fold, ratio, entry, observed = kept
+    return Seen(row, fold, ratio, Entry(*entry), observed)

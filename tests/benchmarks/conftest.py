@@ -1,0 +1,22 @@
+"""What benchmarks share: synthetic cells as a run sees them, whatever images are on this disk."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cervbench.bench.cells import Cell
+from cervbench.bench.workload import Bench, Workload
+from cervbench.place import Place
+from cervbench.plugin.manager import plugins
+
+
+@pytest.fixture(scope="session")
+def bench(shared_cache: Path) -> Bench:
+    return Bench("synthetic", Place(cache=shared_cache, device="cpu"), plugins(), torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def workload(bench: Bench) -> Workload:
+    """SimCLR on resnet18, as the quick tier trains it."""
+    return bench.workload(Cell("simclr", "resnet18", 64, 128))

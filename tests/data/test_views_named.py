@@ -1,0 +1,66 @@
+"""Policies by name: those that the study of augmentations sets side by side."""
+
+from typing import get_args
+
+import pytest
+
+from cervbench.data.views import (
+    POLICIES,
+    Blur,
+    Brightness,
+    Contrast,
+    Elastic,
+    Equalise,
+    Hue,
+    Saturation,
+    Sharpen,
+    Speckle,
+    named_policy,
+    simclr_policy,
+)
+from cervbench.plugin import settings
+
+GROUPS = {
+    "A": set(),
+    "B": {Brightness, Contrast, Saturation, Hue, Equalise},
+    "C": {Elastic},
+    "D": {Blur, Speckle},
+    "E": {Blur, Sharpen},
+}
+
+
+def kinds(name: str) -> set[type]:
+    return {type(part) for operation in named_policy(name).operations for part in operation.simple}
+
+
+def test_the_baseline_crops_and_flips_and_does_not_turn() -> None:
+    assert {kind.__name__ for kind in kinds("A")} == {"Crop", "Flip"}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_each_other_policy_is_the_baseline_and_one_group(name: str) -> None:
+    baseline = named_policy("A").operations
+    assert named_policy(name).operations[: len(baseline)] == baseline
+    assert kinds(name) - kinds("A") == GROUPS[name]
+
+
+def test_what_they_share_with_the_default_has_its_values() -> None:
+    default = simclr_policy().operations
+    for name in GROUPS:
+        theirs = {type(operation): operation for operation in named_policy(name).operations}
+        shared = [operation for operation in default if type(operation) in theirs]
+        assert shared == [theirs[type(operation)] for operation in shared]
+
+
+def test_the_default_has_its_name() -> None:
+    assert named_policy("simclr") == simclr_policy()
+
+
+def test_a_name_that_is_none_is_answered_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match="'F'; there are simclr, A, B, C, D, E"):
+        named_policy("F")
+
+
+@pytest.mark.skipif(not hasattr(settings, "ViewPolicy"), reason="no setting names a policy yet")
+def test_a_setting_may_name_each_policy_and_no_other() -> None:
+    assert set(get_args(settings.ViewPolicy)) == set(POLICIES)

@@ -1,0 +1,62 @@
+"""What methods with a following network, and losses over a whole batch, get from the plugin API."""
+
+import copy
+import socket
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, multiprocessing, nn
+
+from cervbench.plugin import gather, moving_average
+
+
+def test_a_follower_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
+    leader = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    follower = copy.deepcopy(leader)
+    with torch.no_grad():
+        for parameter in leader.parameters():
+            parameter.fill_(1.0)
+        for parameter in follower.parameters():
+            parameter.fill_(3.0)
+    leader(torch.randn(8, 3))  # moves the leader's running statistics
+    moving_average(follower, leader, keep=0.75)
+    for parameter in follower.parameters():
+        torch.testing.assert_close(parameter, torch.full_like(parameter, 2.5))
+    assert follower[1].num_batches_tracked == 0
+
+
+def test_on_one_device_gathering_changes_nothing() -> None:
+    rows = torch.randn(4, 2)
+    assert gather(rows) is rows
+
+
+def spread_of(rows: Tensor) -> Tensor:
+    """A loss that no part of a batch can compute by itself."""
+    return ((rows - rows.mean(0)) ** 2).sum() + (rows @ rows.T).tanh().sum()
+
+
+def _rank(rank: int, port: int, answers: str) -> None:
+    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    whole, weight = torch.arange(12.0).reshape(6, 2).sin(), torch.tensor([[0.3, -0.2], [0.1, 0.7]])
+    weight.requires_grad_()
+    loss = spread_of(gather(whole[rank * 3 : rank * 3 + 3] @ weight))
+    loss.backward()
+    assert weight.grad is not None
+    distributed.all_reduce(weight.grad)
+    torch.save({"loss": loss.detach(), "mean_gradient": weight.grad / 2}, f"{answers}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_devices_have_the_loss_and_the_mean_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    multiprocessing.spawn(_rank, (port, str(tmp_path)), nprocs=2)
+    whole, weight = torch.arange(12.0).reshape(6, 2).sin(), torch.tensor([[0.3, -0.2], [0.1, 0.7]])
+    weight.requires_grad_()
+    loss = spread_of(whole @ weight)
+    loss.backward()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        torch.testing.assert_close(found["loss"], loss.detach())
+        torch.testing.assert_close(found["mean_gradient"], weight.grad)

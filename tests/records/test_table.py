@@ -1,0 +1,58 @@
+"""The stored table: its hash is the one that docs/records.md describes, and nothing in it may be missing."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from cervbench.records.table import content_hash, read_table, write_table
+
+
+def by_hand(table: pa.Table) -> str:
+    """Column by column, value by value."""
+    hasher = hashlib.sha256()
+    for name in table.column_names:
+        column = table.column(name)
+        hasher.update(f"{name}:{column.type}:{len(column)}\n".encode())
+        for value in column.to_pylist():
+            if isinstance(value, str):
+                hasher.update(len(value.encode()).to_bytes(4, "little") + value.encode())
+            else:
+                hasher.update({"int16": np.int16, "float": np.float32}[str(column.type)](value).tobytes())
+    return hasher.hexdigest()
+
+
+WHOLE = pa.table(
+    {
+        "image": ["a", "", "µ-long name", "日本", "x" * 300],
+        "draw": pa.array([0, 1, 2, 3, -1], pa.int16()),
+        "p_é": pa.array([0.1, 0.2, 1e-30, float("nan"), 1], pa.float32()),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        WHOLE,
+        WHOLE.slice(1, 3),
+        WHOLE.slice(0, 0),
+        pa.concat_tables([WHOLE.slice(2), WHOLE, WHOLE.slice(1, 2)]),
+        pa.table({"image": pa.array([], pa.string())}),
+        pa.table({"image": ["", ""]}),
+    ],
+    ids=["whole", "part", "empty part", "in chunks", "without rows", "empty strings"],
+)
+def test_the_hash_is_of_names_types_and_values_one_after_the_other(table: pa.Table) -> None:
+    assert content_hash(table) == by_hand(table)
+
+
+def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    write_table(path, WHOLE)
+    assert content_hash(read_table(path)) == content_hash(WHOLE)
+    write_table(path, pa.table({"image": ["a", None], "draw": [0, 0]}))
+    with pytest.raises(ValueError, match="values missing in column image"):
+        read_table(path)
