@@ -18,7 +18,7 @@ ORDER = [
     {"records"},
     {"methods", "evaluations"},
     {"study", "runs", "observed", "harness"},
-    {"audit", "leaderboard", "bench"},
+    {"audit", "leaderboard", "bench", "checks", "attention"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

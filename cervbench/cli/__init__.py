@@ -14,6 +14,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "data": ("cervbench.cli.data:data", "Fetch, prepare, check and audit datasets."),
     "leaderboard": ("cervbench.cli.leaderboard:leaderboard", "Build pages from records, and check them."),
     "verify": ("cervbench.cli.verify:verify", "Rescore records from their stored predictions."),
+    "show": ("cervbench.cli.show:show", "Show what a classifier looks at."),
+    "plugin": ("cervbench.cli.plugin:plugin", "Begin a package of your own, and check one."),
     "bench": ("cervbench.cli.bench:bench", "Measure how fast it is here."),
     "doctor": ("cervbench.cli.doctor:doctor", "Say what is wrong with this installation, and what to do."),
 }

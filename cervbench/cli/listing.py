@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cervbench.cli.config import described
 from cervbench.plugin.manager import Plugins, plugins
 
 Row = dict[str, Any]
@@ -101,20 +102,26 @@ KINDS: dict[str, Callable[[Plugins], Iterable[Row]]] = {
     "plugins": packages,
 }
 SHOWN = ("name", "package", "version", "title", "images", "reference", "encoder", "adds")
+SHOWN_OF_SETTINGS = ("setting", "default", "accepts", "description")
 """What a terminal has room for; --json has all of it."""
 WIDEST = 70
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
+@click.option("--config", metavar="NAME", help="Instead, every setting of one method.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all that is known.")
-def listing(kind: str, as_json: bool) -> None:
+def listing(kind: str, config: str | None, as_json: bool) -> None:
     """List what there is to run.
 
     `plugins` imports everything that the installed packages offer and shows what is wrong with them.
     """
+    if config and kind != "methods":
+        raise click.UsageError(
+            "--config shows the settings of a method: cervbench list methods --config NAME"
+        )
     found = plugins()
-    rows = list(KINDS[kind](found))
+    rows = described(found.methods.get(config).offer.config) if config else list(KINDS[kind](found))
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -122,6 +129,8 @@ def listing(kind: str, as_json: bool) -> None:
         click.echo(_table(rows))
     if kind == "backbones" and not as_json:
         click.echo("\nand every model of timm, by its name there: timm.list_models()")
+    if config and not rows and not as_json:
+        click.echo(f"{config} has no settings")
     for problem in found.problems:
         click.echo(f"\n{problem}", err=True)
 
@@ -129,7 +138,7 @@ def listing(kind: str, as_json: bool) -> None:
 def _table(rows: list[Row]) -> str:
     from tabulate import tabulate
 
-    columns = [key for key in SHOWN if key in rows[0]]
+    columns = [key for key in (*SHOWN, *SHOWN_OF_SETTINGS) if key in rows[0]]
     cells = [[_cell(row[key]) for key in columns] for row in rows]
     return tabulate(cells, headers=columns, tablefmt="plain", disable_numparse=True, maxcolwidths=WIDEST)
 

@@ -44,7 +44,14 @@ class Entry:
     tables: Sequence[Table]
 
 
-def index(entries: Sequence[Entry]) -> str:
+SPEED = {
+    "throughput.md": "how fast pretext stages train, beside the model alone",
+    "peers.md": "the same recipe through other libraries",
+}
+"""Pages of `cervbench bench` by file, and what they tell: named where they stand in the same folder."""
+
+
+def index(entries: Sequence[Entry], speed: Sequence[str] = ()) -> str:
     real = [entry for entry in entries if not entry.synthetic]
     synthetic = [entry for entry in entries if entry.synthetic]
     parts = [MARK, _ABOUT]
@@ -58,6 +65,9 @@ def index(entries: Sequence[Entry]) -> str:
             "Drawn by a procedure, to exercise the machinery. They say nothing about cells.",
             *map(_summary, synthetic),
         ]
+    if speed:
+        lines = [f"- [{file.removesuffix('.md')}]({file}): {SPEED[file]}" for file in speed]
+        parts += ["## Speed", "\n".join(lines)]
     return "\n\n".join([*parts, _READING]) + "\n"
 
 

@@ -10,7 +10,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
 from cervbench.leaderboard.escaping import file_name, markdown
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.index import Entry, index
+from cervbench.leaderboard.index import SPEED, Entry, index
 from cervbench.leaderboard.markdown import MARK, page
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import POOLED_SCHEMA, Row
@@ -105,7 +105,7 @@ def _render(out: Path, paths: Sequence[Path], pages: Path, everything: bool, wor
                 Path(os.path.relpath(out / "records" / variant, pages)).as_posix(),
             )
             entries.append(entry)
-    made["README.md"] = index(entries)
+    made["README.md"] = index(entries, [file for file in SPEED if (pages / file).exists()])
     return made
 
 

@@ -39,11 +39,10 @@ if TYPE_CHECKING:
         Zoom,
         named_policy,
         plain_policy,
-        simclr_policy,
         windows,
     )
     from cervbench.plugin.attentive import Attentive
-    from cervbench.plugin.average import moving_average
+    from cervbench.plugin.average import keep_at, moving_average
     from cervbench.plugin.devices import gather
     from cervbench.plugin.evaluation import Columns
     from cervbench.plugin.method import Method, Progress
@@ -59,10 +58,10 @@ _LATER = {
     "cervbench.data.views": (
         "Blur", "Brightness", "Contrast", "Crop", "Elastic", "Equalise", "Flip", "Gamma", "Greyscale",
         "Hue", "Normalise", "Policy", "Pyramid", "Rotation", "Saturation", "Sharpen", "Shift", "Speckle",
-        "Together", "View", "Zoom", "named_policy", "plain_policy", "simclr_policy", "windows",
+        "Together", "View", "Zoom", "named_policy", "plain_policy", "windows",
     ),
     "cervbench.plugin.attentive": ("Attentive",),
-    "cervbench.plugin.average": ("moving_average",),
+    "cervbench.plugin.average": ("keep_at", "moving_average"),
     "cervbench.plugin.devices": ("gather",),
     "cervbench.plugin.evaluation": ("Columns",),
     "cervbench.plugin.method": ("Method", "Progress"),

@@ -1,7 +1,13 @@
 """A network that follows another: the target of BYOL, the key encoder of MoCo, the teacher of DINO."""
 
+import math
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from cervbench.plugin.method import Progress
 
 
 @torch.no_grad()
@@ -11,3 +17,15 @@ def moving_average(follower: nn.Module, leader: nn.Module, keep: float) -> None:
     All in one launch, for a step of a large network has hundreds of parameters.
     """
     torch._foreach_lerp_(list(follower.parameters()), list(leader.parameters()), 1 - keep)
+
+
+def keep_at(progress: "Progress", most: float, memory: float, rising: bool = False) -> float:
+    """What a follower keeps of itself in a step: `most`, and less in a short stage, so that it moves too.
+
+    It remembers no longer than the share `memory` of the steps. Where it rises, it does so on half a cosine,
+    up to all of itself at the end.
+    """
+    first = min(most, 1 - 1 / max(1.0, memory * progress.steps))
+    if not rising:
+        return first
+    return 1 - (1 - first) * (1 + math.cos(math.pi * progress.share)) / 2

@@ -11,7 +11,10 @@ Offered = TypeVar("Offered")
 
 PACKAGES = {
     name: f"cervbench-{name}"
-    for name in ("simclr", "byol", "barlow-twins", "agbt", "jigsaw", "attentive-patch")
+    for name in (
+        *("simclr", "byol", "barlow-twins", "agbt", "jigsaw", "attentive-patch"),
+        *("moco", "simsiam", "dino", "mae", "rotation"),
+    )
 }
 """Methods of the project that are packages of their own, and those packages."""
 

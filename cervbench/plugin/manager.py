@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -65,7 +66,7 @@ class Plugins:
                 Problem(CORE, f"entry points of {CORE}", "is not installed", "pip install cervbench")
             )
         chosen = os.environ.get(CHOSEN)
-        for package in sorted(installed):
+        for package in sorted(installed, key=lambda name: (name != CORE, name)):
             if chosen is None or package in {CORE, *map(canonicalize_name, chosen.split(","))}:
                 found._load(package, installed)
         return found
@@ -134,13 +135,14 @@ class Plugins:
         try:
             points = [point for point in distribution.entry_points if point.group == GROUP]
             refused = _refused(distribution, installed.get(CORE))
+            where = _where_required(distribution) if refused else ""
         except Exception as error:
             what = f"its metadata cannot be read: {in_words(error)}"
             self._problem(package, f"metadata of {package}", what, f"reinstall {package}")
             return
         if refused:
             how = f"install a release of {package} for this cervbench, or the cervbench it asks for"
-            self._problem(package, f"requirements of {package} {distribution.version}", refused, how)
+            self._problem(package, where, refused, how)
             return
         for point in sorted(points, key=lambda point: point.name):
             self._import(package, distribution.version, point)
@@ -194,8 +196,14 @@ class Plugins:
                 )
                 if wrong:
                     self._problem(plugin.package, where, wrong, f"{name!r} is left out; mend it in {hook}")
-                else:
-                    catalog.add(Entry(name, plugin.package, plugin.version, offer))
+                    continue
+                if others := [f"{e.package}:{name}" for _, e in catalog.items() if e.name == name]:
+                    taken = f"offers {catalog.kind} {name!r}, a name that is taken"
+                    choose = (
+                        f"say {' or '.join([*others, f'{plugin.package}:{name}'])}; or rename it in {hook}"
+                    )
+                    self._problem(plugin.package, where, taken, choose)
+                catalog.add(Entry(name, plugin.package, plugin.version, offer))
 
 
 @cache
@@ -229,6 +237,16 @@ def _refused(distribution: Distribution, core: Distribution | None) -> str:
         ):
             return f"it requires cervbench{requirement.specifier}, and this is cervbench {core.version}"
     return ""
+
+
+def _where_required(distribution: Distribution) -> str:
+    """The line of the installed metadata that asks for cervbench."""
+    for file in distribution.files or ():
+        if file.name == "METADATA":
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                if re.match(rf"Requires-Dist: {CORE}\b(?!-)", line, re.IGNORECASE):
+                    return f"{file.locate()}:{number}"
+    return f"requirements of {distribution.name} {distribution.version}"
 
 
 def _failed_hook(plugin: _Plugin, hook: str, error: BaseException, how_to_mend: str) -> Problem:

@@ -46,8 +46,8 @@ ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]
 class MethodConfig(Settings):
     """What every method with a pretext stage may set: how its stage is optimised, and what it looks at."""
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="of the pretext stage")
+    learning_rate: float = Field(2e-3, gt=0, description="at its highest, after the warm-up")
+    weight_decay: float = Field(1e-4, ge=0, description="of matrices and kernels; biases and norms have none")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     policy: ViewPolicy = Field("simclr", description="of the views, by name")

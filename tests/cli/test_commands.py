@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from cervbench.cli import COMMANDS, main
 from cervbench.cli.errors import EXPECTED
 from cervbench.cli.progress import in_words
+from cervbench.plugin.manager import plugins
 from cervbench.plugin.offers import resolve
 
 SMOKE = [
@@ -105,10 +107,6 @@ def test_list_plugins_shows_what_each_package_adds() -> None:
 WRONG = {
     "unknown command": (["rum"], "rum"),
     "unknown method": (["run", "--method", "simclear", "--dataset", "herlev"], "did you mean 'simclr'?"),
-    "method not installed": (
-        ["run", "--method", "agbt", "--dataset", "herlev"],
-        "pip install cervbench-agbt",
-    ),
     "unknown dataset": (["run", "--method", "majority", "--dataset", "herlef"], "did you mean 'herlev'?"),
     "no dataset": (["run", "--method", "majority"], "--dataset is missing"),
     "unknown setting": (
@@ -128,6 +126,22 @@ WRONG = {
     "unknown device": ([*SMOKE, "--device", "toaster"], "--device toaster"),
     "unknown tier": ([*SMOKE, "--tier", "huge"], "'smoke', 'quick', 'standard'"),
 }
+
+
+@pytest.fixture
+def simclr_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No other package of a method is installed."""
+    monkeypatch.setenv("CERVBENCH_PLUGINS", "cervbench-simclr")
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
+
+
+@pytest.mark.usefixtures("simclr_alone")
+def test_a_method_that_is_not_installed_is_told_with_the_package_that_brings_it() -> None:
+    asked = cervbench("run", "--method", "agbt", "--dataset", "synthetic")
+    assert asked.exit_code == 2
+    assert "pip install cervbench-agbt" in asked.stderr
 
 
 @pytest.mark.parametrize("fault", WRONG)

@@ -75,14 +75,14 @@ import re, sys
 from pathlib import Path
 import numpy as np, torch
 from cervbench.data.stored import StoredImages
-from cervbench.data.views import Normalise, Pyramid, simclr_policy
+from cervbench.data.views import Normalise, Pyramid, named_policy
 
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 path, way = Path(sys.argv[1]), sys.argv[2]
 stored = np.load(path, mmap_mode="r") if way == "mapped" else StoredImages.open(path)
-pixels, policy, plain = Pyramid(stored, 32, budget=0), simclr_policy(), Normalise((0,) * 3, (1,) * 3)
+pixels, policy, plain = Pyramid(stored, 32, budget=0), named_policy("simclr"), Normalise((0,) * 3, (1,) * 3)
 before = peak()
 rng = np.random.default_rng(0)
 for rows in np.array_split(rng.permutation(len(pixels)), len(pixels) // 50):

@@ -292,6 +292,18 @@ def test_synthetic_images_have_their_own_page_and_their_own_part_of_the_index(
     assert "Synthetic" not in (out / "cells.md").read_text()
 
 
+def test_the_index_names_the_pages_of_speed_where_there_are_some(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    build(out)
+    assert "throughput.md" not in (out / "README.md").read_text()
+    (out / "throughput.md").write_text("# Throughput\n")
+    assert check(out) != []
+    build(out)
+    assert "(throughput.md)" in (out / "README.md").read_text()
+    assert check(out) == []
+    assert (out / "throughput.md").read_text() == "# Throughput\n"
+
+
 def test_trials_are_counted_and_left_out_unless_all_are_asked_for_or_there_is_nothing_else(
     out: Path, write: Write
 ) -> None:

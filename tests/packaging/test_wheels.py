@@ -27,8 +27,13 @@ VARIABLES = {
 def build(project: Path, folder: Path) -> Path:
     """The wheel of a project, built from a copy, so that the build leaves nothing behind in the original."""
     copy = folder / "source" / project.name
-    left = ("tests", "leaderboards", "demo", "build", "dist", "docs", "__pycache__", "*.egg-info", ".*")
-    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(*left))
+    made = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+    beside = shutil.ignore_patterns("tests", "leaderboards", "demo", "build", "dist", "docs")
+
+    def left(where: str, names: list[str]) -> set[str]:
+        return made(where, names) | (beside(where, names) if Path(where) == project else set())
+
+    shutil.copytree(project, copy, ignore=left)
     wheels = folder / "wheels" / project.name
     pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(wheels), str(copy))
     [wheel] = wheels.glob("*.whl")
@@ -41,19 +46,26 @@ def pip(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def new_environment(folder: Path, installed: Sequence[Path]) -> Command:
-    """A virtual environment with these wheels, and the dependencies of the one that runs the tests."""
+def install_in(environment: Path, *projects: str) -> None:
+    python = environment / "bin" / "python"
+    pip("--python", str(python), "install", "--no-deps", "--no-index", "--no-build-isolation", *projects)
+
+
+def new_environment(folder: Path, installed: Sequence[Path], plugins: str) -> Command:
+    """A virtual environment with these wheels, and the dependencies of the one that runs the tests.
+
+    `plugins` are those that cervbench sees in it.
+    """
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    python = environment / "bin" / "python"
-    pip("--python", str(python), "install", "--no-deps", "--no-index", *map(str, installed))
+    install_in(environment, *map(str, installed))
     [site] = environment.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     variables = VARIABLES | {
         "CERVBENCH_CACHE": str(folder / "cache"),
-        "CERVBENCH_PLUGINS": "cervbench-simclr,stranger,broken",
+        "CERVBENCH_PLUGINS": plugins,
         "OMP_NUM_THREADS": "1",
     }
 
@@ -81,7 +93,7 @@ def installed(wheels: dict[Path, Path], tmp_path_factory: pytest.TempPathFactory
     """Core and plugins, a stranger's package, and a broken one."""
     folder = tmp_path_factory.mktemp("installed")
     others = [build(HERE / name, folder) for name in ("stranger", "broken")]
-    return new_environment(folder, [*wheels.values(), *others])
+    return new_environment(folder, [*wheels.values(), *others], "cervbench-simclr,stranger,broken")
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
@@ -144,3 +156,28 @@ def test_a_strangers_method_dataset_and_evaluation_run(installed: Command) -> No
 
     verified = installed("cervbench", "verify", "leaderboards")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_new_package_installs_passes_its_checks_and_its_tests_and_runs(
+    wheels: dict[Path, Path], tmp_path: Path
+) -> None:
+    command = new_environment(tmp_path, [wheels[ROOT]], "cervbench-near-far")
+    written = command("cervbench", "plugin", "new", "near-far")
+    assert written.returncode == 0, written.stderr
+    package = tmp_path / "elsewhere" / "cervbench-near-far"
+    assert str(package.name) in written.stdout
+
+    install_in(tmp_path / "environment", "-e", str(package))
+    checked = command("cervbench", "plugin", "check", "cervbench-near-far", "--json")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    subjects = {row["subject"] for row in map(json.loads, checked.stdout.splitlines())}
+    assert subjects == {"package cervbench-near-far", "method near-far"}
+
+    tested = command("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(package))
+    assert tested.returncode == 0, tested.stdout
+    assert f"{len(checked.stdout.splitlines()) + 2} passed" in tested.stdout
+
+    asked = ["--method", "near-far", "--dataset", "synthetic", "--eval", "knn", "--labels", "100"]
+    done = command("cervbench", "run", *asked, "--tier", "smoke", "--folds", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"]["method"]["package"] == "cervbench-near-far"

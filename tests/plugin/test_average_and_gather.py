@@ -4,10 +4,11 @@ import copy
 import socket
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
-from cervbench.plugin import gather, moving_average
+from cervbench.plugin import Progress, gather, keep_at, moving_average
 
 
 def test_a_follower_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
@@ -23,6 +24,22 @@ def test_a_follower_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
     for parameter in follower.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 2.5))
     assert follower[1].num_batches_tracked == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(5, 0.0), (20, 0.5), (200, 0.95), (1000, 0.99), (1_000_000, 0.99)]
+)
+def test_a_short_stage_moves_the_follower_too(steps: int, expected: float) -> None:
+    """It remembers 1 / (1 - keep) steps: a tenth of the stage, unless that is more than it may."""
+    assert keep_at(Progress(1, steps), most=0.99, memory=0.1) == pytest.approx(expected)
+
+
+def test_what_is_kept_stays_or_rises_to_all_along_half_a_cosine() -> None:
+    """BYOL's 1 - (1 - 0.996) · (cos(πk/K) + 1) / 2, at the start, quarter, half and end."""
+    places = [Progress(step, 8000) for step in (0, 2000, 4000, 8000)]
+    assert [keep_at(place, 0.996, 1.0) for place in places] == [0.996] * 4
+    rising = [keep_at(place, 0.996, 1.0, rising=True) for place in places]
+    assert rising == pytest.approx([0.996, 1 - 0.004 * (2**-0.5 + 1) / 2, 0.998, 1.0])
 
 
 def test_on_one_device_gathering_changes_nothing() -> None:

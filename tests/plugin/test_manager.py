@@ -27,7 +27,7 @@ GOOD = """
 
 
 class Site:
-    """A folder on the import path, with packages as pip leaves them."""
+    """A folder on the import path, with packages as pip leaves them; installed again, one is replaced."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,9 +38,10 @@ class Site:
         if source:
             (self.folder / f"{module}.py").write_text(dedent(source).lstrip())
         info = self.folder / f"{package.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
+        info.mkdir(exist_ok=True)
         needs = f"Requires-Dist: {requires}\n" if requires else ""
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}")
+        (info / "RECORD").write_text(f"{info.name}/METADATA,,\n")
         point = f"it = {module}\n" if source else ""
         (info / "entry_points.txt").write_text(f"[cervbench]\n{point}")
 
@@ -145,6 +146,7 @@ def test_a_package_for_another_cervbench_is_not_imported(site: Site) -> None:
     [problem] = site.discover().problems
     assert "requires cervbench<0.3,>=0.2, and this is cervbench 0.1.0" in problem.what
     assert "later_plugin" not in sys.modules
+    assert problem.where == f"{site.folder / 'later_plugin-2.0.dist-info' / 'METADATA'}:4"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,23 @@ def test_a_name_offered_twice_belongs_to_neither() -> None:
     assert methods.get("two:same").package == "two"
     assert methods.get("other").package == "one"
     assert list(methods) == ["one:same", "other", "two:same"]
+
+
+def test_a_package_that_claims_a_taken_name_is_told_the_line_and_the_choice() -> None:
+    found = Plugins.of({"one": offering("same"), "two": offering("same", "own")})
+    [problem] = found.problems
+    assert problem.package == "two"
+    marked = line_of(Path(__file__), "    def cervbench_methods() -> dict[str, Offer]:") - 1
+    assert problem.where == f"{__file__}:{marked}"
+    assert problem.what == "offers method 'same', a name that is taken"
+    assert problem.how_to_mend == "say one:same or two:same; or rename it in cervbench_methods"
+
+
+def test_a_name_of_the_core_is_claimed_by_the_other_package(site: Site) -> None:
+    """Whatever the order of their names, the core was there before."""
+    site.install("cervbench", "0.1.0", GOOD.replace("good_plugin", "core_plugin"), module="core_plugin")
+    site.install("a-plugin", "1.0", GOOD)
+    assert [problem.package for problem in site.discover().problems] == ["a-plugin"]
 
 
 def test_a_package_added_again_replaces_what_it_had() -> None:

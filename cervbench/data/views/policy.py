@@ -40,7 +40,7 @@ class View(Protocol):
     ) -> Tensor:
         """The view of these rows, which are on the host: float32, n × 3 × size × size.
 
-        Each image depends on its own row alone.
+        Each image depends on its own row alone. A method's own view may make more of an image.
         """
 
 

@@ -9,7 +9,7 @@ from cervbench.plugin import MethodConfig, Offer, hookimpl
 
 
 class Config(MethodConfig):
-    temperature: float = Field(0.2, gt=0)
+    temperature: float = Field(0.2, gt=0, description="what similarities are divided by")
     hidden: int = Field(512, gt=0, description="width of the projector's hidden layer")
     projection: int = Field(128, gt=0, description="width of the space where views are compared")
 
@@ -23,7 +23,7 @@ class PublishedConfig(MethodConfig):
     policy: Literal["published"] = Field(  # type: ignore[assignment]
         "published", description="of the views: the image as it is, and one augmentation"
     )
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.1, gt=0, description="what similarities are divided by")
     projection: int = Field(64, gt=0, description="width of the dense layer whose vectors are compared")
 
 

@@ -1,0 +1,218 @@
+"""Attention: where the classifier of a fine-tuned record looks, framed on images it was tested on.
+
+Fine-tuned weights are not kept. The classifier is fine-tuned again from the kept encoder, which on the same
+machine gives the same bits, and whether its answers are those of the record is said.
+"""
+
+import ast
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cervbench.atomic import write_atomically, write_text
+from cervbench.data.dataset import Dataset
+from cervbench.harness import Progress, plan
+from cervbench.observed import observe_host
+from cervbench.place import Place
+from cervbench.plugin.manager import Plugins
+from cervbench.plugin.settings import SettingsError
+from cervbench.records.record import Record, Run
+from cervbench.records.store import RecordError, Store
+from cervbench.records.verify import columns_as_recorded, differences
+from cervbench.runs import Due, Understood, due, recipe_of
+from cervbench.study import Request
+
+if TYPE_CHECKING:
+    import torch
+
+    from cervbench.data.batches import Images
+    from cervbench.data.parts import Parts
+    from cervbench.plugin import Attentive
+    from cervbench.training.trained import Trained
+
+EVALUATION = "finetune"
+RED = (230, 20, 40)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Of every test image in one draw; row n of every array is image n."""
+
+    dataset: Dataset
+    rows: np.ndarray
+    """Of the pack."""
+    answers: np.ndarray
+    """Images × classes."""
+    weights: np.ndarray
+    """Images × places."""
+    places: np.ndarray
+    """Places × 4: left, top, width, height, as shares of the side."""
+    apart: float
+    """The furthest that an answer is from the record's; 0 where this is the very classifier."""
+
+    @property
+    def framed(self) -> np.ndarray:
+        """Which places weigh more than those of their image do on average: images × places."""
+        framed: np.ndarray = self.weights > self.weights.mean(axis=1, keepdims=True)
+        return framed
+
+
+def attention(
+    record: Record, place: Place, plugins: Plugins, progress: Progress, files: Mapping[str, str]
+) -> Attention:
+    """The attention of the classifier of a record; `files` are its dataset and init where these are paths."""
+    asked, dataset, run, one = _asked_again(record, place, plugins, progress, files)
+    stored = columns_as_recorded(Store(place.out), run.dataset.variant, record.id, record.predictions.hash)
+    with place.alone(run.id, lambda: progress("waiting for another process", 0, 0, {})):
+        from cervbench.data.parts import part
+        from cervbench.evaluations import FineTuneSettings
+        from cervbench.evaluations.finetune import fine_tuned
+        from cervbench.plugin import Attentive
+        from cervbench.training.device import use
+
+        device = use(place.device, place.threads)
+        parts = part(dataset, run.fold, asked.protocol, device)
+        trained = _trained(asked, run, parts, place, device, progress).at(one.id)
+        if not isinstance(trained.classifier(len(dataset.card.classes)), Attentive):
+            raise SettingsError(
+                f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
+                "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
+            )
+        seen = parts.labelled(one.ratio, 1)[0]
+        assert isinstance(one.settings, FineTuneSettings)
+        classifier = fine_tuned(trained, seen, one.settings)
+        assert isinstance(classifier, Attentive)
+        answers = trained.probabilities(classifier, parts.test)
+        weights, places = _weights(classifier, parts.test, trained)
+    recorded = _answers(stored, seen.draw, dataset, parts.test.rows)
+    return Attention(
+        dataset, parts.test.rows, answers, weights, places, float(np.abs(answers - recorded).max())
+    )
+
+
+def draw(shown: Attention, count: int, folder: Path) -> list[Path]:
+    """Write a picture of each of the first `count` images, and the numbers of all of them as a table."""
+    pack = shown.dataset.pack
+    names = list(_names(shown))
+    for number, row in enumerate(shown.rows[:count]):
+        places = shown.places[shown.framed[number]]
+        write_atomically(folder / names[number], _framing(pack.pixels[int(row)], places))
+    write_text(folder / "attention.csv", _table(shown, names, count))
+    return [folder / name for name in names[:count]]
+
+
+def _asked_again(
+    record: Record, place: Place, plugins: Plugins, progress: Progress, files: Mapping[str, str]
+) -> tuple[Understood, Dataset, Run, Due]:
+    """What a record was asked by; refused where the same would be another record today."""
+    run = record.run
+    if (record.evaluation.package, record.evaluation.name) != ("cervbench", EVALUATION):
+        raise SettingsError(
+            f"record {record.id} is of {record.evaluation.name}, which trains no classifier to look at; "
+            f"name a record of {EVALUATION}"
+        )
+    request = Request(
+        method=f"{run.method.package}:{run.method.name}",
+        dataset=files.get("dataset", run.dataset.name),
+        backbone=run.backbone,
+        init=files.get("init", run.init),
+        ratios=(record.ratio,),
+        evaluations=(EVALUATION,),
+        folds=(run.fold,),
+        seed=run.seed,
+        tier=run.protocol.tier,
+        settings={**run.method.config, **dict(map(_change, run.protocol.off))},
+    )
+    [(asked, dataset, again)] = plan([request], place, progress, plugins)
+    [one] = due(asked, again)
+    if one.id != record.id:
+        changed = "; ".join(
+            [
+                *differences("run", run.model_dump(mode="json"), again.model_dump(mode="json")),
+                *differences("settings", record.evaluation.settings, one.named.settings),
+            ]
+        )
+        raise RecordError(
+            f"record {record.id} cannot be made again here, so its classifier cannot be shown: {changed}"
+        )
+    return asked, dataset, again, one
+
+
+def _change(off: str) -> tuple[str, Any]:
+    """A change of the protocol, as a record notes it and as a request makes it."""
+    key, _, value = off.partition("=")
+    try:
+        return f"protocol.{key}", ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return f"protocol.{key}", value
+
+
+def _trained(
+    asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", progress: Progress
+) -> "Trained":
+    from cervbench.training.pretrain import Workshop, pretrain
+
+    host = observe_host(device, {asked.method.package: asked.method.version})
+    workshop = Workshop(place.pretraining(run.id), device, place.checkpoint_seconds, progress, host)
+    return pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)[0]
+
+
+def _weights(classifier: "Attentive", images: "Images", trained: "Trained") -> tuple[np.ndarray, np.ndarray]:
+    """Of every image, images × places, and where the places are, which is the same in all."""
+    import torch
+
+    with torch.inference_mode():
+        looked = [classifier.attention(pixels) for pixels, _ in images.batches(trained.normalise)]
+    weights = np.concatenate([weights.float().cpu().numpy() for weights, _ in looked])
+    return weights, looked[0][1].cpu().numpy()
+
+
+def _answers(stored: Mapping[str, np.ndarray], draw: int, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """What a record holds of these images in a draw: images × classes."""
+    of_draw = np.flatnonzero(stored["draw"] == draw)
+    found = {stored["image"][n]: n for n in of_draw}
+    chosen = [found[dataset.pack.images[row]] for row in rows]
+    return np.stack([stored[f"p_{name}"][chosen] for name in dataset.card.classes], axis=1)
+
+
+def _names(shown: Attention) -> Iterator[str]:
+    """Files are numbered: ids of images may be paths, and hold anything."""
+    digits = len(str(len(shown.rows)))
+    return (f"{number:0{digits}}.png" for number in range(1, len(shown.rows) + 1))
+
+
+def _framing(pixels: np.ndarray, places: np.ndarray) -> Callable[[Path], None]:
+    """Writes an image with these places framed."""
+    from PIL import Image, ImageDraw
+
+    picture, side = Image.fromarray(pixels), len(pixels)
+    brush = ImageDraw.Draw(picture)
+    for left, top, width, height in places * side:
+        box = [round(left), round(top), round(left + width) - 1, round(top + height) - 1]
+        brush.rectangle(box, outline=RED, width=max(1, side // 75))
+    return lambda beside: picture.save(beside, format="PNG")
+
+
+def _table(shown: Attention, names: list[str], count: int) -> str:
+    pack, classes = shown.dataset.pack, shown.dataset.card.classes
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["image", "picture", "label", "answer", *(f"weight_{n + 1}" for n in range(shown.weights.shape[1]))]
+    )
+    for number, row in enumerate(shown.rows):
+        writer.writerow(
+            [
+                pack.images[row],
+                names[number] if number < count else "",
+                pack.labels[row],
+                classes[int(shown.answers[number].argmax())],
+                *(f"{weight:.6f}" for weight in shown.weights[number]),
+            ]
+        )
+    return out.getvalue()

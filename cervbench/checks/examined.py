@@ -1,0 +1,162 @@
+"""A method as it is examined: built, trained and loaded by what a run does it with."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cervbench.checks import ground
+from cervbench.data.parts import Parts, part
+from cervbench.plugin import Offer
+from cervbench.plugin.method import Method
+from cervbench.plugin.settings import Settings, SettingsError
+from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.pretrain import Workshop, build_method, pretext_stage, pretrain
+from cervbench.training.recipe import Recipe
+from cervbench.training.trained import Trained
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A pretraining and where it left its files."""
+
+    trained: Trained
+    folder: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "method.safetensors"
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.trained.method.state_dict()
+        return state
+
+
+@dataclass(frozen=True, eq=False)
+class ExaminedMethod:
+    """Each training that several checks look at is done once."""
+
+    method: str
+    offer: Offer
+
+    @property
+    def name(self) -> str:
+        return f"method {self.method}"
+
+    @property
+    def home(self) -> str:
+        target = self.offer.method
+        module = target if isinstance(target, str) else target.__module__
+        return module.partition(":")[0].partition(".")[0]
+
+    @cached_property
+    def config(self) -> Settings:
+        return self.offer.config.parse({}, self.name)
+
+    @cached_property
+    def refusals(self) -> Mapping[str, str]:
+        """What the method says of backbones that it does not work on, by kind."""
+        refused = {}
+        for kind in ground.BACKBONES:
+            try:
+                build_method(self.recipe(kind))
+            except SettingsError as error:
+                refused[kind] = str(error)
+        return refused
+
+    @cached_property
+    def backbone(self) -> str:
+        """The kind of backbone that the method is examined on: the first that it works on."""
+        return next((kind for kind in ground.BACKBONES if kind not in self.refusals), "CNN")
+
+    def recipe(self, backbone: str, size: int = 32, batch: int = ground.BATCH, epochs: int = 1) -> Recipe:
+        protocol = ground.protocol(size, batch, epochs)
+        return Recipe(
+            offer=self.offer,
+            config=self.config,
+            backbone=backbone,
+            backbone_offer=ground.BACKBONES[backbone] if self.offer.backbone else None,
+            init="random",
+            image_size=size,
+            pretext=protocol.pretext,
+            seed=0,
+            fold=0,
+        )
+
+    @cached_property
+    def undisturbed(self) -> Pretraining:
+        """Without a stop: what others are compared with."""
+        return self.pretrained(self.recipe(self.backbone))
+
+    def pretrained(self, recipe: Recipe, permuted: bool = False, folder: Path | None = None) -> Pretraining:
+        """As `cervbench run` does it; in a `folder` where it was begun before, it is resumed."""
+        folder = folder or self.new_folder()
+        parts = parts_at(recipe.image_size, permuted)
+        workshop = Workshop(folder, CPU, 1e9, lambda *_: None, {})
+        trained, _ = pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
+        return Pretraining(trained, folder)
+
+    def killed(self, recipe: Recipe, folder: Path, step: int) -> None:
+        """A pretraining that saves after each step and is ended by force in the middle of one."""
+
+        def watch(stage: str, at: int, steps: int, values: Mapping[str, float]) -> None:
+            if at == step:
+                raise _Killed
+
+        parts = parts_at(recipe.image_size)
+        workshop = Workshop(folder, CPU, 0.0, watch, {})
+        try:
+            pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
+        except _Killed:
+            return
+
+    def losses(self, recipe: Recipe, rate: float = 1.0, until: int | None = None) -> list[float]:
+        """Of every step, or of those `until` one, with the learning rate multiplied by `rate`."""
+        stage, feed = pretext_stage(
+            build_method(recipe), recipe, parts_at(recipe.image_size).train.isolated()
+        )
+        told: list[float] = []
+        sitting = Sitting(watch=lambda step, steps, values: told.append(values["loss"]))
+        state = begin(stage, sitting)
+        for group in state.optimizer.param_groups:
+            group["initial_lr"] *= rate
+        steps = feed.steps(recipe.pretext.epochs)
+        train(stage, state, until or steps, feed, steps, sitting)
+        return told
+
+    def loss_after(self, method: Method) -> float:
+        """Of a method as it stands, on one batch that is always the same."""
+        recipe = self.recipe(self.backbone)
+        stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train.isolated())
+        stage.train()
+        torch.manual_seed(0)
+        loss, _ = stage(feed.batch(0))
+        return loss.item()
+
+    def new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=ground.folder(), prefix=f"{self.method}-"))
+
+
+class _Killed(BaseException):
+    """Stands in for a kill: nothing that a method might catch."""
+
+
+@cache
+def parts_at(size: int, permuted: bool = False) -> Parts:
+    return part(ground.dataset(permuted), 0, ground.protocol(size), CPU)
+
+
+def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that are not the same to the bit, or are in one alone."""
+    names = sorted({*one, *other})
+    return [n for n in names if n not in one or n not in other or not torch.equal(one[n], other[n])]
+
+
+Demand = Callable[[ExaminedMethod], str | None]

@@ -1,0 +1,42 @@
+"""All checks of a package, made from what it offers."""
+
+from collections.abc import Iterator
+
+from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
+from cervbench.checks.check import Check
+from cervbench.plugin.manager import CHOSEN, Plugins, UnknownName, plugins
+
+
+def checks_of(package: str, found: Plugins | None = None) -> list[Check]:
+    """The checks of an installed package, to be called one by one or to parametrise a test with:
+
+        @pytest.mark.parametrize("check", checks_of("my-package"), ids=str)
+        def test_the_package(check):
+            check()
+
+    `found` examines plugins that were registered by hand, in a notebook say.
+    """
+    return list(_checks(package, found or plugins()))
+
+
+def _checks(package: str, found: Plugins) -> Iterator[Check]:
+    if package not in found.packages:
+        known = ", ".join(found.packages) or "none"
+        raise UnknownName(
+            f"no package {package!r} is installed that has an entry point in the group cervbench (there are "
+            f"{known}). Install it: pip install -e FOLDER; where {CHOSEN} is set, it must name the package"
+        )
+    whole = of_packages.WholePackage(package, found)
+    yield from (Check(demand, whole) for demand in of_packages.DEMANDS)
+    for name, method in found.methods.items():
+        if method.package == package:
+            learner = of_methods.ExaminedMethod(name, method.offer)
+            yield from (Check(demand, learner) for demand in of_methods.demands(method.offer))
+    for name, evaluation in found.evaluations.items():
+        if evaluation.package == package:
+            judge = of_evaluations.ExaminedEvaluation(name, evaluation)
+            yield from (Check(demand, judge) for demand in of_evaluations.DEMANDS)
+    for name, backbone in found.backbones.items():
+        if backbone.package == package:
+            body = of_backbones.ExaminedBackbone(name, backbone.offer)
+            yield from (Check(demand, body) for demand in of_backbones.DEMANDS)

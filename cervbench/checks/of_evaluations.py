@@ -1,0 +1,92 @@
+"""What is demanded of an evaluation."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import pyarrow as pa
+
+from cervbench.checks import ground
+from cervbench.checks.check import CheckFailed
+from cervbench.checks.examined import ExaminedMethod, parts_at
+from cervbench.methods import cervbench_methods
+from cervbench.plugin import EvaluationOffer
+from cervbench.plugin.catalog import Entry
+from cervbench.records.store import Store
+from cervbench.records.table import content_hash, to_columns
+from cervbench.runs import task_of
+from cervbench.training.trained import Trained
+
+RATIO = 50
+
+
+@dataclass(frozen=True, eq=False)
+class ExaminedEvaluation:
+    evaluation: str
+    entry: Entry[EvaluationOffer]
+
+    @property
+    def name(self) -> str:
+        return f"evaluation {self.evaluation}"
+
+    @property
+    def home(self) -> str:
+        target = self.entry.offer.predict
+        module = target if isinstance(target, str) else target.__module__
+        return module.partition(":")[0].partition(".")[0]
+
+    @cached_property
+    def table(self) -> pa.Table:
+        return self.answered()
+
+    def answered(self) -> pa.Table:
+        """The table of predictions at half the labels, joined with the truth, stored, and read back."""
+        offer, parts = self.entry.offer, parts_at(32)
+        known = ground.protocol().evaluations.get(self.entry.name, {})
+        settings = offer.settings.parse(known, self.name)
+        labelled = parts.labelled(RATIO, getattr(settings, "draws", None))
+        trained = _untrained()
+        trained.seed(self.evaluation)
+        answers = offer.load_predict()(trained.at("checked"), labelled, parts.test, settings)
+        store = Store(ground.folder())
+        columns = parts.with_truth(answers, [seen.draw for seen in labelled])
+        store.write_predictions("checked", self.evaluation, columns)
+        return store.table("checked", self.evaluation)
+
+
+@cache
+def _untrained() -> Trained:
+    """An encoder as it starts: an evaluation has to work on any."""
+    return ExaminedMethod("supervised", cervbench_methods()["supervised"]).undisturbed.trained
+
+
+def it_answers_each_test_image_once_a_draw(evaluation: ExaminedEvaluation) -> None:
+    """`predict` gives columns of equal length with `image` and `draw`, for what it was asked and no more."""
+    assert evaluation.table.num_rows > 0
+
+
+def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
+    """The same question has the same answer, to the bit."""
+    if content_hash(evaluation.table) != content_hash(evaluation.answered()):
+        raise CheckFailed(
+            "the same images, labels and encoder gave two tables of predictions",
+            "draw from torch after trained.seed(…), which makes a draw a function of seed and fold",
+        )
+
+
+def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> None:
+    """`score` works from the stored table alone and gives named numbers that JSON can hold."""
+    score, task = evaluation.entry.offer.load_score(), task_of(ground.dataset())
+    first, second = (score(to_columns(evaluation.table), task) for _ in range(2))
+    if not isinstance(first, Mapping) or not all(isinstance(name, str) for name in first):
+        raise CheckFailed(f"score returns a {type(first).__name__}", "return a dict of names to numbers")
+    if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
+        raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")
+
+
+DEMANDS: tuple[Callable[[ExaminedEvaluation], str | None], ...] = (
+    it_answers_each_test_image_once_a_draw,
+    it_gives_the_same_answers_again,
+    its_scores_are_a_function_of_the_table,
+)

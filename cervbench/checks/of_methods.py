@@ -1,0 +1,223 @@
+"""What is demanded of a method."""
+
+import copy
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from cervbench.checks import ground
+from cervbench.checks.check import CheckFailed
+from cervbench.checks.examined import Demand, ExaminedMethod, differing, parts_at
+from cervbench.plugin import Offer
+from cervbench.training.checkpoint import load_weights
+from cervbench.training.pretrain import build_method
+from cervbench.training.weights import build_encoder
+
+CLASSES = 3
+KILLED_AT = 5
+SOME_STEPS = 2
+LARGE_BATCH = 32
+"""Losses over a batch, such as a correlation of its columns, cannot fall far in a small one."""
+
+
+def its_config_comes_back_from_json(method: ExaminedMethod) -> None:
+    """Every setting has a default, and the config is the same after a way through JSON."""
+    text = json.dumps(method.config.model_dump(mode="json"), allow_nan=False)
+    back = method.offer.config.parse(json.loads(text), method.name)
+    if back != method.config:
+        fields = type(back).model_fields
+        wrong = [name for name in fields if getattr(back, name) != getattr(method.config, name)]
+        raise CheckFailed(
+            f"{', '.join(wrong)} of the config is another value after a way through JSON",
+            "a setting is a number, a string, a truth value, or a tuple or model of such",
+        )
+
+
+def it_works_on_a_cnn_and_a_vit_or_says_which(method: ExaminedMethod) -> str | None:
+    """On each kind of backbone it trains; or `build` raises a SettingsError that says what it wants."""
+    if len(method.refusals) == len(ground.BACKBONES):
+        raise CheckFailed(
+            f"it refuses every kind of backbone: {'; '.join(method.refusals.values())}",
+            "let `build` accept the backbones that the method is for",
+        )
+    for kind in ground.BACKBONES:
+        if kind not in method.refusals:
+            method.losses(method.recipe(kind), until=SOME_STEPS)
+    refusals = [f"no {kind}: {why}" for kind, why in method.refusals.items()]
+    return "; ".join(refusals) or None
+
+
+def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
+    """On the same batches, the loss ends below that of a copy whose learning rate is zero."""
+    recipe = method.recipe(method.backbone, batch=LARGE_BATCH, epochs=14)
+    trained, idle = (method.losses(recipe, rate=rate) for rate in (1.0, 0.0))
+    late = len(trained) // 4
+    reached, left = np.mean(trained[-late:]), np.mean(idle[-late:])
+    if not reached < left:
+        raise CheckFailed(
+            f"after {len(trained)} steps the loss is {reached:.4g}, and {left:.4g} without any learning",
+            "look at the sign of the loss, at what is detached, and at the learning rate",
+        )
+
+
+def it_trains_the_encoder(method: ExaminedMethod) -> None:
+    """The encoder's own parameters change, and not the added parts alone."""
+    before = build_method(method.recipe(method.backbone)).encoder
+    after = method.undisturbed.trained.encoder
+    assert before is not None
+    assert after is not None
+    if not differing(dict(before.named_parameters()), dict(after.named_parameters())):
+        raise CheckFailed(
+            "no parameter of the encoder changed in a whole pretraining",
+            "no_grad, detach or requires_grad_(False) keep the loss from reaching self.encoder",
+        )
+
+
+def it_gives_the_same_bits_again(method: ExaminedMethod) -> None:
+    """The same run gives the same weights, to the bit."""
+    again = method.pretrained(method.recipe(method.backbone))
+    if wrong := differing(method.undisturbed.state, again.state):
+        raise CheckFailed(
+            f"{_some(wrong)} differ between two runs of the same seed",
+            "draw from torch on the CPU, which is seeded for each step, and from nothing else: no clock, no "
+            "`random`, no numpy.random, nothing that an earlier run left behind",
+        )
+
+
+def it_resumes_to_the_same_bits(method: ExaminedMethod) -> None:
+    """A run that is killed and resumed gives the weights of one that was never disturbed."""
+    recipe, folder = method.recipe(method.backbone), method.new_folder()
+    method.killed(recipe, folder, KILLED_AT)
+    resumed = method.pretrained(recipe, folder=folder)
+    if wrong := differing(method.undisturbed.state, resumed.state):
+        raise CheckFailed(
+            f"{_some(wrong)} differ after a kill in step {KILLED_AT} and a resume",
+            "what changes while it trains must be a parameter or a persistent buffer (register_buffer); a "
+            "plain attribute does not survive a checkpoint",
+        )
+
+
+def it_learns_the_same_whatever_the_labels(method: ExaminedMethod) -> None:
+    """With all labels permuted, the encoder is the same to the bit."""
+    permuted = method.pretrained(method.recipe(method.backbone), permuted=True)
+    if wrong := differing(method.undisturbed.state, permuted.state):
+        raise CheckFailed(
+            f"{_some(wrong)} depend on the labels",
+            "a pretext stage learns from the views that `loss` is handed and looks at nothing else",
+        )
+
+
+def it_survives_odd_batches_and_image_sizes(method: ExaminedMethod) -> None:
+    """It trains with two, three or five images in a batch, and at other image sizes than one."""
+    odd = 45 if method.backbone == "CNN" else 40  # a ViT wants whole patches
+    for size, batch in ((32, 2), (32, 3), (odd, 5), (64, 4)):
+        method.losses(method.recipe(method.backbone, size, batch), until=SOME_STEPS)
+
+
+def its_state_goes_through_safetensors(method: ExaminedMethod) -> None:
+    """What is stored and loaded again is the whole method: same state, same features, same loss."""
+    made = method.undisturbed
+    loaded = build_method(method.recipe(method.backbone))
+    load_weights(loaded, made.weights)
+    if wrong := differing(made.state, loaded.state_dict()):
+        raise CheckFailed(f"{_some(wrong)} are not what was stored", "keep state in parameters and buffers")
+    known, found = (method.loss_after(copy.deepcopy(one)) for one in (made.trained.method, loaded))
+    if known != found:
+        raise CheckFailed(
+            f"the loss of a batch is {known:.6g}, and {found:.6g} after storing and loading",
+            "something that the loss depends on is not stored: make it a parameter or a persistent buffer",
+        )
+
+
+def its_encoder_is_stored_once(method: ExaminedMethod) -> None:
+    """The encoder's tensors have one name each: those of `self.encoder`."""
+    built = build_method(method.recipe(method.backbone))
+    assert built.encoder is not None
+    own = {id(tensor) for tensor in (*built.encoder.parameters(), *built.encoder.buffers())}
+    named = [*built.named_parameters(remove_duplicate=False), *built.named_buffers(remove_duplicate=False)]
+    twice = [name for name, tensor in named if id(tensor) in own and not name.startswith("encoder.")]
+    if twice:
+        raise CheckFailed(
+            f"{_some(twice)} are tensors of the encoder under a second name",
+            "reach the encoder as self.encoder, which the base class sets; a network that follows it is a "
+            "copy.deepcopy of it",
+        )
+
+
+def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
+    """The encoder has the tensors of its backbone, gives finite vectors, and can be trained further."""
+    trained, recipe = method.undisturbed.trained, method.recipe(method.backbone)
+    assert trained.encoder is not None
+    plain = build_encoder(recipe.backbone, recipe.backbone_offer, "random", recipe.image_size, ("check",))
+    shapes, due = ({n: t.shape for n, t in e.state_dict().items()} for e in (trained.encoder, plain))
+    if shapes != due:
+        strange = sorted(n for n in {*shapes, *due} if shapes.get(n) != due.get(n))
+        raise CheckFailed(
+            f"the encoder is not that of its backbone any more: {_some(strange)}",
+            "add parts to the method, not to the encoder, and leave its layers as they are",
+        )
+    if frozen := [name for name, p in trained.encoder.named_parameters() if not p.requires_grad]:
+        raise CheckFailed(
+            f"{_some(frozen)} of the encoder cannot be trained any more",
+            "freeze a copy (copy.deepcopy) and leave requires_grad of self.encoder on, for fine-tuning",
+        )
+    _require_features(method)
+    _require_classifier(method)
+
+
+def it_gives_finite_features(method: ExaminedMethod) -> None:
+    """`features` gives n × width finite numbers, an image a row."""
+    _require_features(method)
+
+
+ALWAYS: tuple[Demand, ...] = (its_config_comes_back_from_json,)
+WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
+    it_works_on_a_cnn_and_a_vit_or_says_which,
+    it_trains_and_its_loss_falls,
+    it_trains_the_encoder,
+    it_gives_the_same_bits_again,
+    it_resumes_to_the_same_bits,
+    it_learns_the_same_whatever_the_labels,
+    it_survives_odd_batches_and_image_sizes,
+    its_state_goes_through_safetensors,
+)
+WITH_AN_ENCODER: tuple[Demand, ...] = (its_encoder_is_stored_once, its_encoder_can_be_used_afterwards)
+
+
+def demands(offer: Offer) -> Sequence[Demand]:
+    """Those that apply: a method without a pretext stage, or without an encoder, is asked for less."""
+    if not offer.backbone:
+        return (*ALWAYS, it_gives_finite_features)
+    return (*ALWAYS, *(WITH_A_PRETEXT_STAGE if offer.pretext else ()), *WITH_AN_ENCODER)
+
+
+def _require_features(method: ExaminedMethod) -> None:
+    trained = method.undisturbed.trained
+    images = trained.images
+    features = trained.features(images)
+    width = features.shape[1] if trained.encoder is None else trained.encoder.width
+    if features.shape != (len(images), width):
+        raise CheckFailed(
+            f"{len(images)} images become features of shape {features.shape}, where {len(images)} × {width} "
+            "is due",
+            "`features` answers with one row an image; most methods leave it as it is",
+        )
+    if not np.isfinite(features).all():
+        raise CheckFailed("features hold numbers that are not finite", "look where they overflow or divide")
+
+
+def _require_classifier(method: ExaminedMethod) -> None:
+    trained = method.undisturbed.trained
+    classifier = trained.classifier(CLASSES).train()
+    pixels, _ = next(parts_at(32).train.batches(trained.normalise))
+    answers = classifier(pixels[: ground.BATCH])
+    if answers.shape != (ground.BATCH, CLASSES):
+        raise CheckFailed(
+            f"a classifier of {CLASSES} classes answers {ground.BATCH} images with {tuple(answers.shape)}",
+            "`classifier(encoder, classes)` gives a module whose output is n × classes",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,92 @@
+"""What is demanded of a package as a whole."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from cervbench.checks.check import CheckFailed
+from cervbench.plugin.manager import CHOSEN, Plugins
+
+
+@dataclass(frozen=True)
+class WholePackage:
+    package: str
+    found: Plugins
+
+    @property
+    def name(self) -> str:
+        return f"package {self.package}"
+
+    @property
+    def home(self) -> str:
+        return self.package.replace("-", "_")
+
+
+def it_loads_and_registers(whole: WholePackage) -> str | None:
+    """The package imports, its hooks exist, and everything that its offers name can be imported."""
+    whole.found.load_everything()
+    if problems := [problem for problem in whole.found.problems if problem.package == whole.package]:
+        why = "; ".join(f"{problem.what} (at {problem.where})" for problem in problems)
+        raise CheckFailed(why, "; ".join(dict.fromkeys(problem.how_to_mend for problem in problems)))
+    if not any(True for _ in _references(whole)):
+        return "it offers nothing: it only watches"
+    return None
+
+
+def each_offer_has_a_reference(whole: WholePackage) -> None:
+    """Methods, evaluations and backbones say where they come from; a dataset, how it is cited."""
+    if silent := [name for name, reference in _references(whole) if not reference.strip()]:
+        raise CheckFailed(
+            f"{', '.join(silent)}: the reference is empty",
+            "name the paper, the report or the idea in one line: pages show it beside the scores",
+        )
+
+
+def it_registers_without_torch(whole: WholePackage) -> None:
+    """What the entry point names imports no torch, so that listing and --help stay quick."""
+    program = (
+        "import json, sys\n"
+        "sys.path[:] = json.loads(sys.argv[1])\n"
+        "sys.modules['torch'] = None\n"  # whoever imports it fails, and is reported with its line
+        "from cervbench.plugin.manager import Plugins\n"
+        "told = [[p.package, p.what, p.where] for p in Plugins.discover().problems]\n"
+        "print(json.dumps(told))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(sys.path)],
+        env=os.environ | {CHOSEN: whole.package},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CheckFailed(done.stderr.strip()[-500:], "repair what ends the interpreter on import")
+    told = json.loads(done.stdout.splitlines()[-1])
+    for package, what, where in told:
+        if package == whole.package and "torch" in what:
+            raise CheckFailed(
+                f"{what} (at {where})",
+                "keep the method in a module of its own and name it in the Offer as a string, "
+                '"my_package.method:MyMethod"; __init__.py holds the settings and the hooks',
+            )
+
+
+DEMANDS: tuple[Callable[[WholePackage], str | None], ...] = (
+    it_loads_and_registers,
+    each_offer_has_a_reference,
+    it_registers_without_torch,
+)
+
+
+def _references(whole: WholePackage) -> Iterator[tuple[str, str]]:
+    found = whole.found
+    for catalog in (found.methods, found.evaluations, found.backbones):
+        for name, entry in catalog.items():
+            if entry.package == whole.package:
+                yield f"{catalog.kind} {name}", entry.offer.reference
+    for name, card in found.datasets.items():
+        if card.package == whole.package:
+            yield f"dataset {name}", card.offer.citation

@@ -1,0 +1,83 @@
+"""`cervbench show`: what a record's classifier looks at."""
+
+from pathlib import Path
+
+import click
+
+from cervbench import place
+from cervbench.cli.progress import shown
+from cervbench.plugin.manager import plugins
+from cervbench.records.record import Record
+from cervbench.records.store import Store, read_bytes
+
+
+@click.command()
+@click.argument("record", metavar="RUN")
+@click.option("--attention", is_flag=True, help="Test images, with what weighs most framed in red.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: attention-<id>]")
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Of pictures.")
+@click.option(
+    "--records",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("leaderboards"),
+    show_default=True,
+    help="The output folder that holds the record.",
+)
+@click.option("--dataset", help="The manifest or folder, where the record's dataset is one of your own.")
+@click.option("--init", help="The file of weights, where the record's encoder began from one.")
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=place.data_root,
+    help="One folder a dataset.  [default: CERVBENCH_DATA]",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+def show(
+    record: str,
+    attention: bool,
+    out: Path | None,
+    count: int,
+    records: Path,
+    dataset: str | None,
+    init: str | None,
+    data_root: Path,
+    device: str,
+) -> None:
+    """Show what the classifier of a RUN looks at.
+
+    RUN is a record of finetune: its file, or its id. The classifier is fine-tuned again from the kept
+    encoder, in the first of its label orders; where the weight of a patch is above the mean of its image, the
+    patch is framed in red. A table beside the pictures has the weights.
+    """
+    if not attention:
+        raise click.UsageError("say what to show: --attention")
+    found, store = _find(record, records)
+    folder = out or Path(f"attention-{found.id}")
+    from cervbench.attention import attention as of_record
+    from cervbench.attention import draw
+
+    files = {name: path for name, path in (("dataset", dataset), ("init", init)) if path}
+    here = place.Place(data_root=data_root, out=store.root, device=device)
+    with shown() as progress:
+        looked = of_record(found, here, plugins(), progress, files)
+    pictures = draw(looked, count, folder)
+    click.echo(f"{len(pictures)} pictures and attention.csv: {folder.resolve()}")
+    click.echo(
+        "the classifier answers as the record says, bit for bit"
+        if looked.apart == 0
+        else f"the classifier was fine-tuned again and is not quite the record's: its answers are up to "
+        f"{looked.apart:.2g} apart, since device, threads or versions are others",
+        err=True,
+    )
+
+
+def _find(record: str, records: Path) -> tuple[Record, Store]:
+    """By its file, or by its id among the records of an output folder."""
+    path = Path(record).absolute()
+    if not path.is_file():
+        of_id = [path for path in Store(records).paths() if path.stem == record]
+        if not of_id:
+            raise click.UsageError(f"{record} is no file of a record, and no id of one in {records}/records")
+        path = of_id[0].absolute()
+    store = Store(path.parents[2])
+    return store.unchanged(path, read_bytes(path)), store

@@ -1,0 +1,80 @@
+"""Writes a new package from the template: a method that runs as it is, its tests, and a README."""
+
+import keyword
+import re
+import shutil
+import tempfile
+from collections.abc import Container, Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+
+from cervbench.plugin.catalog import PACKAGES
+from cervbench.plugin.settings import SettingsError
+
+LONGEST = 40
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_CAPITAL = re.compile(r"\b[A-Z]\w*")
+
+
+def new_package(name: str, into: Path, taken: Container[str] = ()) -> Path:
+    """Write the package `cervbench-NAME` with the method NAME below a folder; nothing is overwritten."""
+    template = dict(_files(files("cervbench.plugin") / "template", PurePosixPath()))
+    _refuse_unusable(name, taken, template)
+    target = into / f"cervbench-{name}"
+    if target.exists() or target.is_symlink():
+        raise SettingsError(f"{target} is there already; choose another name, or another folder with --into")
+    into.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=into, prefix=".writing-"))
+    try:
+        for path, text in template.items():
+            file = beside / _renamed(path.as_posix(), name, in_a_path=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(_renamed(text, name), "utf-8")
+        beside.chmod(0o755)
+        beside.rename(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return target
+
+
+def _refuse_unusable(name: str, taken: Container[str], template: dict[PurePosixPath, str]) -> None:
+    if not _NAME.fullmatch(name) or len(name) > LONGEST:
+        raise SettingsError(
+            f"{name!r} cannot be the name of a method: say small letters and digits, with single dashes "
+            f"between words, a letter first, {LONGEST} at the most"
+        )
+    if name in taken or name in PACKAGES:
+        raise SettingsError(
+            f"there is a method {name!r} already, and a name offered twice belongs to neither"
+        )
+    in_use = {word for text in template.values() for word in _CAPITAL.findall(text)} - {"Example"}
+    if keyword.iskeyword(_class(name)) or _class(name) in in_use:
+        raise SettingsError(
+            f"the class of {name!r} would be called {_class(name)}, which is something else in its module; "
+            "choose another name"
+        )
+
+
+def _class(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("-"))
+
+
+def _renamed(text: str, name: str, in_a_path: bool = False) -> str:
+    """What is called after the example in the template is called after the method."""
+    word = name.replace("-", "_")
+    new = {
+        "cervbench_example": f"cervbench_{word}",
+        "cervbench-example": f"cervbench-{name}",
+        "Example": _class(name),
+        "example": word if in_a_path else name,
+    }
+    return re.sub("|".join(new), lambda found: new[found[0]], text)
+
+
+def _files(folder: Traversable, path: PurePosixPath) -> Iterator[tuple[PurePosixPath, str]]:
+    for entry in folder.iterdir():
+        if entry.is_file():
+            yield path / entry.name, entry.read_text("utf-8")
+        elif entry.name != "__pycache__" and not entry.name.endswith(".egg-info"):
+            yield from _files(entry, path / entry.name)

@@ -1,0 +1,71 @@
+"""Attentive patch, as a method of cervbench: jigsaw before the labels, attention over patches with them."""
+
+import numpy as np
+import torch
+from cervbench_jigsaw.method import Jigsaw, patch_size
+from cervbench_jigsaw.puzzle import PIECES, boxes
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cervbench.plugin import Encoder
+
+PATCHES = boxes(np.full((PIECES, 2), 0.5))
+"""Left, top, width, height of each as shares of the side: the middles of jigsaw's cells, with its gap."""
+
+
+class AttentivePatch(Jigsaw):
+    def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
+        config = self.config
+        patch = patch_size(encoder, config.patch)
+        return AttentiveClassifier(encoder, self.embed, config.embedding, config.reduced, patch, classes)
+
+
+class AttentiveClassifier(nn.Module):
+    """Cuts an image into nine patches and weighs each by what it shows, before it looks at all of them."""
+
+    def __init__(
+        self, encoder: Encoder, embed: nn.Module, embedding: int, reduced: int, patch: int, classes: int
+    ) -> None:
+        super().__init__()
+        self.encoder, self.embed, self.patch = encoder, embed, patch
+        self.weigh = nn.Linear(PIECES, PIECES)
+        self.reduce = nn.Sequential(nn.Linear(PIECES * embedding, reduced), nn.ReLU())
+        self.head = nn.Linear(reduced, classes)
+        nn.init.zeros_(self.head.weight)  # every class equally likely, as a linear layer on an encoder starts
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        vectors, weights = self._seen(images)
+        weighed = self.embed(vectors) * weights[..., None]
+        logits: Tensor = self.head(self.reduce(weighed.flatten(1)))
+        return logits
+
+    def attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight of each patch, n × 9, and where the patches are, 9 × 4."""
+        where = torch.from_numpy(corners(images.shape[-1]) / images.shape[-1])
+        return self._seen(images)[1], torch.cat([where[:, :2], where[:, 2:] - where[:, :2]], 1)
+
+    def _seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each patch the encoder's vector, n × 9 × width, and its weight, n × 9.
+
+        The mean of a vector over its width is that of the last map over height, width and channels.
+        """
+        cut = patches(images, self.patch)
+        vectors = self.encoder(cut.flatten(0, 1)).unflatten(0, cut.shape[:2])
+        return vectors, torch.sigmoid(self.weigh(vectors.mean(2)))
+
+
+def patches(images: Tensor, size: int) -> Tensor:
+    """n × 9 × 3 × size × size, row by row, as they lie in whole images."""
+    cut = [
+        functional.interpolate(
+            images[..., top:bottom, left:right], size=(size, size), mode="bilinear", antialias=True
+        )
+        for left, top, right, bottom in corners(images.shape[-1]).tolist()
+    ]
+    return torch.stack(cut, 1)
+
+
+def corners(side: int) -> np.ndarray:
+    """Left, top, right and bottom of each patch in whole pixels of an image of this side: 9 × 4."""
+    return np.rint(side * np.concatenate([PATCHES[:, :2], PATCHES[:, :2] + PATCHES[:, 2:]], 1)).astype(int)

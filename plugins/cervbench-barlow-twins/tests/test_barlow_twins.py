@@ -1,0 +1,87 @@
+import pytest
+import torch
+from cervbench_barlow_twins import method
+from cervbench_barlow_twins.method import barlow_twins, cross_correlation, projector
+from lightly.loss import BarlowTwinsLoss
+from torch import Tensor, nn
+
+
+def worked_example() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(42)
+    return torch.randn(3, 3), torch.randn(3, 3)
+
+
+def test_the_correlation_of_the_worked_example() -> None:
+    """As the source document prints it, to its four digits."""
+    printed = torch.tensor([[0.3007, 0.7353, 0.5440], [-0.9750, 0.6156, 0.7920], [-0.3346, 0.9952, 0.9397]])
+    torch.testing.assert_close(cross_correlation(*worked_example()), printed, atol=6e-5, rtol=0)
+
+
+def test_the_loss_of_the_worked_example() -> None:
+    """Worked from the printed matrix: (1 - 0.3007)² + (1 - 0.6156)² + (1 - 0.9397)² = 0.6404, the squares
+    off the diagonal sum to 3.5170, and 0.6404 + 0.005 · 3.5170 = 0.6580. The sums printed below it differ."""
+    loss, parts = barlow_twins(*worked_example(), redundancy_weight=0.005)
+    assert parts["invariance"].item() == pytest.approx(0.6404, abs=1e-4)
+    assert parts["redundancy"].item() == pytest.approx(3.5170, abs=1e-4)
+    assert loss.item() == pytest.approx(0.6580, abs=1e-4)
+    assert parts["diagonal"].item() == pytest.approx((0.3007 + 0.6156 + 0.9397) / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("weight", [0.005, 0.3])
+def test_the_loss_and_its_gradient_are_lightlys(weight: float) -> None:
+    torch.manual_seed(0)
+    one, other = torch.randn(32, 24, requires_grad=True), torch.randn(32, 24)
+    ours, _ = barlow_twins(one, other, weight)
+    theirs = BarlowTwinsLoss(weight)(one, other)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    [our_gradient], [their_gradient] = torch.autograd.grad(ours, one), torch.autograd.grad(theirs, one)
+    torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-5, atol=1e-5)
+
+
+def test_the_loss_of_uncorrelated_features_that_agree_is_nothing() -> None:
+    """Columns of a Hadamard matrix have mean 0, deviation 1 and no correlation."""
+    features = torch.tensor([[1.0, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]])
+    loss, _ = barlow_twins(features, features, redundancy_weight=1.0)
+    assert loss.item() == pytest.approx(0, abs=1e-8)
+
+
+def test_features_that_say_nothing_have_a_finite_loss() -> None:
+    constant = torch.full((8, 4), 3.0, requires_grad=True)
+    loss, _ = barlow_twins(constant, constant, redundancy_weight=0.005)
+    loss.backward()
+    assert loss.item() == pytest.approx(4)
+    assert constant.grad is not None
+    assert torch.isfinite(constant.grad).all()
+
+
+def test_low_precision_does_not_reach_the_correlation() -> None:
+    one, other = worked_example()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = cross_correlation(one, other)
+    torch.testing.assert_close(inside, cross_correlation(one, other), rtol=0, atol=0)
+
+
+def test_the_projector_has_the_widths_asked_for_and_ends_linear() -> None:
+    parts = projector(5, (7, 6, 4))
+    assert [(part.in_features, part.out_features) for part in parts if isinstance(part, nn.Linear)] == [
+        (5, 7),
+        (7, 6),
+        (6, 4),
+    ]
+    assert [type(part) for part in parts[:4]] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+    assert isinstance(parts[-1], nn.Linear)
+
+
+def test_without_layers_there_is_no_projector() -> None:
+    vectors = torch.randn(3, 5)
+    assert projector(5, ())(vectors) is vectors
+
+
+def test_the_batch_is_that_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of each view lies here, `gather` brings the rest: mean and deviation are of the whole."""
+    torch.manual_seed(0)
+    one, other = torch.randn(8, 5), torch.randn(8, 5)
+    elsewhere = {one[0, 0].item(): one[4:], other[0, 0].item(): other[4:]}
+    monkeypatch.setattr(method, "gather", lambda rows: torch.cat([rows, elsewhere[rows[0, 0].item()]]))
+    here, _ = barlow_twins(one[:4], other[:4], 0.1)
+    torch.testing.assert_close(here, BarlowTwinsLoss(0.1)(one, other), rtol=1e-5, atol=1e-5)

@@ -1,0 +1,108 @@
+"""DINO, as a method of cervbench."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cervbench.plugin import Encoder, Method, Progress, SettingsError, View, gather, keep_at, moving_average
+from cervbench_dino.crops import Local, any_size, policy_of_area, vector_of
+from cervbench_dino.head import Head
+
+SMALLEST = 0.05
+"""Area of the smallest local crop, as in the paper."""
+
+
+class DINO(Method):
+    centre: Tensor
+    batch_centre: Tensor
+    share: Tensor
+
+    def build(self, encoder: Encoder) -> None:
+        config = self.config
+        if config.local_crops and config.local_size < 1 and not any_size(encoder.backbone):
+            raise SettingsError(
+                f"dino's local crops are smaller than the images, and {type(encoder.backbone).__name__} "
+                "takes one size alone; have them made as large with --set local_size=1"
+            )
+        self.head = Head(encoder.width, config.hidden, config.bottleneck, config.prototypes)
+        self.teacher = copy.deepcopy(encoder).requires_grad_(False)
+        self.teacher_head = copy.deepcopy(self.head).requires_grad_(False)
+        self.register_buffer("centre", torch.zeros(config.prototypes))
+        self.register_buffer("batch_centre", torch.zeros(config.prototypes), persistent=False)
+        self.register_buffer("share", torch.zeros(()))
+
+    def views(self) -> Sequence[View]:
+        policy, division = self.config.policy, self.config.division
+        whole = policy_of_area(policy, division, 1.0)
+        part = Local(policy_of_area(policy, SMALLEST, division), self.config.local_size)
+        return (whole, whole, *[part] * self.config.local_crops)
+
+    def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self.encoder is not None
+        frozen = self.share < self.config.frozen
+        whole = torch.cat(list(views[:2]))
+        with torch.no_grad():
+            taught = self.teacher_head(vector_of(self.teacher, whole), frozen).unflatten(0, (2, -1))
+        vectors = [vector_of(self.encoder, whole)]
+        if self.config.local_crops:
+            vectors.append(vector_of(self.encoder, torch.cat(list(views[2:]))))
+        learnt = self.head(torch.cat(vectors), frozen).unflatten(0, (len(views), -1))
+        answers = sharpened(taught, self.centre, self.teacher_temperature)
+        self.batch_centre.copy_(gather(taught.mean((0, 1))[None]).mean(0))
+        return cross_entropy(answers, learnt, self.config.student_temperature), prototypes_used(answers)
+
+    @property
+    def teacher_temperature(self) -> Tensor:
+        """Cold at first, for sharp answers hold off the collapse to equal ones; then slowly warmer."""
+        cold, warm = self.config.cold_temperature, self.config.warm_temperature
+        return cold + (warm - cold) * (self.share / self.config.warm_up).clamp(max=1)
+
+    def after_step(self, progress: Progress) -> None:
+        assert self.encoder is not None
+        config = self.config
+        self.share.fill_(progress.share)
+        first = keep_at(progress, config.keep, config.memory)
+        self.centre.lerp_(self.batch_centre, 1 - as_much_quicker(config.centre_keep, config.keep, first))
+        keep = keep_at(progress, config.keep, config.memory, rising=True)
+        moving_average(self.teacher, self.encoder, keep)
+        moving_average(self.teacher_head, self.head, keep)
+        if progress.step == progress.steps:  # the teacher is the better of the two, and what DINO gives
+            moving_average(self.encoder, self.teacher, keep=0)
+
+
+def sharpened(taught: Tensor, centre: Tensor, temperature: Tensor | float) -> Tensor:
+    """The teacher's answers: what it says of every image is taken off, the rest made sure of itself."""
+    return ((taught - centre) / temperature).softmax(-1)
+
+
+def cross_entropy(answers: Tensor, learnt: Tensor, temperature: float) -> Tensor:
+    """Of the student's views against the teacher's (views × n × prototypes), the mean over all pairs of
+    different views. The views that both see come first, in one order."""
+    guesses = (learnt / temperature).log_softmax(-1)
+    with torch.autocast(guesses.device.type, enabled=False):  # in bf16 a loss of 5 moves in steps of 1/32
+        pairs = -torch.einsum("tnp,snp->ts", answers, guesses)
+    same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
+    return pairs.masked_fill(same, 0).sum() / ((pairs.numel() - len(pairs)) * answers.shape[1])
+
+
+def as_much_quicker(keep: float, most: float, first: float) -> float:
+    """What the centre keeps of itself: it forgets as many times more than set as the teacher does.
+
+    A centre that the teacher outruns holds off no collapse.
+    """
+    return max(0.0, 1 - (1 - keep) * (1 - first) / (1 - most))
+
+
+def prototypes_used(answers: Tensor) -> dict[str, Tensor]:
+    """How many share the teacher's answer, for one image and for all of them together.
+
+    It has collapsed where the two are as many: it answers all alike, be it surely or with a shrug.
+    """
+    of_images, of_all = _entropy(answers).mean(), _entropy(answers.mean((0, 1)))
+    return {"prototypes_an_image": of_images.exp(), "prototypes_in_use": of_all.exp()}
+
+
+def _entropy(shares: Tensor) -> Tensor:
+    return torch.special.entr(shares).sum(-1)

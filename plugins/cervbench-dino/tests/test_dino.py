@@ -1,0 +1,249 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from cervbench_dino import Config
+from cervbench_dino.crops import Local, policy_of_area, vector_of
+from cervbench_dino.head import Head
+from cervbench_dino.method import (
+    DINO,
+    as_much_quicker,
+    cross_entropy,
+    prototypes_used,
+    sharpened,
+)
+from lightly.loss import DINOLoss
+from lightly.models.modules.heads import DINOProjectionHead
+from torch import Tensor, nn
+
+from cervbench.plugin import Encoder, Normalise, Progress, Pyramid, SettingsError, keep_at, named_policy
+
+HALF = Normalise((0.5,) * 3, (0.5,) * 3)
+SMALL = {"hidden": 32, "bottleneck": 16, "prototypes": 24}
+
+
+def vit(**arguments: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return timm.models.VisionTransformer(
+        img_size=64, patch_size=8, embed_dim=64, depth=2, num_heads=2, num_classes=0, **arguments
+    )
+
+
+def cnn() -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("resnet18", num_classes=0)
+
+
+def dino(backbone: nn.Module, **settings: Any) -> DINO:
+    return DINO(Config(**{**SMALL, **settings}), Encoder(backbone, HALF))
+
+
+def views(local: int = 4) -> list[Tensor]:
+    torch.manual_seed(1)
+    return [torch.randn(4, 3, side, side) for side in [64, 64, *[32] * local]]
+
+
+def test_the_loss_worked_by_hand() -> None:
+    """Two views for both, one more for the student, one image, two prototypes; the teacher is sure.
+
+    The teacher says the first of one view and the second of the other. The student gives odds of 3 to 1
+    for the first prototype whatever it sees; of pairs of different views there are 2 · 3 - 2.
+    """
+    answers = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+    learnt = 0.5 * torch.tensor([math.log(3), 0.0]).expand(3, 1, 2)
+    said_first, said_second = -math.log(3 / 4), -math.log(1 / 4)
+    expected = (2 * said_first + 2 * said_second) / 4
+    assert cross_entropy(answers, learnt, 0.5).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("local", [0, 4])
+@pytest.mark.parametrize("temperature", [0.04, 0.07])
+def test_the_loss_is_lightlys(local: int, temperature: float) -> None:
+    torch.manual_seed(0)
+    theirs = DINOLoss(24, teacher_temp=temperature)
+    theirs.center = torch.randn(1, 1, 24) / 10
+    taught, learnt = torch.randn(2, 8, 24) / 5, torch.randn(2 + local, 8, 24)
+    ours = cross_entropy(sharpened(taught, theirs.center, temperature), learnt, 0.1)
+    assert ours.item() == pytest.approx(theirs(list(taught), list(learnt)).item(), abs=1e-5)
+
+
+def test_the_loss_is_in_float32_where_the_networks_are_in_bf16() -> None:
+    """Regression: the sum over prototypes was rounded to bf16."""
+    torch.manual_seed(0)
+    taught, learnt = torch.randn(2, 8, 24) / 5, torch.randn(6, 8, 24)
+    exact = cross_entropy(sharpened(taught, torch.zeros(24), 0.04), learnt, 0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = cross_entropy(sharpened(taught, torch.zeros(24), 0.04), learnt, 0.1)
+    assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)
+
+
+def test_loss_and_centre_of_a_step_are_lightlys() -> None:
+    method = dino(vit())
+    seen, cold = views(), method.config.cold_temperature
+    assert method.encoder is not None
+    with torch.no_grad():
+        never = torch.tensor(False)
+        taught = [method.teacher_head(vector_of(method.teacher, view), never) for view in seen[:2]]
+        learnt = [method.head(vector_of(method.encoder, view), never) for view in seen]
+    theirs = DINOLoss(24)
+    assert method.loss(seen)[0].item() == pytest.approx(theirs(taught, learnt, cold).item(), abs=1e-5)
+    method.after_step(Progress(1, 100_000))
+    torch.testing.assert_close(method.centre, theirs.center.flatten())
+
+
+def test_the_head_is_lightlys() -> None:
+    torch.manual_seed(0)
+    ours = Head(40, 32, 16, 24)
+    theirs = DINOProjectionHead(40, 32, 16, 24)
+    theirs.layers.load_state_dict(ours.layers.state_dict())
+    theirs.last_layer.weight_v.data.copy_(ours.prototypes.data)
+    vectors = torch.randn(8, 40)
+    torch.testing.assert_close(ours(vectors, torch.tensor(False)), theirs(vectors))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"class_token": False, "global_pool": "avg"}, {"reg_tokens": 2}, {"no_embed_class": True}],
+    ids=str,
+)
+def test_a_vits_vector_of_a_smaller_crop_is_timms(arguments: dict[str, Any]) -> None:
+    ours, theirs = vit(**arguments), vit(**arguments, dynamic_img_size=True)
+    theirs.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        for side in (32, 64):
+            images = torch.randn(2, 3, side, side)
+            expected = Encoder(theirs, HALF)(images)
+            torch.testing.assert_close(vector_of(Encoder(ours, HALF), images), expected)
+
+
+@pytest.mark.parametrize("backbone", [vit, cnn])
+def test_everything_of_the_student_learns_and_nothing_of_the_teacher(backbone: Any) -> None:
+    method = dino(backbone(), frozen=0)
+    method.loss(views())[0].backward()
+    untaught = {name for name, p in method.named_parameters() if p.grad is None}
+    teacher = {name for name, _ in method.named_parameters() if name.startswith("teacher")}
+    assert untaught == teacher
+    trained = {id(p) for group in method.param_groups() for p in group["params"]}
+    assert not trained & {id(p) for p in method.teacher.parameters()}
+
+
+def test_prototypes_stay_put_for_the_first_share_of_the_steps() -> None:
+    method = dino(vit(), frozen=0.1)
+    for done, moves in ((0, False), (9, False), (10, True)):
+        method.share.fill_(done / 100)
+        method.zero_grad()
+        method.loss(views())[0].backward()
+        assert method.head.prototypes.grad is not None
+        assert bool(method.head.prototypes.grad.any()) is moves
+
+
+def test_the_teacher_warms_up_in_a_straight_line() -> None:
+    method = dino(vit(), cold_temperature=0.04, warm_temperature=0.08, warm_up=0.5)
+    for share, expected in ((0, 0.04), (0.25, 0.06), (0.5, 0.08), (1, 0.08)):
+        method.share.fill_(share)
+        assert method.teacher_temperature.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("steps", "teacher", "centre"),
+    [
+        (100_000, 0.996, 0.9),  # a long stage: the paper's
+        (2_500, 0.996, 0.9),
+        (1_000, 0.99, 0.75),  # a tenth of it is remembered; both forget two and a half times as much
+        (200, 0.95, 0.0),  # the centre is the batch's own
+        (5, 0.0, 0.0),
+    ],
+)
+def test_what_teacher_and_centre_keep_is_set_by_the_number_of_steps(
+    steps: int, teacher: float, centre: float
+) -> None:
+    first = keep_at(Progress(1, steps), 0.996, 0.1)
+    assert first == pytest.approx(teacher)
+    assert as_much_quicker(0.9, 0.996, first) == pytest.approx(centre, abs=1e-9)
+
+
+def test_the_encoder_that_is_left_is_the_teachers() -> None:
+    method = dino(vit())
+    assert method.encoder is not None
+    with torch.no_grad():
+        for parameter in method.encoder.parameters():
+            parameter.add_(1.0)
+    method.after_step(Progress(199, 200))
+    student, teacher = method.encoder.state_dict(), method.teacher.state_dict()
+    assert all(not torch.equal(student[name], teacher[name]) for name in student)
+    method.after_step(Progress(200, 200))
+    student = method.encoder.state_dict()
+    assert all(torch.equal(student[name], teacher[name]) for name in student)
+    assert all(p.requires_grad for p in method.encoder.parameters())
+
+
+@pytest.mark.parametrize("name", ["simclr", "A", "D"])
+def test_crops_have_the_area_they_are_named_for(name: str) -> None:
+    rng = np.random.default_rng(0)
+    for low, high in ((0.4, 1.0), (0.05, 0.4)):
+        drawn = policy_of_area(name, low, high).draw(rng, 2000)
+        area = drawn["0_crop"][:, 2] * drawn["0_crop"][:, 3]
+        assert low - 1e-6 < area.min() < low + 0.02
+        assert high - 0.02 < area.max() < high + 1e-6
+        assert drawn.keys() == named_policy(name).draw(rng, 1).keys()
+
+
+@pytest.mark.parametrize(("size", "side"), [(128, 64), (64, 32), (48, 32), (24, 24)])
+def test_a_local_view_is_half_as_large_but_never_too_small_for_a_deep_cnn(size: int, side: int) -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    view, pixels = Local(policy_of_area("A", 0.05, 0.4), 0.5), Pyramid(stored, size)
+    drawn = view.draw(np.random.default_rng(1), 3)
+    rows = torch.arange(3)
+    made = view.apply(pixels, rows, drawn, HALF)
+    assert made.shape == (3, 3, side, side)
+    last = {key: array[2:] for key, array in drawn.items()}
+    assert torch.equal(made[2:], view.apply(pixels, rows[2:], last, HALF))
+
+
+def test_a_local_view_is_the_large_view_made_smaller() -> None:
+    """Of an image with one grey level on the left and one on the right, both are kept but for the middle."""
+    stored = np.full((1, 64, 64, 3), 40, dtype=np.uint8)
+    stored[:, :, 32:] = 200
+    policy = policy_of_area("A", 0.9999, 1.0)
+    still = {"0_crop": np.array([[0, 0, 1, 1]]), "1_flip": np.array([[1, 1]])}
+    made = Local(policy, 0.5).apply(Pyramid(stored, 64), torch.arange(1), still, HALF)
+    for columns, level in ((slice(0, 14), 40), (slice(18, 32), 200)):
+        expected = torch.full((1, 3, 32, 14), level / 127.5 - 1)
+        torch.testing.assert_close(made[..., columns], expected)
+
+
+@pytest.mark.parametrize(
+    ("answers", "an_image", "in_use"),
+    [
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], 1, 3),  # sure, and of each image something else
+        ([[1.0, 0.0, 0.0]] * 3, 1, 1),  # collapsed: one answer to everything
+        ([[1 / 3] * 3] * 3, 3, 3),  # collapsed: no answer to anything
+    ],
+)
+def test_collapse_shows_in_how_many_prototypes_are_used(
+    answers: list[list[float]], an_image: float, in_use: float
+) -> None:
+    used = prototypes_used(torch.tensor([answers, answers]))
+    assert used["prototypes_an_image"].item() == pytest.approx(an_image, abs=1e-5)
+    assert used["prototypes_in_use"].item() == pytest.approx(in_use, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnext50_32x4d", "vit_tiny_patch16_224"])
+def test_it_works_on(name: str) -> None:
+    arguments = {"img_size": 64, "patch_size": 8} if name.startswith("vit") else {}
+    backbone = timm.create_model(name, num_classes=0, **arguments)
+    if name == "vgg16":
+        backbone.pre_logits = nn.Identity()
+    assert torch.isfinite(dino(backbone, local_crops=1).loss(views(1))[0])
+
+
+def test_a_backbone_of_one_size_is_told_how_to_have_all_crops_of_it() -> None:
+    def swin() -> nn.Module:
+        return timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, img_size=64, window_size=2)
+
+    with pytest.raises(SettingsError, match="local_size=1"):
+        dino(swin())
+    assert dino(swin(), local_size=1).config.local_size == 1

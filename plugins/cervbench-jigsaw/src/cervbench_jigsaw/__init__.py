@@ -1,0 +1,33 @@
+"""Jigsaw: nine pieces of an image are shuffled, and the encoder is to say how."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from cervbench.plugin import MethodConfig, Offer, hookimpl
+
+
+class Config(MethodConfig):
+    # The puzzle is the view: there is no policy to name.
+    policy: ClassVar[None] = None  # type: ignore[assignment, misc]
+    permutations: int = Field(100, ge=2, le=1000, description="orders to tell apart; 1000 in the source")
+    chosen: Literal["random", "distant"] = Field(
+        "random", description="drawn as they come, or each as far as can be from those before it"
+    )
+    patch: int = Field(48, ge=48, description="side of a piece in pixels, as the encoder sees it")
+    turned: bool = Field(True, description="cut from the image in any of its eight turns and mirrors")
+    embedding: int = Field(128, gt=0, description="width of what is said of a piece")
+    hidden: int = Field(512, gt=0, description="width of the layer that sees all nine")
+
+
+@hookimpl
+def cervbench_methods() -> Mapping[str, Offer]:
+    return {
+        "jigsaw": Offer(
+            Config,
+            "cervbench_jigsaw.method:Jigsaw",
+            "Noroozi and Favaro, Unsupervised Learning of Visual Representations by Solving Jigsaw "
+            "Puzzles, ECCV 2016",
+        )
+    }

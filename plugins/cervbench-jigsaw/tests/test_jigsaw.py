@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cervbench_jigsaw import Config
+from cervbench_jigsaw.method import Jigsaw, laid
+from cervbench_jigsaw.puzzle import SHARE, Puzzle, boxes, orders, standardised
+from PIL import Image
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.data.fitting import content, fit
+from cervbench.data.views import Normalise, Pyramid
+from cervbench.place import data_root
+from cervbench.plugin.manager import plugins
+from cervbench.protocol.protocol import load
+from cervbench.training.weights import build_encoder
+
+UNIT = Normalise((0.0,) * 3, (1.0,) * 3)
+STORED = 224
+WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
+CHANCE = 1 / 9
+
+
+def pieces(images: np.ndarray, where: np.ndarray, turned: bool = False, key: int = 0) -> Tensor:
+    puzzle = Puzzle(patch=48, turned=turned)
+    drawn = puzzle.draw(np.random.default_rng(key), len(images))
+    return puzzle.apply(Pyramid(images, 64, content=where), torch.arange(len(images)), drawn, UNIT)
+
+
+def test_a_piece_lies_within_its_cell_and_a_gap_is_left() -> None:
+    left, top, width, height = boxes(np.random.default_rng(0).random((1000, 9, 2))).transpose(2, 0, 1)
+    column, row = np.tile(np.arange(3), 3), np.repeat(np.arange(3), 3)
+    for start, length, cell in ((left, width, column), (top, height, row)):
+        assert np.allclose(length, SHARE / 3)
+        assert (start >= cell / 3).all()
+        assert (start + length <= (cell + 1) / 3 + 1e-12).all()
+        assert start.min(axis=0) == pytest.approx(cell / 3, abs=1e-3)
+    assert SHARE * 170 == 153
+
+
+@pytest.mark.parametrize("shape", [(200, 200), (60, 200), (200, 35), (97, 131)])
+def test_no_piece_shows_padding(shape: tuple[int, int]) -> None:
+    """Green and blue are noise, red is 255 in the padding and nowhere else: a piece has no red to show."""
+    height, width = shape
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    [where] = content(np.array([(width, height)]), STORED)
+    square = fit(Image.fromarray(noise), STORED).copy()
+    square[..., 0] = 255
+    left, top, across, down = where
+    square[top : top + down, left : left + across, 0] = 0
+    for turned in (False, True):
+        shown = pieces(square[None].repeat(40, 0), where[None].repeat(40, 0) / STORED, turned)
+        assert (shown[:, :, 0] == 0).all()
+        assert (shown[:, :, 1:].std((3, 4)) > 0.9).all()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pieces_come_row_by_row_as_they_lie_in_the_image_that_was_turned(turned: bool) -> None:
+    """Only the cell in the middle of the top row has anything in it."""
+    image = np.zeros((STORED, STORED, 3), np.uint8)
+    image[20:60, 95:130] = np.random.default_rng(0).integers(0, 256, (40, 35, 3))
+    puzzle = Puzzle(patch=48, turned=turned)
+    drawn = puzzle.draw(np.random.default_rng(1), 60)
+    pixels = Pyramid(image[None].repeat(60, 0), 64)
+    shown = puzzle.apply(pixels, torch.arange(60), drawn, UNIT).std((2, 3, 4)) > 0.1
+    grid = np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=bool)
+    for n in range(60):
+        seen = grid
+        if turned:
+            across, down = drawn["mirrored"][n]
+            seen = seen[:: int(down), :: int(across)]
+            seen = np.rot90(seen, round(float(drawn["degrees"][n, 0]) / 90))
+        assert shown[n].reshape(3, 3).tolist() == seen.tolist()
+
+
+def test_each_channel_of_a_piece_has_mean_0_and_spread_1_and_a_constant_one_is_0() -> None:
+    shown = pieces(
+        np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8), WHOLE.repeat(4, 0)
+    )
+    torch.testing.assert_close(shown.mean((3, 4)), torch.zeros(4, 9, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(shown.std((3, 4), correction=0), torch.ones(4, 9, 3), rtol=0, atol=1e-5)
+    assert standardised(torch.full((1, 9, 3, 8, 8), 77.0)).abs().max() < 1e-4
+
+
+def told_apart(shown: Tensor) -> dict[str, float]:
+    """How often a linear classifier names the place of a piece, in images that it was not fitted to."""
+    flat = shown.flatten(0, 1)
+    sides = (flat[:, :, 0], flat[:, :, -1], flat[:, :, :, 0], flat[:, :, :, -1])
+    known = {
+        "mean and spread": torch.cat([flat.mean((2, 3)), flat.std((2, 3))], 1),
+        "border pixels": torch.cat(sides, 2).flatten(1),
+        "mean and spread of borders": torch.cat([f(s, 2) for s in sides for f in (torch.mean, torch.std)], 1),
+    }
+    place, image = np.tile(np.arange(9), len(shown)), np.repeat(np.arange(len(shown)), 9)
+    linear = make_pipeline(StandardScaler(), RidgeClassifier(1000.0))
+    return {
+        name: cross_val_score(linear, x.numpy(), place, cv=GroupKFold(5), groups=image).mean()
+        for name, x in known.items()
+    }
+
+
+def rolled(dataset: Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images rolled around by any distance both ways, so that what they show says nothing of places."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(dataset.pack.images))[:count]
+    where = content(dataset.pack.native_size[rows], STORED)
+    images = []
+    for square, (left, top, width, height) in zip(dataset.pack.pixels[rows], where, strict=True):
+        inside = square[top : top + height, left : left + width]
+        moved = np.roll(inside, (rng.integers(height), rng.integers(width)), (0, 1))
+        images.append(fit(Image.fromarray(np.ascontiguousarray(moved)), STORED))
+    return np.stack(images), where / STORED
+
+
+@pytest.mark.parametrize("name", ["synthetic", "herlev"])
+def test_what_is_cut_out_does_not_give_its_place_away(name: str, tmp_path: Path) -> None:
+    """On rolled images: where a cell lies in its image is what the puzzle is about, and no leak.
+
+    With padding in the pieces the same classifier finds places, so it would see such a leak.
+    """
+    if name == "herlev" and not (data_root() / name).is_dir():
+        pytest.skip("needs real images: set CERVBENCH_DATA to the folder that holds herlev/")
+    dataset = open_dataset(plugins().datasets.get(name).offer, data_root(), tmp_path, load("quick"))
+    images, where = rolled(dataset, 250)
+    four_sigma = 4 * np.sqrt(CHANCE * (1 - CHANCE) / (9 * len(images)))
+    for kind, share in told_apart(pieces(images, where)).items():
+        assert share < CHANCE + four_sigma, kind
+    padded = told_apart(pieces(images, WHOLE.repeat(len(images), 0)))
+    assert padded["mean and spread of borders"] > CHANCE + 2 * four_sigma
+
+
+@pytest.mark.parametrize("distant", [False, True])
+def test_orders_are_permutations_no_two_the_same_and_the_same_ones_always(distant: bool) -> None:
+    found = orders(300, distant)
+    assert (found.sort(dim=1).values == torch.arange(9)).all()
+    assert len({tuple(order) for order in found.tolist()}) == 300
+    assert torch.equal(found, orders(300, distant))
+
+
+def test_distant_orders_are_further_from_the_nearest_other_than_random_ones() -> None:
+    def nearest(found: Tensor) -> float:
+        apart = (found[:, None] != found).sum(2).float()
+        return float(apart.fill_diagonal_(9).min(1).values.mean())
+
+    assert nearest(orders(100, True)) > nearest(orders(100, False)) + 1
+
+
+def test_order_i_says_which_piece_lies_in_place_i() -> None:
+    said = torch.arange(18.0).reshape(1, 9, 2)
+    order = torch.tensor([[8, 1, 2, 3, 4, 5, 6, 7, 0]])
+    assert laid(said, order)[0, :, 0].tolist() == [16, 2, 4, 6, 8, 10, 12, 14, 0]
+
+
+def method(backbone: str = "resnet18", **settings: object) -> Jigsaw:
+    config = Config.parse({"permutations": 7, "embedding": 5, "hidden": 6, **settings}, "jigsaw")
+    return Jigsaw(config, build_encoder(backbone, None, "random", 32, ("test",)))
+
+
+def test_the_loss_is_the_cross_entropy_of_pieces_that_were_shuffled_one_by_one() -> None:
+    """Not while it trains: statistics of a batch depend, in the last bits, on the order of its images."""
+    jigsaw = method().eval().requires_grad_(False)
+    assert jigsaw.encoder is not None
+    shown = torch.randn(3, 9, 3, 48, 48)
+    torch.manual_seed(5)
+    loss, parts = jigsaw.loss([shown])
+    torch.manual_seed(5)
+    drawn = torch.randint(7, (3,))
+    total, right = 0.0, 0
+    for image, number in zip(shown, drawn.tolist(), strict=True):
+        puzzle = torch.stack([image[int(piece)] for piece in jigsaw.orders[number]])
+        answer = jigsaw.arrange(jigsaw.embed(jigsaw.encoder(puzzle)).reshape(1, -1))[0].double()
+        total += float(answer.exp().sum().log() - answer[number])
+        right += int(answer.argmax()) == number
+    assert loss.item() == pytest.approx(total / 3, abs=1e-5)
+    assert parts["accuracy"].item() == pytest.approx(right / 3)
+
+
+def test_a_vit_is_given_pieces_of_the_size_that_it_takes() -> None:
+    vit = method("vit_tiny_patch16_224")
+    assert vit.views() == (Puzzle(patch=32, turned=True),)
+    assert method().views() == (Puzzle(patch=48, turned=True),)
+
+
+def test_the_puzzle_is_the_view_so_there_is_no_policy_to_set() -> None:
+    assert "policy" not in Config.model_fields

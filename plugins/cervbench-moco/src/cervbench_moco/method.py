@@ -1,0 +1,71 @@
+"""MoCo v2, as a method of cervbench."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cervbench.plugin import Encoder, Method, Progress, View, gather, keep_at, moving_average, named_policy
+
+
+class MoCo(Method):
+    queue: Tensor
+    oldest: Tensor
+
+    def build(self, encoder: Encoder) -> None:
+        hidden, projection = self.config.hidden, self.config.projection
+        self.projector = nn.Sequential(
+            nn.Linear(encoder.width, hidden), nn.ReLU(), nn.Linear(hidden, projection)
+        )
+        self.follower = copy.deepcopy(self.leader).requires_grad_(False)
+        strangers = functional.normalize(torch.randn(self.config.queue, projection))
+        self.register_buffer("queue", strangers)
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def leader(self) -> nn.Sequential:
+        """What makes queries, and what the maker of keys follows."""
+        assert self.encoder is not None
+        return nn.Sequential(self.encoder, self.projector)
+
+    def views(self) -> Sequence[View]:
+        policy = named_policy(self.config.policy)
+        return (policy, policy)
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        assert self.encoder is not None
+        asking, answering = views
+        queries = self.projector(self.encoder(asking))
+        with torch.no_grad():
+            keys = functional.normalize(self.follower(answering).float())
+        # The queue changes before the gradient is computed, which needs it as it is now.
+        loss = info_nce(queries, keys, self.queue.clone(), self.config.temperature)
+        self._enqueue(gather(keys))
+        return loss
+
+    @torch.no_grad()
+    def _enqueue(self, keys: Tensor) -> None:
+        """Keys take the places of the oldest, which the device alone knows: nothing waits for it."""
+        newest = keys[-len(self.queue) :]
+        places = (self.oldest + torch.arange(len(newest), device=keys.device)) % len(self.queue)
+        self.queue.index_copy_(0, places, newest)
+        self.oldest.add_(len(newest)).remainder_(len(self.queue))
+
+    def after_step(self, progress: Progress) -> None:
+        keep = keep_at(progress, self.config.keep, self.config.memory)
+        moving_average(self.follower, self.leader, keep)
+
+
+def info_nce(queries: Tensor, keys: Tensor, strangers: Tensor, temperature: float) -> Tensor:
+    """The mean of -log of the share of a query's own key among that key and the strangers.
+
+    Keys and strangers have unit length.
+    """
+    with torch.autocast(queries.device.type, enabled=False):  # bf16 cannot tell near keys apart
+        unit = functional.normalize(queries.float())
+        own = (unit * keys).sum(1, keepdim=True)
+        similarity = torch.cat([own, unit @ strangers.T], 1) / temperature
+        first = torch.zeros(len(unit), dtype=torch.int64, device=unit.device)
+        return functional.cross_entropy(similarity, first)

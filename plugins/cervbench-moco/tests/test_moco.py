@@ -1,0 +1,101 @@
+import math
+from collections import deque
+from typing import Any
+
+import pytest
+import torch
+from cervbench_moco import Config
+from cervbench_moco.method import MoCo, info_nce
+from lightly.loss import NTXentLoss
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from cervbench.plugin import Encoder, Normalise, Progress
+
+
+class Tiny(nn.Module):
+    num_features = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        return self.norm(self.conv(images)).relu()
+
+
+def moco(**settings: object) -> Any:  # of its parts, tests know more than a type checker
+    torch.manual_seed(0)
+    config = Config.model_validate({"hidden": 16, "projection": 4, "queue": 8, **settings})
+    return MoCo(config, Encoder(Tiny(), Normalise((0.5,) * 3, (0.5,) * 3)))
+
+
+def two_views(step: int, count: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return torch.randn(count, 3, 9, 9, generator=generator), torch.randn(count, 3, 9, 9, generator=generator)
+
+
+def keys_of(method: MoCo, view: Tensor) -> Tensor:
+    with torch.no_grad():
+        return normalize(method.follower(view))
+
+
+def test_info_nce_worked_by_hand() -> None:
+    """A query and its key along one axis, two strangers along the other: cosines 1, 0 and 0."""
+    queries, keys = torch.tensor([[3.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    strangers = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
+    expected = -math.log(math.exp(1 / 0.5) / (math.exp(1 / 0.5) + 2))
+    assert info_nce(queries, keys, strangers, 0.5).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_over_many_steps_the_loss_is_lightlys_with_a_memory_bank() -> None:
+    """A referee for the queue too: it wraps twice, and no key of the batch is among the strangers."""
+    method = moco()
+    referee = NTXentLoss(method.config.temperature, memory_bank_size=(8, 4))
+    referee.memory_bank.bank.copy_(method.queue)
+    for step in range(5):
+        one, other = two_views(step)
+        theirs = referee(method.projector(method.encoder(one)), keys_of(method, other))
+        assert method.loss([one, other]).item() == pytest.approx(theirs.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("counts", [[3, 3, 3, 3], [8, 8], [5, 11, 2], [20]])
+def test_the_queue_holds_the_latest_keys_whatever_the_batch(counts: list[int]) -> None:
+    method = moco()
+    latest: deque[Tensor] = deque(maxlen=8)
+    for step, count in enumerate(counts):
+        one, other = two_views(step, count)
+        latest.extend(keys_of(method, other))
+        method.loss([one, other])
+    held = method.queue[torch.arange(int(method.oldest), int(method.oldest) + 8) % 8]
+    torch.testing.assert_close(held, torch.stack(list(latest)))
+
+
+def test_the_gradient_is_that_of_the_queue_before_the_batch_entered_it() -> None:
+    method, (one, other) = moco(), two_views(0)
+    keys, strangers = keys_of(method, other), method.queue.clone()
+    queries = method.projector(method.encoder(one))
+    (expected,) = torch.autograd.grad(info_nce(queries, keys, strangers, 0.2), method.projector[-1].weight)
+    method.loss([one, other]).backward()
+    torch.testing.assert_close(method.projector[-1].weight.grad, expected)
+
+
+def test_the_maker_of_keys_learns_nothing_and_follows() -> None:
+    method = moco(keep=0.75, memory=1)
+    method.loss(two_views(0)).backward()
+    assert all(p.grad is None for p in method.follower.parameters())
+    assert all(p.grad is not None for p in method.leader.parameters())
+
+    before = method.follower[0].backbone.conv.weight.clone()
+    with torch.no_grad():
+        method.encoder.backbone.conv.weight.add_(1.0)
+    method.after_step(Progress(1, 10))
+    torch.testing.assert_close(method.follower[0].backbone.conv.weight, before + 0.25)
+
+
+def test_the_queue_survives_a_checkpoint() -> None:
+    method, resumed = moco(), moco()
+    method.loss(two_views(0, count=3))
+    resumed.load_state_dict(method.state_dict())
+    assert torch.equal(method.loss(two_views(1)), resumed.loss(two_views(1)))
+    assert torch.equal(method.queue, resumed.queue)

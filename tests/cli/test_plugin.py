@@ -1,0 +1,184 @@
+"""Beginning a package, checking one, and the settings of a method, from the command line."""
+
+import json
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from packaging.requirements import Requirement
+from pydantic import Field
+
+from cervbench import checks
+from cervbench.checks import Check, CheckFailed
+from cervbench.cli import main
+from cervbench.cli.config import described
+from cervbench.plugin import MethodConfig, Settings
+
+TEMPLATE = Path(main.callback.__code__.co_filename).parents[1] / "plugin" / "template"  # type: ignore[union-attr]
+
+
+def cervbench(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="cervbench")
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_a_new_package_is_called_after_its_method_throughout(tmp_path: Path) -> None:
+    answer = cervbench("plugin", "new", "near-2-far", "--into", str(tmp_path / "mine"))
+    assert answer.exit_code == 0, answer.output
+    written = files(tmp_path / "mine" / "cervbench-near-2-far")
+    assert set(written) == {
+        "README.md",
+        "pyproject.toml",
+        "src/cervbench_near_2_far/__init__.py",
+        "src/cervbench_near_2_far/method.py",
+        "src/cervbench_near_2_far/py.typed",
+        "tests/test_near_2_far.py",
+    }
+    assert "class Near2Far(Method):" in written["src/cervbench_near_2_far/method.py"]
+    assert '"cervbench_near_2_far.method:Near2Far"' in written["src/cervbench_near_2_far/__init__.py"]
+    project = tomllib.loads(written["pyproject.toml"])["project"]
+    assert project["entry-points"]["cervbench"] == {"near-2-far": "cervbench_near_2_far"}
+    assert not any("example" in text.lower() for text in written.values())
+    assert "cervbench plugin check cervbench-near-2-far" in answer.stdout
+
+
+def test_a_new_package_asks_for_this_version_of_cervbench() -> None:
+    project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
+    [requirement] = map(Requirement, project["dependencies"])
+    assert requirement.name == "cervbench"
+    assert requirement.specifier.contains(version("cervbench"))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Near", "cannot be the name of a method"),
+        ("near--far", "cannot be the name of a method"),
+        ("../near", "cannot be the name of a method"),
+        ("2near", "cannot be the name of a method"),
+        ("n" * 41, "cannot be the name of a method"),
+        ("simclr", "there is a method 'simclr' already"),
+        ("none", "would be called None"),
+        ("method", "would be called Method"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_with_why(name: str, why: str, tmp_path: Path) -> None:
+    answer = cervbench("plugin", "new", "--into", str(tmp_path), "--", name)
+    assert answer.exit_code == 2
+    assert why in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    there = tmp_path / "cervbench-near-far"
+    there.mkdir()
+    answer = cervbench("plugin", "new", "near-far", "--into", str(tmp_path))
+    assert answer.exit_code == 2
+    assert f"{there} is there already" in answer.stderr
+    assert list(tmp_path.iterdir()) == [there]
+    assert list(there.iterdir()) == []
+
+
+class _Examined:
+    name, home = "method learner", "nowhere"
+
+
+def it_is_met(examined: _Examined) -> str:
+    """It is met."""
+    return "with a note"
+
+
+def it_is_not_met(examined: _Examined) -> None:
+    """It is not met."""
+    raise CheckFailed("the loss does not fall", "look at its sign")
+
+
+def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [Check(it_is_met, _Examined()), Check(it_is_not_met, _Examined())]
+    monkeypatch.setattr(checks, "checks_of", lambda package: made)
+    answer = cervbench("plugin", "check", "a-package")
+    assert answer.exit_code == 1
+    assert answer.stdout.splitlines() == [
+        "ok    method learner: it_is_met",
+        "      with a note",
+        "FAILS method learner: it_is_not_met",
+        "      the loss does not fall",
+        "      look at its sign",
+    ]
+    assert answer.stderr == "2 checks, 1 of them failed\n"
+
+    rows = [
+        json.loads(line) for line in cervbench("plugin", "check", "a-package", "--json").stdout.splitlines()
+    ]
+    assert [(row["check"], row["passed"], row["why"]) for row in rows] == [
+        ("it_is_met", True, "with a note"),
+        ("it_is_not_met", False, "the loss does not fall"),
+    ]
+
+    monkeypatch.setattr(checks, "checks_of", lambda package: made[:1])
+    assert cervbench("plugin", "check", "a-package").exit_code == 0
+
+
+def test_a_package_that_is_not_installed_is_wrong_usage() -> None:
+    answer = cervbench("plugin", "check", "cervbench-nothing")
+    assert answer.exit_code == 2
+    assert "no package 'cervbench-nothing' is installed" in answer.stderr
+
+
+class Inner(Settings):
+    depth: int = 1
+
+
+class Config(MethodConfig):
+    keep: float = Field(0.99, ge=0, lt=1, description="of the target")
+    widths: tuple[int, ...] = (64, 32)
+    chosen: bool | None = None
+    inner: Inner = Inner()
+
+
+def test_every_setting_is_described_by_default_bounds_and_purpose() -> None:
+    rows = {row["setting"]: row for row in described(Config)}
+    assert list(rows)[:3] == ["optimizer", "learning_rate", "weight_decay"]
+    assert rows["optimizer"]["accepts"] == "adamw | sgd"
+    assert rows["keep"] == {
+        "setting": "keep",
+        "default": 0.99,
+        "accepts": "number ≥ 0 and < 1",
+        "description": "of the target",
+    }
+    assert (rows["widths"]["accepts"], rows["widths"]["default"]) == ("list of integer", [64, 32])
+    assert rows["chosen"]["accepts"] == "boolean | null"
+    assert rows["inner"]["accepts"] == "object"
+
+
+def test_the_settings_of_a_method_are_listed() -> None:
+    shown = cervbench("list", "methods", "--config", "simclr")
+    assert shown.exit_code == 0, shown.output
+    assert "temperature" in shown.stdout
+    assert "width of the projector's hidden layer" in shown.stdout
+
+    rows = [
+        json.loads(line)
+        for line in cervbench("list", "methods", "--config", "simclr", "--json").stdout.splitlines()
+    ]
+    assert {"setting": "hidden", "default": 512, "accepts": "integer > 0"}.items() <= {
+        row["setting"]: row for row in rows
+    }["hidden"].items()
+
+
+def test_a_method_without_settings_is_said_to_have_none() -> None:
+    assert cervbench("list", "methods", "--config", "majority").stdout == "majority has no settings\n"
+
+
+def test_settings_are_asked_of_a_method_that_exists() -> None:
+    assert "did you mean 'simclr'" in cervbench("list", "methods", "--config", "simclear").stderr
+    answer = cervbench("list", "datasets", "--config", "herlev")
+    assert answer.exit_code == 2
+    assert "cervbench list methods --config NAME" in answer.stderr

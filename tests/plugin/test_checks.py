@@ -1,0 +1,398 @@
+"""Each check catches a plugin that is broken in just that way, and lets a sound one pass."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from pydantic import PlainSerializer
+from torch import Tensor, nn
+
+from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
+from cervbench.data.parts import Parts
+from cervbench.plugin import (
+    BackboneOffer,
+    Columns,
+    Encoder,
+    EvaluationOffer,
+    Images,
+    Labelled,
+    Method,
+    MethodConfig,
+    Offer,
+    Progress,
+    Settings,
+    Task,
+    Trained,
+    View,
+    hookimpl,
+    plain_policy,
+)
+from cervbench.plugin.checks import Check, CheckFailed, checks_of
+from cervbench.plugin.manager import CHOSEN, Plugins, UnknownName
+from cervbench.plugin.settings import SettingsError
+
+PAPER = "A paper, 2020"
+
+
+class Sound(Method):
+    """Two views of an image come close, and the batch stays spread."""
+
+    def build(self, encoder: Encoder) -> None:
+        self.projector = nn.Linear(encoder.width, 16)
+
+    def views(self) -> Sequence[View]:
+        return (plain_policy(), plain_policy())
+
+    def projected(self, view: Tensor) -> Tensor:
+        assert self.encoder is not None
+        out: Tensor = self.projector(self.encoder(view)).float()
+        return out
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        one, two = map(self.projected, views)
+        return (one - two).square().mean() + (1 - one.std(0)).relu().mean()
+
+
+def sound_predict(
+    trained: Trained, labelled: Sequence[Labelled], images: Images, settings: Settings
+) -> dict[str, np.ndarray]:
+    """Every class is as likely as it is among the labels."""
+    shares = [np.bincount(seen.train.labels, minlength=7) / len(seen.train) for seen in labelled]
+    return {
+        "image": np.tile(np.array(images.ids), len(labelled)),
+        "draw": np.repeat([seen.draw for seen in labelled], len(images)),
+        **{
+            f"p_{name}": np.repeat([share[c] for share in shares], len(images))
+            for c, name in enumerate(labelled[0].classes)
+        },
+    }
+
+
+def sound_backbone(image_size: int, pretrained: bool) -> Any:
+    return timm.create_model("resnet18", num_classes=0, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
+
+
+def plugin(
+    method: str | type = Sound,
+    config: type[MethodConfig] = MethodConfig,
+    reference: str = PAPER,
+    predict: Callable[..., Columns] = sound_predict,
+    score: Callable[..., Any] | None = None,
+    backbone: Callable[..., Any] = sound_backbone,
+) -> Plugins:
+    own_score = {} if score is None else {"score": score, "schema": "own/1"}
+
+    @hookimpl
+    def cervbench_methods() -> Mapping[str, Offer]:
+        return {"learner": Offer(config, method, reference)}
+
+    @hookimpl
+    def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
+        return {"probe": EvaluationOffer(predict, PAPER, **own_score)}
+
+    @hookimpl
+    def cervbench_backbones() -> Mapping[str, BackboneOffer]:
+        return {"net": BackboneOffer(backbone, PAPER)}
+
+    hooks = (cervbench_methods, cervbench_evaluations, cervbench_backbones)
+    return Plugins.of({"a-package": SimpleNamespace(**{hook.__name__: hook for hook in hooks})})
+
+
+class RoundedConfig(MethodConfig):
+    margin: Annotated[float, PlainSerializer(lambda value: round(value, 1))] = 0.25
+
+
+class EndlessConfig(MethodConfig):
+    margin: float = math.inf
+
+
+class NeededConfig(MethodConfig):
+    margin: float
+
+
+class KnowsResNets(Sound):
+    def build(self, encoder: Encoder) -> None:
+        super().build(encoder)
+        self.stages = len(encoder.backbone.layer4)  # type: ignore[arg-type]
+
+
+class RefusesAll(Sound):
+    def build(self, encoder: Encoder) -> None:
+        raise SettingsError("no backbone will do")
+
+
+class Climbs(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        """Its gradient points the wrong way."""
+        loss = super().loss(views)
+        return 2 * loss.detach() - loss
+
+
+class NotScalar(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        return self.projected(views[0]).square().mean(0)
+
+
+class HeadAlone(Sound):
+    def projected(self, view: Tensor) -> Tensor:
+        assert self.encoder is not None
+        with torch.no_grad():
+            vectors = self.encoder(view)
+        out: Tensor = self.projector(vectors).float()
+        return out
+
+
+class DrawsFromNumpy(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        return super().loss(views) + np.random.rand() * self.projected(views[0]).square().mean()
+
+
+class CountsAside(Sound):
+    seen = 0
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        self.seen += 1
+        return super().loss(views) + self.seen * self.projected(views[0]).square().mean()
+
+
+class Peeks(Sound):
+    """Looks for the labels in whoever called it."""
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        values = [value for frame in inspect.stack() for value in frame.frame.f_locals.values()]
+        [dataset] = {id(one.dataset): one.dataset for one in values if isinstance(one, Parts)}.values()
+        return super().loss(views) + dataset.label_indices[0] * self.projected(views[0]).square().mean()
+
+
+class KnowsItsGrid(Sound):
+    def projected(self, view: Tensor) -> Tensor:
+        assert self.encoder is not None
+        out: Tensor = self.projector(self.encoder.maps(view).flatten(1)).float()
+        return out
+
+
+class OneByOne(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        halves = torch.stack(list(views)).unflatten(1, (2, -1))  # an even number of images, always
+        return super().loss([halves[0].flatten(0, 1), halves[1].flatten(0, 1)])
+
+
+class RemembersAside(Sound):
+    def build(self, encoder: Encoder) -> None:
+        super().build(encoder)
+        self.register_buffer("centre", torch.zeros(16), persistent=False)
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        answers = self.projected(views[0])
+        self.centre = self.centre + answers.detach().mean(0)
+        return super().loss(views) + (answers - self.centre).square().mean()
+
+
+class StoresTwice(Sound):
+    def build(self, encoder: Encoder) -> None:
+        super().build(encoder)
+        self.backbone = encoder.backbone
+
+
+class ChangesTheEncoder(Sound):
+    def build(self, encoder: Encoder) -> None:
+        super().build(encoder)
+        encoder.backbone.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+
+
+class FreezesAtTheEnd(Sound):
+    def after_step(self, progress: Progress) -> None:
+        assert self.encoder is not None
+        self.encoder.requires_grad_(progress.step < progress.steps)
+
+
+class ClassifiesIntoTwo(Sound):
+    def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
+        return nn.Sequential(encoder, nn.Linear(encoder.width, 2))
+
+
+def leaves_one_out(*asked: Any) -> dict[str, np.ndarray]:
+    return {name: values[1:] for name, values in sound_predict(*asked).items()}
+
+
+def guesses(*asked: Any) -> dict[str, np.ndarray]:
+    answers = sound_predict(*asked)
+    chances = np.random.dirichlet(np.ones(7), len(answers["image"]))
+    return answers | {name: chances[:, c] for c, name in enumerate(n for n in answers if n.startswith("p_"))}
+
+
+def scores_at_random(columns: Columns, task: Task) -> dict[str, float]:
+    return {"luck": float(np.random.rand())}
+
+
+def scores_a_list(columns: Columns, task: Task) -> list[float]:
+    return [1.0]
+
+
+def widens(image_size: int, pretrained: bool) -> Any:
+    model = sound_backbone(image_size, pretrained)
+    model.num_features = 7
+    return model
+
+
+BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
+    "it_loads_and_registers": {
+        "names a class that is not there": (plugin("math:Learner"), "has no attribute 'Learner'"),
+    },
+    "each_offer_has_a_reference": {"says nothing": (plugin(reference=" "), "method learner")},
+    "its_config_comes_back_from_json": {
+        "loses digits": (plugin(config=RoundedConfig), "margin of the config is another value"),
+        "is no JSON": (plugin(config=EndlessConfig), "not JSON compliant"),
+        "has no default": (plugin(config=NeededConfig), "margin"),
+    },
+    "it_works_on_a_cnn_and_a_vit_or_says_which": {
+        "knows ResNets alone": (plugin(KnowsResNets), r"layer4.*\n.*test_checks\.py|layer4"),
+        "refuses all": (plugin(RefusesAll), "refuses every kind of backbone: no backbone will do"),
+    },
+    "it_trains_and_its_loss_falls": {
+        "climbs": (plugin(Climbs), "without any learning"),
+        "is no scalar": (plugin(NotScalar), "scalar"),
+    },
+    "it_trains_the_encoder": {"trains the head alone": (plugin(HeadAlone), "no parameter of the encoder")},
+    "it_gives_the_same_bits_again": {
+        "draws elsewhere": (plugin(DrawsFromNumpy), "between two runs of the same seed")
+    },
+    "it_resumes_to_the_same_bits": {
+        "counts in an attribute": (plugin(CountsAside), "after a kill in step 5 and a resume")
+    },
+    "it_learns_the_same_whatever_the_labels": {"peeks": (plugin(Peeks), "depend on the labels")},
+    "it_survives_odd_batches_and_image_sizes": {
+        "knows the grid of one size": (plugin(KnowsItsGrid), "shapes cannot be multiplied"),
+        "halves its batch": (plugin(OneByOne), "unflatten"),
+    },
+    "its_state_goes_through_safetensors": {
+        "remembers aside": (plugin(RemembersAside), "after storing and loading")
+    },
+    "its_encoder_is_stored_once": {
+        "names it twice": (plugin(StoresTwice), r"backbone\.conv1\.weight.*under a second name")
+    },
+    "its_encoder_can_be_used_afterwards": {
+        "changes its layers": (plugin(ChangesTheEncoder), r"backbone\.conv1\.weight"),
+        "freezes it": (plugin(FreezesAtTheEnd), "cannot be trained any more"),
+        "classifies into two": (plugin(ClassifiesIntoTwo), r"answers 8 images with \(8, 2\)"),
+    },
+    "it_answers_each_test_image_once_a_draw": {
+        "leaves one out": (plugin(predict=leaves_one_out), "each of the 14 test images"),
+    },
+    "it_gives_the_same_answers_again": {"guesses": (plugin(predict=guesses), "two tables of predictions")},
+    "its_scores_are_a_function_of_the_table": {
+        "scores at random": (plugin(score=scores_at_random), "two results"),
+        "scores a list": (plugin(score=scores_a_list), "returns a list"),
+    },
+    "it_makes_a_vector_of_its_width_at_every_image_size": {
+        "has another width": (plugin(backbone=widens), "at 32 px two images become")
+    },
+}
+
+CASES = [
+    pytest.param(demand, fault, id=f"{fault} ({demand})")
+    for demand, faults in BROKEN.items()
+    for fault in faults
+]
+
+
+def named(demand: str, found: Plugins) -> Check:
+    [check] = [one for one in checks_of("a-package", found) if one.demand.__name__ == demand]
+    return check
+
+
+@pytest.mark.parametrize(("demand", "fault"), CASES)
+def test_a_check_catches_a_plugin_that(demand: str, fault: str) -> None:
+    found, why = BROKEN[demand][fault]
+    with pytest.raises(CheckFailed, match=why) as failure:
+        named(demand, found)()
+    assert failure.value.to_do
+
+
+@pytest.mark.parametrize("check", checks_of("a-package", plugin()), ids=str)
+def test_a_sound_plugin_passes(check: Check) -> None:
+    assert check() == ""
+
+
+class WithoutEncoder(Method):
+    def features(self, images: Tensor, native_size: Tensor) -> Tensor:
+        return images.mean((2, 3)) / 0
+
+
+def test_features_without_an_encoder_must_be_finite() -> None:
+    offer = Offer(Settings, WithoutEncoder, PAPER, pretext=False, backbone=False)
+    hook = hookimpl(lambda: {"features": offer})
+    hook.__name__ = "cervbench_methods"
+    check = named(
+        "it_gives_finite_features", Plugins.of({"a-package": SimpleNamespace(cervbench_methods=hook)})
+    )
+    with pytest.raises(CheckFailed, match="not finite"):
+        check()
+
+
+def test_every_check_has_a_plugin_that_it_catches() -> None:
+    demands = [
+        *of_packages.DEMANDS,
+        *of_methods.ALWAYS,
+        *of_methods.WITH_A_PRETEXT_STAGE,
+        *of_methods.WITH_AN_ENCODER,
+        *of_evaluations.DEMANDS,
+        *of_backbones.DEMANDS,
+    ]
+    elsewhere = {"it_registers_without_torch"}
+    assert {demand.__name__ for demand in demands} == {*BROKEN, *elsewhere}
+
+
+class WantsTokens(Sound):
+    def build(self, encoder: Encoder) -> None:
+        if not hasattr(encoder.backbone, "num_prefix_tokens"):
+            raise SettingsError("it masks tokens, which this backbone has not: say --backbone vit")
+        super().build(encoder)
+
+
+def test_a_method_may_refuse_a_kind_of_backbone_and_is_examined_on_the_other() -> None:
+    checks = {check.demand.__name__: check for check in checks_of("a-package", plugin(WantsTokens))}
+    note = checks["it_works_on_a_cnn_and_a_vit_or_says_which"]()
+    assert note == "no CNN: it masks tokens, which this backbone has not: say --backbone vit"
+    assert checks["it_trains_the_encoder"]() == ""
+
+
+def test_a_failure_in_the_plugins_own_code_is_told_by_file_and_line() -> None:
+    with pytest.raises(CheckFailed) as failure:
+        named("it_works_on_a_cnn_and_a_vit_or_says_which", plugin(KnowsResNets))()
+    lines, start = inspect.getsourcelines(KnowsResNets)
+    at = start + next(number for number, line in enumerate(lines) if "layer4" in line)
+    assert f"{__file__}:{at}" in failure.value.why
+    assert "On each kind of backbone it trains" in failure.value.to_do
+
+
+@pytest.mark.parametrize("line", ["import torch", "from cervbench.plugin import Method, Offer"])
+def test_a_package_that_imports_torch_to_register_is_told_the_line(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heavy_plugin.py").write_text(
+        f"from cervbench.plugin import hookimpl\n\n{line}\n\n\n"
+        "@hookimpl\ndef cervbench_methods():\n    return {}\n"
+    )
+    info = tmp_path / "heavy_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: heavy-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cervbench]\nit = heavy_plugin\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(CHOSEN, "heavy-plugin")
+    checks = {check.demand.__name__: check for check in checks_of("heavy-plugin", Plugins.discover())}
+    assert checks["it_loads_and_registers"]() == "it offers nothing: it only watches"
+    with pytest.raises(CheckFailed, match=r"import of torch .*heavy_plugin\.py:3\)"):
+        checks["it_registers_without_torch"]()
+
+
+def test_an_unknown_package_is_told_how_to_install() -> None:
+    with pytest.raises(UnknownName, match=rf"'my-package' is installed.*a-package.*pip install -e.*{CHOSEN}"):
+        checks_of("my-package", plugin())

@@ -1,0 +1,157 @@
+"""Attention is that of the very classifier whose record is named, framed where it says."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from torch import Tensor, nn
+
+from cervbench.attention import RED
+from cervbench.cli import main
+from cervbench.harness import execute
+from cervbench.place import Place
+from cervbench.plugin import Encoder, Method, Offer, Settings, hookimpl
+from cervbench.plugin.manager import Plugins
+from cervbench.records.record import Record
+from cervbench.study import Request
+
+HALVES = torch.tensor([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 0.5, 1.0]])
+
+
+class Halves(nn.Module):
+    """Looks at the brighter half of an image."""
+
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(encoder.width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.encoder(images))
+        return logits
+
+    def attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        left, right = images.mean(1).chunk(2, dim=2)
+        return torch.stack([left.mean((1, 2)), right.mean((1, 2))], 1), HALVES
+
+
+class LooksAtHalves(Method):
+    def build(self, encoder: Encoder) -> None:
+        """Nothing is added to the encoder."""
+
+    def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
+        return Halves(encoder, classes)
+
+
+@hookimpl
+def cervbench_methods() -> Mapping[str, Offer]:
+    return {"halves": Offer(Settings, LooksAtHalves, "a test", pretext=False)}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, list[Record]]]:
+    """Records of a method with attention, and of one without."""
+    folder = tmp_path_factory.mktemp("attention")
+    place = Place(cache=folder / "cache", out=folder / "out", device="cpu")
+    found = Plugins.discover()
+    found.add(SimpleNamespace(cervbench_methods=cervbench_methods), "test-halves")
+    asked = Request(
+        "halves", "synthetic", tier="smoke", folds=(1,), ratios=(1,), evaluations=("finetune", "linear"),
+        settings={"protocol.finetune.steps": 3},
+    )  # fmt: skip
+    requests = [asked, replace(asked, method="supervised", evaluations=("finetune",))]
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("CERVBENCH_CACHE", str(place.cache))
+        changed.setattr("cervbench.cli.show.plugins", lambda: found)
+        yield place, [outcome.record for outcome in execute(requests, place, found=found)]
+
+
+def show(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["show", *map(str, arguments)], prog_name="cervbench")
+
+
+def frames(picture: Path) -> tuple[bool, bool]:
+    """Whether the left and the right half have a frame."""
+    red = (np.asarray(Image.open(picture)) == RED).all(axis=2)
+    side = len(red)
+    return bool(red[:, 0].all()), bool(red[:, side - 1].all())
+
+
+def test_pictures_have_the_half_framed_that_the_classifier_looks_at(
+    done: tuple[Place, list[Record]], tmp_path: Path
+) -> None:
+    place, (record, *_) = done
+    answer = show(
+        record.id, "--attention", "--records", place.out, "--out", tmp_path / "pictures", "--count", 9
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "answers as the record says, bit for bit" in answer.stderr
+    with (tmp_path / "pictures" / "attention.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == record.predictions.rows
+    shown = [row for row in rows if row["picture"]]
+    assert sorted(path.name for path in (tmp_path / "pictures").glob("*.png")) == [
+        r["picture"] for r in shown
+    ]
+    assert len(shown) == 9
+    for row in shown:
+        left = float(row["weight_1"]) > float(row["weight_2"])
+        assert frames(tmp_path / "pictures" / row["picture"]) == (left, not left)
+
+
+def test_the_table_has_the_answers_of_the_record(done: tuple[Place, list[Record]], tmp_path: Path) -> None:
+    import pandas as pd
+
+    place, (record, *_) = done
+    path = place.out / "records" / "synthetic" / f"{record.id}.json"
+    assert show(path, "--attention", "--out", tmp_path, "--count", 1).exit_code == 0
+    table = pd.read_csv(tmp_path / "attention.csv").set_index("image")
+    stored = pd.read_parquet(place.out / "predictions" / "synthetic" / f"{record.id}.parquet").set_index(
+        "image"
+    )
+    answers = stored[[name for name in stored if name.startswith("p_")]].idxmax(axis=1).str.removeprefix("p_")
+    assert (table["answer"] == answers.loc[table.index]).all()
+    assert (table["label"] == stored["label"].loc[table.index]).all()
+
+
+def test_answers_that_are_not_the_records_are_said_to_be_others(
+    done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, (record, *_) = done
+    monkeypatch.setattr("cervbench.training.loop.CLIP", 0.1)
+    answer = show(record.id, "--attention", "--records", place.out, "--out", tmp_path, "--count", 1)
+    assert answer.exit_code == 0, answer.output
+    assert "is not quite the record's" in answer.stderr
+
+
+def test_what_has_no_attention_is_said_and_nothing_is_written(
+    done: tuple[Place, list[Record]], tmp_path: Path
+) -> None:
+    place, (record, linear, supervised) = done
+    for asked, told in (
+        ([supervised.id, "--attention"], "supervised has no attention to show"),
+        ([linear.id, "--attention"], "is of linear, which trains no classifier"),
+        ([record.id], "say what to show: --attention"),
+        (["0123456789abcdef", "--attention"], "no id of one"),
+    ):
+        answer = show(*asked, "--records", place.out, "--out", tmp_path / "pictures")
+        assert answer.exit_code == 2
+        assert told in answer.stderr
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_a_record_that_would_be_another_today_is_refused_and_what_changed_is_named(
+    done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, (record, *_) = done
+    monkeypatch.setattr("cervbench.runs.RULES", 99)
+    answer = show(record.id, "--attention", "--records", place.out, "--out", tmp_path / "pictures")
+    assert answer.exit_code == 1
+    assert "run.protocol.rules: stored" in answer.stderr
+    assert "recomputed 99" in answer.stderr

@@ -1,0 +1,142 @@
+"""What the documentation says is so: code runs, signatures are those of the code, links lead somewhere."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from inspect import getdoc, signature
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click import Command, Context, Group
+from PIL import Image
+
+from cervbench.cli import COMMANDS, main
+from cervbench.data.dataset import open_dataset
+from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Offer
+from cervbench.plugin.checks import checks_of
+from cervbench.plugin.contract import SPECS
+from cervbench.plugin.manager import Plugins, plugins
+from cervbench.plugin.method import _CONTRACT
+from cervbench.plugin.scaffold import new_package
+from cervbench.protocol.protocol import load
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
+
+
+def text_of(page: str) -> str:
+    return (ROOT / "docs" / page).read_text("utf-8")
+
+
+def python_of(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
+
+
+def module_of(code: str, name: str) -> ModuleType:
+    module = ModuleType(name)
+    exec(compile(code, f"{name}.py", "exec"), module.__dict__)
+    return module
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def signatures() -> dict[str, str]:
+    """Each hook as the documentation writes it: annotations without the quotes that the code needs."""
+    return {hook: f"{hook}{signature(spec)}".replace("'", "") for hook, spec in SPECS.items()}
+
+
+def test_every_hook_is_documented_with_its_signature_and_its_sentence() -> None:
+    sections = dict(re.findall(r"^### `(.+)`\n\n((?:.+\n)+)", text_of("hooks.md"), re.MULTILINE))
+    assert set(sections) == set(signatures().values())
+    for hook, written in signatures().items():
+        sentence = getdoc(SPECS[hook])
+        assert sentence is not None
+        assert " ".join(sections[written].split()).startswith(sentence)
+
+
+@pytest.mark.parametrize("offer", [Offer, EvaluationOffer, BackboneOffer])
+def test_every_field_of_an_offer_is_documented(offer: Any) -> None:
+    [table] = re.findall(
+        rf"^\| `{offer.__name__}` \|.*\n\|.*\n((?:\|.*\n)+)", text_of("hooks.md"), re.MULTILINE
+    )
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert documented == [field.name for field in fields(offer)]
+
+
+def test_every_name_of_the_method_contract_is_documented_with_its_arguments() -> None:
+    for name in _CONTRACT - {"config"}:
+        arguments = ", ".join(list(signature(getattr(Method, name)).parameters)[1:])
+        assert f"| `{name}({arguments})` |" in text_of("writing-a-method.md")
+
+
+def test_the_code_of_the_tutorial_is_that_of_the_package_it_begins_with(tmp_path: Path) -> None:
+    package = new_package("near-far", tmp_path)
+    files = [path.read_text("utf-8") for path in package.rglob("*.py")]
+    *quoted, notebook = python_of("writing-a-method.md")
+    assert quoted
+    for code in quoted:
+        assert any(code in file for file in files), code
+    assert "plugins().add" in notebook
+
+
+def test_the_notebook_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CERVBENCH_CACHE", str(tmp_path / "cache"))
+    try:
+        table = module_of(python_of("writing-a-method.md")[-1], "notebook").table
+    finally:
+        plugins.cache_clear()
+    assert table["method"].tolist() == ["apart"]
+    assert table["ratio"].tolist() == [100]
+
+
+def test_the_card_of_the_tutorial_opens_a_dataset(tmp_path: Path) -> None:
+    [code] = python_of("writing-a-dataset.md")
+    found = Plugins.of({"two-kinds-package": module_of(code, "two_kinds")})
+    assert found.problems == []
+    for label, shade in (("benign", 90), ("malignant", 160)):
+        folder = tmp_path / "two-kinds" / label
+        folder.mkdir(parents=True)
+        for number in range(12):
+            image = Image.new("RGB", (20, 30), (shade, number, number))
+            image.save(folder / f"{label}{number // 2}_{number}.png")
+    card = found.datasets.get("two-kinds").offer
+    dataset = open_dataset(card, tmp_path, tmp_path / "cache", load("smoke"))
+    assert dataset.pack.variant == "two-kinds"
+    assert dataset.manifest.folds == 5
+    assert len(set(dataset.pack.groups)) == 12
+
+
+def test_the_evaluation_of_the_tutorial_passes_its_checks() -> None:
+    [code] = python_of("writing-an-evaluation.md")
+    found = Plugins.of({"my-package": module_of(code, "centroid")})
+    checks = checks_of("my-package", found)
+    assert "evaluation centroid" in {check.subject.name for check in checks}
+    for check in checks:
+        check()
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Lines that begin with `cervbench`, alone, after a prompt, or indented."""
+    for line in page.read_text("utf-8").splitlines():
+        if found := re.match(r"(?:\$ |    )cervbench ((?:[\w-]+ ?)+)", line):
+            yield found[1].split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_of_a_page_exists(page: Path) -> None:
+    for words in commands(page):
+        assert words[0] in COMMANDS, words
+        command: Command | None = main.get_command(Context(main), words[0])
+        if isinstance(command, Group):
+            assert words[1] in command.commands, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
