@@ -56,7 +56,8 @@ def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape[1] < x.shape[2]:
         within = torch.linalg.qr(x.mT).Q
         x = x @ within
-    axes = torch.linalg.eigh(x.mT @ x).eigenvectors
+    # In float32, LAPACK gives up on features that are many times the same, such as empty bins.
+    axes = torch.linalg.eigh((x.mT @ x).double()).eigenvectors.to(x.dtype)
     return x @ axes, axes if within is None else within @ axes
 
 
