@@ -26,8 +26,8 @@ _COUNTED = """## What is counted
   is 2 N. Divided by the views they are samples/s, as others count them.
 - End to end is what `cervbench run` does: pack, feed, views, stage, the one training loop, on the train
   images of fold 0. It takes turns with the ceiling; figures are medians over rounds, **share** is the median
-  of the rounds' own ratios. Before, both are warmed up, and the clock is read only after waiting for the
-  device.
+  of the rounds' own ratios. Before, both are warmed up and the sizes that views ask for are made; the clock
+  is read only after waiting for the device.
 - **of matmul** is the part of the device's matmul rate that the model reaches at the ceiling: the operations
   of its matrix products and convolutions, forward and backward, against the best square product of some
   sizes in the same precision.
