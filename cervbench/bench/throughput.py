@@ -27,6 +27,7 @@ def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | No
     for cell in cells:
         yield measured(bench, cell, matmul, rounds, steps)
 
+
 LOOKS, MOST_LOOKS = 6, 60
 """Epochs of views before the clock starts, and steps at the most: an image is resized when a size of it is
 first asked for, which is over after the first of a stage's epochs."""
