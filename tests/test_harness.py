@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import part
 from cervbench.harness import Outcome, execute
 from cervbench.place import Place
-from cervbench.plugin import hookimpl
+from cervbench.plugin import Method, MethodConfig, Offer, Progress, View, hookimpl, named_policy
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.store import Store
@@ -191,6 +192,39 @@ def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place, shared_c
     assert seen[0] == "run"
     assert seen[-1] == "record"
     assert "pretext" in seen
+
+
+class Forgetful(Method):
+    """Learns something, and then forgets all of it but one constant."""
+
+    def views(self) -> Sequence[View]:
+        return (named_policy("A"),)
+
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        assert self.encoder is not None
+        return self.encoder(views[0]).square().mean()
+
+    def after_step(self, progress: Progress) -> None:
+        if progress.share == 1:
+            for parameter in self.encoder.parameters():
+                torch.nn.init.zeros_(parameter)
+
+
+def test_a_method_that_collapsed_is_noticed_said_and_recorded(
+    place: Place, shared_cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {"forgetful": Offer(MethodConfig, Forgetful, "nobody")}
+
+    found = Plugins.discover()
+    found.add(Package(), "package")
+    request = Request("forgetful", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("knn",))
+    [outcome] = execute([request], place, found=found)
+    assert outcome.record.observed["feature_rank"] == 1
+    assert outcome.record.observed["feature_spread"] == 0
+    assert "Forgetful has collapsed: its vectors have rank 1.0 and spread 0.0" in caplog.text
 
 
 def test_nothing_is_trained_when_a_later_request_is_wrong(place: Place) -> None:

@@ -1,6 +1,7 @@
 """Measurements: where and with what they were made, and how those of several machines share a file."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -27,13 +28,13 @@ class Where(Closed):
     versions: dict[str, str]
 
 
-class Measurement(Closed):
+class Measurement(Closed, ABC):
     where: Where
 
     @property
+    @abstractmethod
     def key(self) -> tuple[str | int, ...]:
         """What a newer measurement replaces; begins with the device."""
-        raise NotImplementedError
 
 
 class MeasurementError(ValueError):

@@ -30,7 +30,7 @@ def use(device: str, threads: int | None) -> torch.device:
 def _keep_freed_memory() -> None:
     """Freed tensors stay with the process, for every step asks for the same sizes again.
 
-    glibc otherwise hands large ones back at once, and a step spends a tenth of its time on fresh pages.
+    glibc otherwise hands large ones back at once, and a step spends up to a tenth of its time on fresh pages.
     """
     trim_threshold, mmap_max = -1, -4
     with suppress(OSError, AttributeError):  # another C library has its own ways

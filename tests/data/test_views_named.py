@@ -61,6 +61,5 @@ def test_a_name_that_is_none_is_answered_with_those_that_are() -> None:
         named_policy("F")
 
 
-@pytest.mark.skipif(not hasattr(settings, "ViewPolicy"), reason="no setting names a policy yet")
 def test_a_setting_may_name_each_policy_and_no_other() -> None:
     assert set(get_args(settings.ViewPolicy)) == set(POLICIES)

@@ -74,6 +74,6 @@ def test_two_devices_have_the_loss_and_the_mean_gradient_of_the_whole_batch(tmp_
     loss = spread_of(whole @ weight)
     loss.backward()
     for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt")
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         torch.testing.assert_close(found["loss"], loss.detach())
         torch.testing.assert_close(found["mean_gradient"], weight.grad)
