@@ -28,11 +28,6 @@ def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | No
         yield measured(bench, cell, matmul, rounds, steps)
 
 
-LOOKS, MOST_LOOKS = 6, 60
-"""Epochs of views before the clock starts, and steps at the most: an image is resized when a size of it is
-first asked for, which is over after the first of a stage's epochs."""
-
-
 def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: int | None) -> Row:
     reset_peak(bench.device)
     workload = bench.workload(cell)
@@ -70,8 +65,6 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
 
 def _warmed(workload: Workload) -> float:
     """Seconds a step once caches are filled and kernels chosen, over both feeds."""
-    for step in range(min(LOOKS * workload.feed.steps_per_epoch, MOST_LOOKS)):
-        workload.feed.batch(step)
     spent, once = 0.0, 0.0
     while spent < WARM_UP or not once:
         for feed in (workload.feed, workload.ceiling):

@@ -22,6 +22,10 @@ from cervbench.training.stage import Stage
 STEPS = 100_000
 """How long the stage is told to be, so that it logs as seldom as a long one."""
 
+LOOKS, MOST_LOOKS = 6, 60
+"""Epochs of views before any clock starts, and steps at the most: an image is resized when a size of it is
+first asked for, which is over after the first of a stage's epochs."""
+
 
 class ConstantFeed(Feed):
     """The same batch at every step, on the device already: what it trains at is the ceiling."""
@@ -82,6 +86,8 @@ class Bench:
         recipe = recipe_of(asked, name_run(asked, dataset, 0))
         images = part(dataset, recipe.fold, asked.protocol, self.device).train.isolated()
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
+        for step in range(min(LOOKS * feed.steps_per_epoch, MOST_LOOKS)):
+            feed.batch(step)
         return Workload(dataset.pack.variant, stage, feed, self.device, begin(stage, Sitting()))
 
     def understood(self, cell: Cell) -> Understood:

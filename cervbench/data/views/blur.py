@@ -27,7 +27,7 @@ class Blur(Retouch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(0 < self.sigma[0] <= self.sigma[1], "sigma must be positive and ascend")
+        self.require_positive(*self.sigma, "sigma")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.uniform(*self.sigma, (count, 1))

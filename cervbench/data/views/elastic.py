@@ -31,7 +31,7 @@ class Elastic(Operation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(0 < self.alpha[0] <= self.alpha[1], "alpha must be positive and ascend")
+        self.require_positive(*self.alpha, "alpha")
         self.require(self.sigma > 0, "sigma must be positive")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:

@@ -126,7 +126,7 @@ class Zoom(Geometry):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(0 < self.factor[0] <= self.factor[1], "factors must be positive and ascend")
+        self.require_positive(*self.factor, "factors")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return log_uniform(rng, *self.factor, count)[:, None]

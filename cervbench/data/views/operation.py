@@ -23,6 +23,9 @@ class Operation(ABC):
         if not holds:
             raise ValueError(f"{self!r}: {demand}")
 
+    def require_positive(self, low: float, high: float, what: str) -> None:
+        self.require(0 < low <= high, f"{what} must be positive and ascend")
+
     @property
     def simple(self) -> "tuple[Operation, ...]":
         """The operations it is made of: itself."""

@@ -23,7 +23,7 @@ class Speckle(Retouch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(0 < self.sigma[0] <= self.sigma[1], "sigma must be positive and ascend")
+        self.require_positive(*self.sigma, "sigma")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.stack([rng.uniform(*self.sigma, count), rng.integers(noise.KEYS, size=count)], axis=1)

@@ -22,7 +22,7 @@ class Gamma(Retouch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(0 < self.factor[0] <= self.factor[1], "factors must be positive and ascend")
+        self.require_positive(*self.factor, "factors")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.uniform(*self.factor, (count, 1))
