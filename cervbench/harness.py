@@ -110,7 +110,8 @@ class _Work:
             self._say(stage, step, steps, values)
             self.plugins.watch("cervbench_step", run=self.run, stage=stage, step=step, values=values)
 
-        host = observe_host(device, {self.asked.method.package: self.asked.method.version})
+        used = (self.asked.method, *self.asked.builds_on)
+        host = observe_host(device, {method.package: method.version for method in used})
         folder = self.place.pretraining(self.run.id)
         workshop = Workshop(folder, device, self.place.checkpoint_seconds, watch, host)
         recipe = recipe_of(self.asked, self.run)

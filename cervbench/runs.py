@@ -36,6 +36,8 @@ class Understood:
 
     request: Request
     method: Entry[Offer]
+    builds_on: tuple[Entry[Offer], ...]
+    """Other methods whose code it uses."""
     config: Settings
     card: Card
     backbone: str
@@ -65,6 +67,7 @@ def understand(request: Request, plugins: Plugins) -> Understood:
     return Understood(
         request=request,
         method=method,
+        builds_on=tuple(plugins.methods.get(name) for name in method.offer.builds_on),
         config=config,
         card=find_card(request.dataset, plugins),
         backbone=_name_backbone(backbone, request.backbone) if method.offer.backbone else NO_BACKBONE,
@@ -113,6 +116,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
             name=asked.method.name,
             package=asked.method.package,
             revision=offer.revision,
+            builds_on={one.name: one.offer.revision for one in asked.builds_on if one.offer.revision > 1},
             config=asked.config.model_dump(mode="json"),
             pretext=offer.pretext,
         ),
@@ -125,6 +129,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
             synthetic=dataset.card.synthetic,
         ),
         backbone=asked.backbone,
+        backbone_revision=asked.backbone_offer.revision if asked.backbone_offer else 1,
         init=_name_init(asked.request.init) if offer.backbone else "random",
         weights=_weights(asked) if asked.request.init == "imagenet" and offer.backbone else "",
         fold=fold,

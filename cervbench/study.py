@@ -3,7 +3,7 @@
 import itertools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -63,6 +63,15 @@ class Study:
         if not requests:
             raise SettingsError(f"study {name} has no [[runs]]")
         return cls(name, str(tables.get("title", name)), tuple(requests))
+
+    def narrowed(self, wanted: Mapping[str, Any]) -> "Study":
+        """Of its requests those whose fields are as wanted."""
+        left = [r for r in self.requests if all(getattr(r, name) == value for name, value in wanted.items())]
+        if not left:
+            has = {name: sorted({str(getattr(r, name)) for r in self.requests}) for name in wanted}
+            told = "; ".join(f"{name}: {', '.join(values)}" for name, values in has.items())
+            raise SettingsError(f"study {self.name} has no run that is so; it has {told}")
+        return replace(self, requests=tuple(left))
 
 
 SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")

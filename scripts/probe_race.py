@@ -93,15 +93,16 @@ class Asked:
 
     kinds: tuple[str, ...]
     threads: tuple[int, ...]
-    warm: bool
+    starts: tuple[str, ...]
     tolerances: tuple[float, ...]
 
 
 def theirs(draw: Draw, strength: float, classes: int, lowest: float, start: Fit | None, asked: Asked) -> Fit:
     """The fastest of their settings that comes near; where none does, the one that comes nearest."""
     fits = []
+    begins = [start if kind == "warm" else None for kind in asked.starts]
     for kind in asked.kinds:
-        for begin in {id(start): start, id(None): None}.values() if asked.warm else (None,):
+        for begin in begins if start is not None else (None,):
             for threads in asked.threads:
                 fits.append(
                     _loosest(
@@ -191,12 +192,12 @@ def main() -> None:
     parser.add_argument(
         "--tolerances", default=",".join(map(str, TOLERANCES)), help="of its, from the loosest"
     )
-    parser.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--starts", default="warm,fresh", help="of its fits, after the first strength's")
     asked = parser.parse_args()
     tried = Asked(
         tuple(asked.kinds.split(",")),
         tuple(map(int, asked.threads.split(","))),
-        asked.warm,
+        tuple(asked.starts.split(",")),
         tuple(map(float, asked.tolerances.split(","))),
     )
     size = SIZES[asked.size]

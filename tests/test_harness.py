@@ -21,11 +21,21 @@ from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import part
 from cervbench.harness import Outcome, execute
 from cervbench.place import Place
-from cervbench.plugin import Method, MethodConfig, Offer, Progress, View, hookimpl, named_policy
+from cervbench.plugin import (
+    BackboneOffer,
+    Method,
+    MethodConfig,
+    Offer,
+    Progress,
+    View,
+    hookimpl,
+    named_policy,
+)
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.settings import SettingsError
+from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import understand
+from cervbench.runs import name_run, understand
 from cervbench.study import Request
 from cervbench.training.pretrain import Workshop, pretrain
 from cervbench.training.recipe import Recipe
@@ -105,6 +115,7 @@ def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Ou
     assert few.observed["draws"] == 5
     assert all_labels.observed["draws"] == 1
     assert few.observed["pretext_images"] > 0
+    assert few.observed["pretext_last"]["batch_rank"] > 1
     assert few.observed["peak_memory_bytes"] > 0
     assert few.observed["pooling"] == "global average pool"
     assert torch.__version__.startswith(few.observed["versions"]["torch"])
@@ -279,3 +290,38 @@ def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
     assert [o.record.scores for o in again] == [o.record.scores for o in outcomes]
     assert [o.record.predictions for o in again] == [o.record.predictions for o in outcomes]
     assert [o.record.id for o in again] == [o.record.id for o in outcomes]
+
+
+def named(base_revision: int, backbone_revision: int, cache: Path) -> str:
+    """The id of a run whose method builds on another."""
+
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            base = Offer(MethodConfig, Forgetful, "nobody", revision=base_revision)
+            return {"base": base, "built": Offer(MethodConfig, Forgetful, "nobody", builds_on=("base",))}
+
+        @hookimpl
+        def cervbench_backbones(self) -> dict[str, BackboneOffer]:
+            build = "cervbench.training.backbones:resnet18"
+            return {"own": BackboneOffer(build, "nobody", revision=backbone_revision)}
+
+    found = Plugins.discover()
+    found.add(Package(), "package")
+    asked = understand(Request("built", "synthetic", backbone="own", tier="smoke"), found)
+    run = name_run(asked, open_dataset(asked.card, Path(), cache, asked.protocol), fold=0)
+    assert Run.model_validate_json(run.model_dump_json()).id == run.id
+    return run.id
+
+
+def test_a_run_is_another_where_what_it_is_built_of_has_changed(shared_cache: Path) -> None:
+    assert len({named(1, 1, shared_cache), named(2, 1, shared_cache), named(1, 2, shared_cache)}) == 3
+
+
+def test_revisions_of_one_are_not_written(shared_cache: Path) -> None:
+    """So that ids and seals of records survived the two fields."""
+    asked = understand(SIMCLR, plugins())
+    run = name_run(asked, open_dataset(asked.card, Path(), shared_cache, asked.protocol), fold=0)
+    written = run.model_dump_json()
+    assert "builds_on" not in written
+    assert "backbone_revision" not in written

@@ -54,3 +54,13 @@ def test_every_study_that_ships_can_be_read() -> None:
 def test_an_unknown_study_is_named_with_those_there_are() -> None:
     with pytest.raises(SettingsError, match="herlev-quick"):
         Study.load("herlev-quik")
+
+
+def test_a_study_is_narrowed_to_the_runs_that_are_wanted() -> None:
+    narrowed = Study.parse("mine", TEXT).narrowed({"tier": "smoke", "seed": 1})
+    assert [(r.method, r.seed) for r in narrowed.requests] == [("supervised", 1), ("simclr", 1)]
+
+
+def test_a_study_narrowed_to_nothing_says_what_it_has() -> None:
+    with pytest.raises(SettingsError, match="tier: quick, smoke"):
+        Study.parse("mine", TEXT).narrowed({"tier": "standard"})

@@ -62,7 +62,7 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
     for one in fetched.downloads:
         known = "as published" if one.published else "none is published, so this one is remembered"
         click.echo(f"{one.url}: {one.size:,} bytes, sha256 {one.sha256} ({known})")
-    click.echo(f"{card.name} is in {fetched.folder}")
+    click.echo(f"{card.name} is in {fetched.folder}\nlicence: {card.licence}\nto be cited: {card.citation}")
 
 
 @data.command()

@@ -38,6 +38,8 @@ def datasets(found: Plugins) -> Iterable[Row]:
             "classes": list(card.classes),
             "group": card.group,
             "licence": card.licence,
+            "reference": card.citation,
+            "hierarchy": card.hierarchy,
         }
 
 
@@ -126,13 +128,19 @@ def listing(kind: str, config: str | None, as_json: bool) -> None:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
     elif rows:
-        click.echo(_table(rows))
+        click.echo(_table([_as_typed(row) for row in rows] if config else rows))
     if kind == "backbones" and not as_json:
         click.echo("\nand every model of timm, by its name there: timm.list_models()")
     if config and not rows and not as_json:
         click.echo(f"{config} has no settings")
     for problem in found.problems:
         click.echo(f"\n{problem}", err=True)
+
+
+def _as_typed(setting: Row) -> Row:
+    """With its default as `--set` takes it."""
+    default = setting["default"]
+    return {**setting, "default": default if isinstance(default, str) else json.dumps(default)}
 
 
 def _table(rows: list[Row]) -> str:

@@ -69,7 +69,6 @@ def _lines() -> Progress:
 
 
 def in_words(values: Mapping[str, float]) -> str:
-    """The two numbers that tell whether a training goes well."""
-    loss = f"loss {values['loss']:.3f}" if "loss" in values else ""
-    speed = f"{values['images_per_second']:,.0f} images/s" if "images_per_second" in values else ""
-    return ", ".join(filter(None, [loss, speed]))
+    """The numbers that tell whether a training goes well."""
+    told = {"loss": "loss {:.3f}", "batch_rank": "rank {:.0f}", "images_per_second": "{:,.0f} images/s"}
+    return ", ".join(text.format(values[name]) for name, text in told.items() if name in values)

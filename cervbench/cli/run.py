@@ -19,7 +19,7 @@ from cervbench.records.record import Run
 from cervbench.records.store import Store
 from cervbench.runs import due
 from cervbench.scoring.classification import HEADLINE
-from cervbench.study import Request, Study
+from cervbench.study import SEVERAL, Request, Study
 
 BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
 
@@ -85,8 +85,9 @@ def run(
 ) -> None:
     """Train a method, evaluate it, record it, and build the pages.
 
-    Either --method and --dataset, or a STUDY: a TOML file, or the name of one that ships. What is done is
-    not done again, and an interrupted run goes on where it stopped.
+    Either --method and --dataset, or a STUDY: a TOML file, or the name of one that ships; --method,
+    --dataset, --backbone, --init, --seed and --tier then choose among its runs. What is done is not done
+    again, and an interrupted run goes on where it stopped.
     """
     requests = _study(ctx, study) if study else (_request(settings, asked),)
     here = place.Place(data_root=data_root, out=out, device=device)
@@ -103,11 +104,15 @@ def run(
 
 
 def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
+    wanted = {}
     for parameter in ctx.command.params:
-        typed = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if typed and parameter.name not in BESIDE_A_STUDY:
+        name = parameter.name or ""
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name in BESIDE_A_STUDY:
+            continue
+        if name not in SEVERAL:
             raise click.UsageError(f"{parameter.opts[0]} has no place beside a study, which says what is run")
-    return Study.load(study).requests
+        wanted[name] = ctx.params[name]
+    return Study.load(study).narrowed(wanted).requests
 
 
 def _request(settings: tuple[tuple[str, Any], ...], asked: Mapping[str, Any]) -> Request:

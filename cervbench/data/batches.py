@@ -37,6 +37,10 @@ class Images:
             tuple(self.ids[i] for i in chosen), self.native_size[chosen], self.rows[chosen], self.pyramid
         )
 
+    def mixed(self) -> "Images":
+        """In an order that says nothing: packs are sorted by id, and ids may be sorted by class."""
+        return self.subset(np.argsort(self.ids))
+
     def isolated(self) -> "Images":
         """The same, with a pyramid that has no other images."""
         return Images(self.ids, self.native_size, np.arange(len(self)), self.pyramid.of(self.rows))

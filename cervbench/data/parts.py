@@ -43,9 +43,7 @@ class Parts:
 
     @cached_property
     def test(self) -> Images:
-        """In an order that says nothing: packs are sorted by id, and ids may be sorted by class."""
-        test = self._images(self.fold.test)
-        return test.subset(np.argsort(test.ids))
+        return self._images(self.fold.test).mixed()
 
     def labelled(self, ratio: int, draws: int | None = None) -> list[Labelled]:
         """What may be seen at a ratio, once a draw; `draws` may ask for fewer than the protocol has."""

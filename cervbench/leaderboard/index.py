@@ -30,8 +30,9 @@ _READING = """## How to read the tables
   rows (Holm), does not tell from it. A row that lacks folds is not ranked.
 - Reference rows ask for no pretraining on these images: the majority class, width and height, colour, an
   untrained encoder, ImageNet's features. What does not beat them has learned nothing.
-- Equal epochs are not equal compute: the images forwarded and the time in pretraining, means over folds,
-  stand beside every row."""
+- Equal epochs are not equal compute: the views that were made of the images and the time in pretraining,
+  means over folds, stand beside every row. What a method makes of a view, nine patches or four turns, its own
+  page says."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def figure(shown: Figure, bold: bool = False) -> str:
 
 def _figures(table: Table, metric: str) -> str:
     header = ["method", *(f"{ratio} %<br>{_label_counts(table, ratio)}" for ratio in table.ratios)]
-    header += ["images forwarded", "pretraining"]
+    header += ["views", "pretraining"]
     rows = [_row(line, table, metric, table.best) for line in table.ranked]
     if table.references:
         rows.append(["*reference rows, not ranked*", *[""] * (len(header) - 1)])
@@ -62,9 +62,9 @@ def _figures(table: Table, metric: str) -> str:
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
     cells = [_cell(line, ratio, metric, line.name in best.get((metric, ratio), ())) for ratio in table.ratios]
-    forwarded, seconds = (_observed_mean(line.row, key) for key in ("pretext_images", "pretext_seconds"))
+    views, seconds = (_observed_mean(line.row, key) for key in ("pretext_images", "pretext_seconds"))
     effort = [
-        "–" if forwarded is None else f"{forwarded:,.0f}",
+        "–" if views is None else f"{views:,.0f}",
         "–" if seconds is None else duration(seconds),
     ]
     return [markdown(line.name), *cells, *effort]

@@ -20,6 +20,8 @@ class Offer:
     """The paper, as one line."""
     revision: int = 1
     """Raised by the author when results change."""
+    builds_on: tuple[str, ...] = ()
+    """Other methods whose code it uses: where the results of one change, those of this one do."""
     pretext: bool = True
     """False for what learns nothing without labels: supervised training, hand-made features."""
     backbone: bool = True
@@ -75,6 +77,8 @@ class BackboneOffer:
     """`build(image_size, pretrained)` -> a timm model without its classifier."""
     reference: str
     notes: str = field(default="")
+    revision: int = 1
+    """Raised by the author when the model changes."""
 
     def load(self) -> Callable[..., Any]:
         return resolve(self.build)

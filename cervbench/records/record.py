@@ -3,9 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from cervbench.scoring.task import Task
 
@@ -13,11 +20,25 @@ from cervbench.scoring.task import Task
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    added: ClassVar[tuple[str, ...]] = ()
+    """Fields that came later: not written at their defaults, so that ids and seals of records survive."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        for name in self.added:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del written[name]
+        return written
+
 
 class MethodOfRun(_Closed):
     name: str
     package: str
     revision: int
+    added = ("builds_on",)
+    builds_on: dict[str, int] = {}
+    """Revisions of other methods whose code it uses, from their second on."""
     config: dict[str, Any]
     pretext: bool
     """False when nothing was trained without labels: such a row is a baseline or a reference."""
@@ -57,6 +78,8 @@ class Run(_Closed):
     """Variants it pretrains on; empty: the dataset itself."""
     strategy: str = "alone"
     backbone: str
+    added = ("backbone_revision",)
+    backbone_revision: int = 1
     init: str
     """`random`, `imagenet`, or `file:<sha256>`."""
     weights: str = ""

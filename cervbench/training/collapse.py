@@ -1,28 +1,67 @@
 """Has a method collapsed: does its encoder still tell images apart?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from cervbench.data.batches import Images
 from cervbench.training.encoder import Encoder
+from cervbench.training.loop import NonFiniteLoss
 
 LEAST_RANK = 2.0
 LEAST_SPREAD = 0.01
 """Below either, the vectors of different images are one for all that a classifier can make of them."""
-LOOKED_AT = 512
+EXAMINED = 512
 """Images are enough to tell."""
+LOOKED_AT = 128
+"""Vectors of a batch, since a stage waits for it."""
 
 
 def examined(encoder: Encoder, images: Images) -> dict[str, float]:
     """Rank and spread of what the frozen encoder makes of some of the images."""
     encoder.eval()
-    some = images.subset(np.arange(min(len(images), LOOKED_AT)))
+    some = images.mixed().subset(np.arange(min(len(images), EXAMINED)))
     with torch.inference_mode():
-        vectors = [encoder(pixels).float().cpu().numpy() for pixels, _ in some.batches(encoder.normalise)]
-    return rank_and_spread(np.concatenate(vectors))
+        batches = [encoder(pixels).float().cpu().numpy() for pixels, _ in some.batches(encoder.normalise)]
+    vectors = np.concatenate(batches)
+    if not np.isfinite(vectors).all():
+        raise NonFiniteLoss(
+            "the encoder answers with numbers that are not finite; try a smaller learning rate "
+            "(--set learning_rate=…)"
+        )
+    return rank_and_spread(vectors)
+
+
+@contextmanager
+def looking_at(encoder: Encoder) -> Iterator[Callable[[], dict[str, float]]]:
+    """While a method trains: rank and spread of what its encoder made last, for the log.
+
+    Nothing is forwarded for it. A method that sends images through a part of the encoder alone, as MAE does,
+    leaves nothing to look at.
+    """
+    last: list[Tensor] = []
+
+    def keep(_: nn.Module, __: object, vectors: Tensor) -> None:
+        last[:] = [vectors.detach()]
+
+    def look() -> dict[str, float]:
+        if not last:
+            return {}
+        vectors = last[0][:LOOKED_AT].float().cpu().numpy()
+        if not np.isfinite(vectors).all():
+            return {}  # the loop has a better word for it
+        found = rank_and_spread(vectors)
+        return {name.replace("feature", "batch"): value for name, value in found.items()}
+
+    hook = encoder.register_forward_hook(keep)
+    try:
+        yield look
+    finally:
+        hook.remove()
 
 
 def rank_and_spread(features: np.ndarray) -> dict[str, float]:

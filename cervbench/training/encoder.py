@@ -7,7 +7,7 @@ from cervbench.data.views import Normalise
 
 class Encoder(nn.Module):
     """`encoder(images)` is n × `width`: the global average of the last map, for a ViT its class token
-    (or the mean of its tokens, where it has no class token)."""
+    (or the mean of its patches' tokens, where it has no class token)."""
 
     def __init__(self, backbone: nn.Module, normalise: Normalise) -> None:
         super().__init__()
@@ -20,13 +20,16 @@ class Encoder(nn.Module):
         """What the vector is, in words for a page."""
         if not self._has_tokens:
             return "global average pool"
-        return "class token" if self._prefix_tokens else "mean token"
+        return "class token" if self._has_class_token else "mean token"
 
     def forward(self, images: Tensor) -> Tensor:
-        last = self.backbone.forward_features(images)  # type: ignore[operator]
+        return self.pool(self.backbone.forward_features(images))  # type: ignore[operator]
+
+    def pool(self, last: Tensor) -> Tensor:
+        """The vector, from the last maps or tokens of the backbone."""
         if not self._has_tokens:
             return self._as_maps(last).mean((2, 3))
-        return last[:, 0] if self._prefix_tokens else last.mean(1)
+        return last[:, 0] if self._has_class_token else last[:, self._prefix_tokens :].mean(1)
 
     def maps(self, images: Tensor) -> Tensor:
         """The last map: n × width × height × width of the grid, for CNNs and ViTs alike."""
@@ -35,6 +38,11 @@ class Encoder(nn.Module):
     @property
     def _has_tokens(self) -> bool:
         return hasattr(self.backbone, "num_prefix_tokens")
+
+    @property
+    def _has_class_token(self) -> bool:
+        """Registers stand before the patches too, with a class token or without."""
+        return getattr(self.backbone, "cls_token", None) is not None
 
     @property
     def _prefix_tokens(self) -> int:

@@ -13,7 +13,7 @@ from cervbench.atomic import write_atomically, write_text
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
 from cervbench.training.checkpoint import Checkpoints, is_whole, load_weights, save_weights, seal
-from cervbench.training.collapse import collapsed, examined
+from cervbench.training.collapse import collapsed, examined, looking_at
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
@@ -104,19 +104,22 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
     last: dict[str, float] = {}
+    assert method.encoder is not None
+    with looking_at(method.encoder) as look:
 
-    def watch(step: int, of: int, values: Mapping[str, float]) -> None:
-        last.update(values)
-        workshop.watch("pretext", step, of, values)
+        def watch(step: int, of: int, values: Mapping[str, float]) -> None:
+            values = {**values, **look()}
+            last.update(values)
+            workshop.watch("pretext", step, of, values)
 
-    sitting = Sitting(Checkpoints(workshop.folder / "pretext"), workshop.checkpoint_seconds, watch)
-    state = train(stage, begin(stage, sitting), steps, feed, steps, sitting)
-    forwarded = steps * feed.per_step * len(feed.views)
+        sitting = Sitting(Checkpoints(workshop.folder / "pretext"), workshop.checkpoint_seconds, watch)
+        state = train(stage, begin(stage, sitting), steps, feed, steps, sitting)
+    views = steps * feed.per_step * len(feed.views)
     return {
         "pretext_host": dict(workshop.host),
         "pretext_steps": steps,
-        "pretext_images": forwarded,
+        "pretext_images": views,
         "pretext_seconds": round(state.seconds, 3),
-        "pretext_images_per_second": round(forwarded / state.seconds, 1),
+        "pretext_images_per_second": round(views / state.seconds, 1),
         "pretext_last": {name: value for name, value in last.items() if name != "images_per_second"},
     }

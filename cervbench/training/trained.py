@@ -136,7 +136,8 @@ def reestimate_norms(method: Method, images: Images) -> None:
     """Batch-norm statistics anew, as the plain average over the images as they are.
 
     Views differ from images as they are, so a pretext stage leaves statistics that suit no
-    evaluation; and they differ between methods, which are to be compared.
+    evaluation; and they differ between methods, which are to be compared. Batches are mixed, or
+    the variance between classes would be missing from that within a batch.
     """
     if method.encoder is None:
         return
@@ -151,7 +152,7 @@ def reestimate_norms(method: Method, images: Images) -> None:
     for norm in norms:
         norm.train()
     with torch.no_grad():
-        for pixels, _ in images.batches(method.encoder.normalise):
+        for pixels, _ in images.mixed().batches(method.encoder.normalise):
             if len(pixels) > 1:
                 method.encoder(pixels)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -173,6 +173,12 @@ def test_the_settings_of_a_method_are_listed() -> None:
     }["hidden"].items()
 
 
+def test_defaults_are_shown_as_they_are_set() -> None:
+    shown = cervbench("list", "methods", "--config", "barlow-twins")
+    assert shown.exit_code == 0, shown.output
+    assert "[1024, 1024, 1024]" in shown.stdout
+
+
 def test_a_method_without_settings_is_said_to_have_none() -> None:
     assert cervbench("list", "methods", "--config", "majority").stdout == "majority has no settings\n"
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from cervbench.training.collapse import collapsed, rank_and_spread
+from cervbench.training.collapse import collapsed, looking_at, rank_and_spread
 
 
 def test_vectors_along_equal_axes_use_as_many_directions_as_there_are_axes() -> None:
@@ -43,3 +45,17 @@ def test_nearly_one_direction_has_collapsed_whatever_its_rank() -> None:
 
 def test_what_has_no_encoder_cannot_collapse() -> None:
     assert not collapsed({"pretext_steps": 0})
+
+
+def test_what_the_encoder_made_last_is_looked_at_while_it_trains_and_not_after() -> None:
+    encoder = nn.Identity()
+    axes = torch.cat([torch.eye(6), -torch.eye(6)])
+    with looking_at(encoder) as look:
+        assert look() == {}
+        encoder(torch.ones(20, 6))
+        assert look() == {"batch_rank": 1, "batch_spread": 0}
+        encoder(axes.bfloat16())
+        assert look()["batch_rank"] == pytest.approx(6)
+        encoder(axes.clone().requires_grad_())
+        assert look()["batch_spread"] == pytest.approx(1)
+    assert not encoder._forward_hooks

@@ -2,27 +2,52 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from cervbench.data.batches import Images
+from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
 from cervbench.training.trained import reestimate_norms
 
 
-def test_batch_norm_statistics_are_the_average_over_images_and_not_over_batches() -> None:
-    """Regression: the last, short batch weighed as much as a full one."""
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 100, (300, 8, 8, 3), dtype=np.uint8)
-    pixels[256:] += 120  # unlike the others
+@pytest.fixture
+def sorted_by_class() -> np.ndarray:
+    """The last images are unlike the others, and stand together."""
+    pixels = np.random.default_rng(0).integers(0, 100, (600, 8, 8, 3), dtype=np.uint8)
+    pixels[400:] += 120
+    return pixels
+
+
+def reestimated(pixels: np.ndarray) -> tuple[Any, nn.BatchNorm2d]:
     pyramid = Pyramid(pixels, 8, torch.device("cpu"))
-    images = Images(tuple(map(str, range(300))), np.full((300, 2), 8), np.arange(300), pyramid)
+    ids = tuple(opaque(str(number)) for number in range(len(pixels)))
+    images = Images(ids, np.full((len(pixels), 2), 8), np.arange(len(pixels)), pyramid)
     norm = nn.BatchNorm2d(3)
     encoder: Any = nn.Sequential(norm)
     encoder.normalise = Normalise((0.0,) * 3, (1.0,) * 3)
     method: Any = SimpleNamespace(encoder=encoder)
     reestimate_norms(method, images)
-    expected = pixels.mean((0, 1, 2)) / 255
+    return encoder, norm
+
+
+def test_batch_norm_statistics_are_the_average_over_images_and_not_over_batches(
+    sorted_by_class: np.ndarray,
+) -> None:
+    """Regression: the last, short batch weighed as much as a full one."""
+    encoder, norm = reestimated(sorted_by_class)
     assert norm.running_mean is not None
+    expected = sorted_by_class.mean((0, 1, 2)) / 255
     np.testing.assert_allclose(norm.running_mean.numpy(), expected, atol=1e-5)
     assert not encoder.training
+
+
+def test_batch_norm_variances_are_of_all_images_though_classes_stand_together(
+    sorted_by_class: np.ndarray,
+) -> None:
+    """Regression: batches in the order of ids had one class each, and what lies between classes was missing."""
+    _, norm = reestimated(sorted_by_class)
+    assert norm.running_var is not None
+    expected = (sorted_by_class / 255).var((0, 1, 2))
+    np.testing.assert_allclose(norm.running_var.numpy(), expected, rtol=0.03)

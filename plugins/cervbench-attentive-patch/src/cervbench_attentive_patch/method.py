@@ -7,13 +7,21 @@ from cervbench_jigsaw.puzzle import PIECES, boxes
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder
+from cervbench.plugin import Encoder, SettingsError
 
 PATCHES = boxes(np.full((PIECES, 2), 0.5))
 """Left, top, width, height of each as shares of the side: the middles of jigsaw's cells, with its gap."""
 
 
 class AttentivePatch(Jigsaw):
+    def build(self, encoder: Encoder) -> None:
+        if isinstance(getattr(encoder.backbone, "norm", None), nn.LayerNorm):
+            raise SettingsError(
+                f"attentive-patch weighs patches by the mean of their vectors, and {type(encoder.backbone).__name__} "
+                "ends in a layer norm, which makes that mean the same for all; give it a CNN (--backbone resnet50, say)"
+            )
+        super().build(encoder)
+
     def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
         config = self.config
         patch = patch_size(encoder, config.patch)

@@ -45,9 +45,9 @@ class Local:
 
 def any_size(backbone: nn.Module) -> bool:
     """Whether `vector_of` can make something of crops smaller than the images it was built for."""
-    if isinstance(backbone, VisionTransformer):
+    if type(backbone) is VisionTransformer:
         return backbone.pos_embed is not None
-    return not hasattr(backbone, "patch_embed")
+    return not hasattr(backbone, "patch_embed")  # a class derived from it may have tokens of its own
 
 
 def vector_of(encoder: Encoder, images: Tensor) -> Tensor:
@@ -68,5 +68,4 @@ def vector_of(encoder: Encoder, images: Tensor) -> Tensor:
         tokens = torch.cat([*prefix, patches + positions], 1)
     else:
         tokens = torch.cat([*prefix, patches], 1) + positions
-    last = vit.norm(vit.blocks(vit.norm_pre(vit.patch_drop(vit.pos_drop(tokens)))))
-    return last[:, 0] if prefix else last.mean(1)
+    return encoder.pool(vit.norm(vit.blocks(vit.norm_pre(vit.patch_drop(vit.pos_drop(tokens))))))
