@@ -7,6 +7,7 @@ machine gives the same bits, and whether its answers are those of the record is 
 import ast
 import csv
 import io
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ def attention(
         assert isinstance(one.settings, FineTuneSettings)
         classifier = fine_tuned(trained, seen, one.settings)
         assert isinstance(classifier, Attentive)
+        trained.clear_checkpoints()
         answers = trained.probabilities(classifier, parts.test)
         weights, places = _weights(classifier, parts.test, trained)
     recorded = _answers(stored, seen.draw, dataset, parts.test.rows)
@@ -157,8 +159,13 @@ def _trained(
 ) -> "Trained":
     from cervbench.training.pretrain import Workshop, pretrain
 
+    folder = place.pretraining(run.id)
+    if not (folder / "observed.json").exists():
+        logging.getLogger("cervbench").warning(
+            "the encoder of this run is not kept in %s: it is pretrained again, as long as that takes", folder
+        )
     host = observe_host(device, {asked.method.package: asked.method.version})
-    workshop = Workshop(place.pretraining(run.id), device, place.checkpoint_seconds, progress, host)
+    workshop = Workshop(folder, device, place.checkpoint_seconds, progress, host)
     return pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)[0]
 
 

@@ -7,6 +7,7 @@ torch is imported where training begins, so that asking for what is done already
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ from cervbench.place import Place
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash, to_columns
+from cervbench.records.table import canonical, content_hash, to_columns
 from cervbench.runs import Due, Understood, due, recipe_of, runs, task_of, understand
+from cervbench.scoring.task import Task
 from cervbench.study import Request
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from cervbench.data.batches import Labelled
     from cervbench.data.parts import Parts
     from cervbench.training.trained import Trained
@@ -100,6 +104,7 @@ class _Work:
             self._say(f"{one.entry.name} at {one.ratio} %")
             record = self._evaluate(one, parts, trained, observed)
             self._store.write(record)
+            trained.at(one.id).clear_checkpoints()
             self.plugins.watch("cervbench_record_written", run=self.run, record=record)
             yield Outcome(record, fresh=True)
 
@@ -118,14 +123,15 @@ class _Work:
         return pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
 
     def _evaluate(self, one: Due, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]) -> Record:
-        """Predict the test images once, join the truth, store the table, and score it as read back."""
+        """Predict the test images once, join the truth, score the table as it is stored, and store it."""
         started = time.perf_counter()
         labelled = parts.labelled(one.ratio, getattr(one.settings, "draws", None))
-        columns = self._answers(one, labelled, parts, trained)
-        variant = self.run.dataset.variant
-        self._store.write_predictions(variant, one.id, columns)
-        table = self._store.table(variant, one.id)
         task = task_of(self.dataset)
+        with _blamed_on(one):
+            columns = self._answers(one, labelled, parts, trained)
+            table = canonical(columns)
+            scores = _scored(one, table, task)
+        self._store.write_predictions(self.run.dataset.variant, one.id, columns)
         return Record(
             run=self.run,
             evaluation=one.named,
@@ -133,7 +139,7 @@ class _Work:
             task=task,
             labels=LabelCount(train=len(labelled[0].train), val=len(labelled[0].val)),
             predictions=Predictions(hash=content_hash(table), rows=table.num_rows),
-            scores=one.entry.offer.load_score()(to_columns(table), task),
+            scores=scores,
             observed={
                 **observed,
                 **observe_host(trained.device, {one.entry.package: one.entry.version}),
@@ -146,18 +152,9 @@ class _Work:
     def _answers(
         self, one: Due, labelled: "Sequence[Labelled]", parts: "Parts", trained: "Trained"
     ) -> Mapping[str, Any]:
-        from cervbench.data.parts import AnswerError
-
-        predict = one.entry.offer.load_predict()
         trained.seed(one.entry.name, one.ratio)
-        try:
-            answers = predict(trained.at(one.id), labelled, parts.test, one.settings)
-            return parts.with_truth(answers, [seen.draw for seen in labelled])
-        except AnswerError as error:
-            raise AnswerError(
-                f"evaluation {one.entry.name} of package {one.entry.package} {one.entry.version}: {error}. "
-                "That is for its authors to mend; until then leave it out with --eval"
-            ) from error
+        answers = one.entry.offer.load_predict()(trained.at(one.id), labelled, parts.test, one.settings)
+        return parts.with_truth(answers, [seen.draw for seen in labelled])
 
     @property
     def _store(self) -> Store:
@@ -174,3 +171,27 @@ class _Work:
     ) -> None:
         run = f"{self.run.method.name} on {self.run.dataset.variant}, fold {self.run.fold}"
         self.progress(f"{run}: {doing}", step, steps, values or {})
+
+
+def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:
+    from cervbench.data.parts import AnswerError
+
+    try:
+        scores: dict[str, Any] = one.entry.offer.load_score()(to_columns(table), task)
+    except ValueError as error:
+        raise AnswerError(str(error)) from error
+    return scores
+
+
+@contextmanager
+def _blamed_on(one: Due) -> Iterator[None]:
+    """What is wrong with an answer is said with the name of the package that gave it."""
+    from cervbench.data.parts import AnswerError
+
+    try:
+        yield
+    except AnswerError as error:
+        raise AnswerError(
+            f"evaluation {one.entry.name} of package {one.entry.package} {one.entry.version}: {error}. "
+            "That is for its authors to mend; until then leave it out with --eval"
+        ) from error

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,14 +48,17 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
 
 
 def reset_peak_memory(device: "torch.device") -> None:
+    """Of the device, and where the system lets us of this process, whose peak counts on a processor."""
     import torch
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def peak_memory(device: "torch.device") -> int:
-    """Of the device where it is one of its own, otherwise of the process so far."""
+    """Of the device where it is one of its own, otherwise of the process."""
     import torch
 
     if device.type == "cuda":
@@ -80,17 +84,17 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """Of the working folder, where it is a checkout; `+` when files differ from it."""
+    """Of cervbench, where it runs from a checkout; `+` when files differ from it."""
+    here = Path(__file__)
+
+    def git(*asked: str) -> str:
+        done = subprocess.run(["git", *asked], cwd=here.parent, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        # An environment may lie in a checkout of something else.
+        git("ls-files", "--error-unmatch", here.name)
+        head = git("rev-parse", "--short=12", "HEAD")
+        return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")

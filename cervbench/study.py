@@ -59,7 +59,12 @@ class Study:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"study {name}: {error}") from None
-        requests = [request for runs in tables.get("runs", []) for request in _requests(name, runs)]
+        if strange := set(tables) - {"title", "runs"}:
+            raise SettingsError(f"study {name}: {min(strange)!r} is unknown; a study has title and [[runs]]")
+        tables_of_runs = tables.get("runs", [])
+        if not isinstance(tables_of_runs, list) or not all(isinstance(runs, dict) for runs in tables_of_runs):
+            raise SettingsError(f"study {name}: runs are written [[runs]], in two brackets")
+        requests = [request for runs in tables_of_runs for request in _requests(name, runs)]
         if not requests:
             raise SettingsError(f"study {name} has no [[runs]]")
         return cls(name, str(tables.get("title", name)), tuple(requests))
@@ -68,9 +73,8 @@ class Study:
         """Of its requests those whose fields are as wanted."""
         left = [r for r in self.requests if all(getattr(r, name) == value for name, value in wanted.items())]
         if not left:
-            has = {name: sorted({str(getattr(r, name)) for r in self.requests}) for name in wanted}
-            told = "; ".join(f"{name}: {', '.join(values)}" for name, values in has.items())
-            raise SettingsError(f"study {self.name} has no run that is so; it has {told}")
+            has = sorted({", ".join(f"{name} {getattr(r, name)}" for name in wanted) for r in self.requests})
+            raise SettingsError(f"study {self.name} has no run that is so; it has {'; '.join(has)}")
         return replace(self, requests=tuple(left))
 
 
@@ -86,6 +90,8 @@ def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
             raise SettingsError(
                 f"study {study}: [[runs]] has no key {key!r}{f'; did you mean {near[0]!r}?' if near else ''}"
             )
+    if empty := [key for key in SEVERAL if runs.get(key) == []]:
+        raise SettingsError(f"study {study}: [[runs]]: {empty[0]} is an empty list")
     lists = {k: v if isinstance(v, list) else [v] for k, v in runs.items() if k in SEVERAL}
     fixed = {k: v for k, v in runs.items() if k not in SEVERAL}
     try:

@@ -86,7 +86,6 @@ def main(images: int, steps: int, name: str, folder: Path | None) -> None:
         size = (dataset.pack.folder / "pixels.npy").stat().st_size
         parts = part(dataset, 0, protocol, use("cpu", None))
         stage = PretextStage(build_method(recipe))
-        assert stage.method.encoder is not None
         normalise = stage.method.encoder.normalise
         feed = Feed(
             parts.train.isolated(), stage.views(), normalise, protocol.pretext.batch_size, recipe.purpose

@@ -259,6 +259,29 @@ def test_the_majority_row_is_chance(place: Place, shared_cache: Path) -> None:
     assert outcome.record.run.backbone == "none"
 
 
+def test_a_fine_tuning_that_was_done_when_its_run_was_killed_is_not_done_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request(
+        "supervised", "synthetic", tier="smoke", folds=(0,), ratios=(1,), evaluations=("finetune",)
+    )
+
+    def kill(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write_predictions", kill)
+        with pytest.raises(KeyboardInterrupt):
+            list(execute([request], place))
+    done: list[tuple[str, int]] = []
+    [outcome] = execute([request], place, lambda doing, step, steps, values: done.append((doing, step)))
+    assert outcome.fresh
+    assert not [step for doing, step in done if "finetune-1-0" in doing]
+    [elsewhere] = execute([request], replace(place, out=place.out / "other", cache=place.out / "cache"))
+    assert outcome.record.predictions.hash == elsewhere.record.predictions.hash
+    assert not list(place.pretraining(outcome.record.run.id).glob("*/finetune*"))
+
+
 def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
     done: tuple[Place, list[Outcome]], shared_cache: Path, tmp_path: Path
 ) -> None:

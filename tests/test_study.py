@@ -38,6 +38,9 @@ def test_lists_are_every_combination() -> None:
         ("[[runs]]\nmethod = 'simclr'", "dataset.*(missing|Missing|required)"),
         ("title = 'nothing'", "no \\[\\[runs\\]\\]"),
         ("[[runs]", "study mine"),
+        ("[runs]\nmethod = 'simclr'\ndataset = 'herlev'", "in two brackets"),
+        ("[[runs]]\nmethod = []\ndataset = 'herlev'", "method is an empty list"),
+        ("tiers = 3\n[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'", "'tiers' is unknown"),
     ],
 )
 def test_what_is_wrong_with_a_study_is_said(text: str, message: str) -> None:
@@ -62,5 +65,7 @@ def test_a_study_is_narrowed_to_the_runs_that_are_wanted() -> None:
 
 
 def test_a_study_narrowed_to_nothing_says_what_it_has() -> None:
-    with pytest.raises(SettingsError, match="tier: quick, smoke"):
-        Study.parse("mine", TEXT).narrowed({"tier": "standard"})
+    with pytest.raises(
+        SettingsError, match="it has seed 0, tier quick; seed 0, tier smoke; seed 1, tier smoke"
+    ):
+        Study.parse("mine", TEXT).narrowed({"seed": 1, "tier": "quick"})

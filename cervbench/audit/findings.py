@@ -11,7 +11,7 @@ ALIKE = 0.95
 LOOKED_AT = 2000
 """Pairs that are looked at, the closest first."""
 
-RANDOM, OWN = "nothing (random images)", "**the card's group**"
+RANDOM, OWN = "nothing (random images)", "the card's group"
 CONTROL = "control: the card's groups, images shuffled within class"
 
 SETTINGS = (

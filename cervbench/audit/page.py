@@ -6,14 +6,19 @@ from tabulate import tabulate
 
 from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit
 from cervbench.audit.ladder import Rung
+from cervbench.leaderboard.escaping import markdown
 
 
 def page(audit: Audit) -> str:
     random, own, control = (audit.rung(name) for name in (RANDOM, OWN, CONTROL))
     parts = [
-        f"# What a random split of {audit.variant} leaks",
+        f"# What a random split of {markdown(audit.variant)} leaks",
         f"{audit.labelled:,} labelled images in {len(audit.classes)} classes. "
-        + (f"The group that folds keep together: {audit.group}." if own else "Groups are not known here."),
+        + (
+            f"The group that folds keep together: {markdown(audit.group)}."
+            if own
+            else "Groups are not known here."
+        ),
         "## The ladder",
         f"Accuracy when folds keep ever larger groups of images together. {SETTINGS}.",
         _rungs("folds keep together", audit.ladder),
@@ -35,13 +40,12 @@ def page(audit: Audit) -> str:
         f"Pairs of different groups on two sides of a fold whose pixels correlate at {ALIKE} or more, in any "
         f"of eight orientations, at 24 × 24 px: {audit.alike}{'+' if audit.alike >= LOOKED_AT else ''}. "
         "The closest are on the sheet of pictures beside this page (not committed where images may not be):",
-        tabulate(
-            [[f"`{p.one}`", f"`{p.other}`", p.labels, p.correlation] for p in audit.pairs],
+        _table(
             ["one", "other", "classes", "correlation"],
-            tablefmt="github",
+            [[*map(markdown, (p.one, p.other, p.labels)), f"{p.correlation:.4f}"] for p in audit.pairs],
         ),
         "## Groups a class is in",
-        tabulate(list(audit.classes.items()), ["class", "groups"], tablefmt="github"),
+        _table(["class", "groups"], [[markdown(name), groups] for name, groups in audit.classes.items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -49,7 +53,7 @@ def page(audit: Audit) -> str:
 def _rungs(head: str, rungs: Sequence[Rung]) -> str:
     rows = [
         [
-            r.together,
+            f"**{markdown(r.together)}**" if r.together == OWN else markdown(r.together),
             r.groups,
             f"{100 * r.accuracy:.1f}",
             f"{100 * r.balanced_accuracy:.1f}",
@@ -57,5 +61,9 @@ def _rungs(head: str, rungs: Sequence[Rung]) -> str:
         ]
         for r in rungs
     ]
-    header = [head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"]
+    return _table([head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"], rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """As it stands: an id that reads as a number is none."""
     return tabulate(rows, header, tablefmt="github", disable_numparse=True)

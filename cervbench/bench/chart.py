@@ -5,25 +5,18 @@ from itertools import groupby
 
 from cervbench.bench.rows import Row
 from cervbench.leaderboard.escaping import short, xml
+from cervbench.leaderboard.svg import picture, text
 
 _WIDTH, _LEFT, _RIGHT = 900, 300, 700
 _TOP, _ROW, _HEAD, _FOOT = 92, 44, 40, 16
 _BAR = 13
 _LONGEST_NAME, _LONGEST_DEVICE = 38, 80
 
-# A ground of its own keeps it legible where the reader's system and the page disagree on light or dark.
 _STYLE = """
-  .ground { fill: #ffffff; stroke: #d0d7de }
-  text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }
-  .title { font-size: 15px; font-weight: 600 }
-  .quiet { fill: #59636e; font-size: 12px }
   .device { font-weight: 600 }
   .run { fill: #0969da }
   .ceiling { fill: #b6bfc9 }
   @media (prefers-color-scheme: dark) {
-    .ground { fill: #0d1117; stroke: #30363d }
-    text { fill: #e6edf3 }
-    .quiet { fill: #9198a1 }
     .run { fill: #58a6ff }
     .ceiling { fill: #4d5661 }
   }
@@ -33,41 +26,39 @@ _STYLE = """
 def chart(rows: Sequence[Row], mark: str) -> str:
     """An SVG of rows in order of their keys; `mark` is a comment that says whose it is."""
     devices = [list(group) for _, group in groupby(rows, key=lambda row: row.where.device)]
-    height = _TOP + len(devices) * _HEAD + len(rows) * _ROW + _FOOT
-    said = "; ".join(
-        f"{xml(_name(row))} on {xml(row.where.device)}: {row.images_per_second:,.0f} images/s "
-        f"of {row.ceiling_images_per_second:,.0f}"
-        for row in rows
-    )
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'height="{height}" role="img" aria-labelledby="title figures">',
-        mark,
-        '<title id="title">Images forwarded a second, end to end and at the ceiling</title>',
-        f'<desc id="figures">{said}</desc>',
-        f"<style>{_STYLE}</style>",
-        f'<rect class="ground" x=".5" y=".5" width="{_WIDTH - 1}" height="{height - 1}" rx="6"/>',
-        _text(20, 29, "Images forwarded a second", "title"),
-        _text(20, 48, "each device on a scale of its own; at the right, the share of the ceiling", "quiet"),
         f'<rect class="run" x="20" y="62" width="{_BAR}" height="{_BAR}" rx="2"/>',
-        _text(39, 73, "end to end", "quiet"),
+        text(39, 73, "end to end", "quiet"),
         f'<rect class="ceiling" x="120" y="62" width="{_BAR}" height="{_BAR}" rx="2"/>',
-        _text(139, 73, "ceiling: the same loop on one batch that is on the device already", "quiet"),
+        text(139, 73, "ceiling: the same loop on one batch that is on the device already", "quiet"),
     ]
     y = _TOP
     for group in devices:
-        parts.append(_text(20, y + 24, xml(short(group[0].where.device, _LONGEST_DEVICE)), "device"))
+        parts.append(text(20, y + 24, xml(short(group[0].where.device, _LONGEST_DEVICE)), "device"))
         y += _HEAD
         longest = max(max(row.images_per_second, row.ceiling_images_per_second) for row in group)
         for row in group:
             parts += _bars(row, y, (_RIGHT - _LEFT) / longest)
             y += _ROW
-    return "\n".join([*parts, "</svg>\n"])
+    return picture(
+        _WIDTH,
+        y + _FOOT,
+        mark=mark,
+        title="Views a second, end to end and at the ceiling",
+        note="each device on a scale of its own; at the right, the share of the ceiling",
+        said="; ".join(
+            f"{xml(_name(row))} on {xml(row.where.device)}: {row.images_per_second:,.0f} views/s "
+            f"of {row.ceiling_images_per_second:,.0f}"
+            for row in rows
+        ),
+        style=_STYLE,
+        parts=parts,
+    )
 
 
 def _bars(row: Row, y: float, scale: float) -> Iterator[str]:
-    yield _text(20, y + 13, xml(short(_name(row), _LONGEST_NAME)))
-    yield _text(20, y + 29, f"{row.size} px, batch {row.batch}", "quiet")
+    yield text(20, y + 13, xml(short(_name(row), _LONGEST_NAME)))
+    yield text(20, y + 29, f"{row.size} px, batch {row.batch}", "quiet")
     for kind, rate, top in (
         ("run", row.images_per_second, y),
         ("ceiling", row.ceiling_images_per_second, y + _BAR + 3),
@@ -76,15 +67,9 @@ def _bars(row: Row, y: float, scale: float) -> Iterator[str]:
         yield (
             f'<rect class="{kind}" x="{_LEFT}" y="{top:.1f}" width="{length:.1f}" height="{_BAR}" rx="2"/>'
         )
-        yield _text(_LEFT + length + 6, top + 11, f"{rate:,.0f}", "quiet")
-    yield _text(_WIDTH - 24, y + 20, f"{100 * row.ratio:.1f} %", "device", "end")
+        yield text(_LEFT + length + 6, top + 11, f"{rate:,.0f}", "quiet")
+    yield text(_WIDTH - 24, y + 20, f"{100 * row.ratio:.1f} %", "device", "end")
 
 
 def _name(row: Row) -> str:
     return f"{row.method} · {row.backbone}{', compiled' if row.compiled else ''}"
-
-
-def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
-    """`content` is escaped by whoever knows what it is."""
-    style = f' class="{kind}"' if kind else ""
-    return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{content}</text>'

@@ -22,8 +22,10 @@ one batch that is on the device already. What lies between the two is what views
 
 _COUNTED = """## What is counted
 
-- **images/s** are images forwarded: an image counts once a view, so a batch of N images with two views
-  is 2 N. Divided by the views they are samples/s, as others count them.
+- **views/s**: N images of two views are 2 N. Divided by the views of an image they are samples/s, as others
+  count them. What a method makes of a view is not in the count: jigsaw cuts it into nine patches, rotation
+  shows it in four turns, and all of them go through the model. So between methods views/s compare what a view
+  costs, not what a forward pass does.
 - End to end is what `cervbench run` does: pack, feed, views, stage, the one training loop, on the train
   images of fold 0. It takes turns with the ceiling; figures are medians over rounds, **share** is the median
   of the rounds' own ratios. Before, both are warmed up and the sizes that views ask for are made; the clock
@@ -49,7 +51,7 @@ def page(rows: Sequence[Row]) -> str:
     """Of rows in order of their keys."""
     parts = [MARK, _ABOUT]
     if rows:
-        parts.append(f"![Images forwarded a second, end to end and at the ceiling]({CHART})")
+        parts.append(f"![Views a second, end to end and at the ceiling]({CHART})")
     for device, group in groupby(rows, key=lambda row: row.where.device):
         parts.append(f"## {markdown(device)}")
         ordered = sorted(group, key=_conditions)  # stable: within them the order of the keys stays
@@ -74,7 +76,7 @@ def _conditions(row: Row) -> str:
 
 def _table(conditions: str, rows: Sequence[Row]) -> str:
     phases = list(dict.fromkeys(phase for row in rows for phase in row.seconds_per_step))
-    header = ["method · backbone", "px", "batch", "images/s", "ceiling", "share"]
+    header = ["method · backbone", "px", "batch", "views/s", "ceiling", "share"]
     header += ["of matmul", "matmul rate", "memory", *(f"{markdown(phase)}, ms" for phase in phases)]
     cells = [
         [

@@ -20,7 +20,7 @@ class Row(Measurement):
     steps: int
     """A turn."""
     images_per_second: float = Field(gt=0)
-    """Forwarded, an image counting once a view: the median over rounds, as all figures here."""
+    """Views a second, for all its name: the median over rounds, as all figures here."""
     ceiling_images_per_second: float = Field(gt=0)
     ratio: float
     """The median of the ratios of the rounds, which is not the ratio of the medians."""
@@ -28,7 +28,7 @@ class Row(Measurement):
     seconds_per_step: dict[str, float]
     """By phase, in a pass of its own."""
     flops_per_image: float
-    """Per image forwarded, backward included."""
+    """Per view, backward included."""
     matmul_flops_per_second: float = Field(gt=0)
     matmul_size: int
 

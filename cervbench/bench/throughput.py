@@ -1,4 +1,4 @@
-"""Throughput: images a second end to end beside the ceiling, round by round."""
+"""Throughput: views a second end to end beside the ceiling, round by round."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -57,7 +57,7 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
         ratio=round(median_ratio(rates["run"], rates["ceiling"]), 4),
         peak_memory_bytes=peak,
         seconds_per_step={name: round(spent, 6) for name, spent in phases(workload, steps).items()},
-        flops_per_image=flops_of_step(workload) / workload.images_per_step,
+        flops_per_image=flops_of_step(workload) / workload.views_per_step,
         matmul_flops_per_second=round(matmul.per_second),
         matmul_size=matmul.size,
     )

@@ -54,8 +54,7 @@ class Workload:
     state: State
 
     @property
-    def images_per_step(self) -> int:
-        """Forwarded: an image counts once a view."""
+    def views_per_step(self) -> int:
         return self.feed.per_step * len(self.feed.views)
 
     @cached_property
@@ -66,8 +65,8 @@ class Workload:
         train(self.stage, self.state, self.state.step + steps, feed, STEPS, Sitting())
 
     def rate(self, feed: Feed, steps: int) -> float:
-        """Images forwarded a second."""
-        return steps * self.images_per_step / seconds(lambda: self.train(feed, steps), self.device)
+        """Views a second."""
+        return steps * self.views_per_step / seconds(lambda: self.train(feed, steps), self.device)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cervbench.checks import ground
+from cervbench.checks.check import home_of
 from cervbench.data.parts import Parts, part
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Method
@@ -52,9 +53,7 @@ class ExaminedMethod:
 
     @property
     def home(self) -> str:
-        target = self.offer.method
-        module = target if isinstance(target, str) else target.__module__
-        return module.partition(":")[0].partition(".")[0]
+        return home_of(self.offer.method)
 
     @cached_property
     def config(self) -> Settings:
@@ -95,11 +94,17 @@ class ExaminedMethod:
         """Without a stop: what others are compared with."""
         return self.pretrained(self.recipe(self.backbone))
 
-    def pretrained(self, recipe: Recipe, permuted: bool = False, folder: Path | None = None) -> Pretraining:
+    def pretrained(
+        self,
+        recipe: Recipe,
+        permuted: bool = False,
+        folder: Path | None = None,
+        device: torch.device = CPU,
+    ) -> Pretraining:
         """As `cervbench run` does it; in a `folder` where it was begun before, it is resumed."""
         folder = folder or self.new_folder()
-        parts = parts_at(recipe.image_size, permuted)
-        workshop = Workshop(folder, CPU, 1e9, lambda *_: None, {})
+        parts = parts_at(recipe.image_size, permuted, device)
+        workshop = Workshop(folder, device, 1e9, lambda *_: None, {})
         trained, _ = pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
         return Pretraining(trained, folder)
 
@@ -119,16 +124,8 @@ class ExaminedMethod:
 
     def losses(self, recipe: Recipe, rate: float = 1.0, until: int | None = None) -> list[float]:
         """Of every step, or of those `until` one, with the learning rate multiplied by `rate`."""
-        stage, feed = pretext_stage(
-            build_method(recipe), recipe, parts_at(recipe.image_size).train.isolated()
-        )
         told: list[float] = []
-        sitting = Sitting(watch=lambda step, steps, values: told.append(values["loss"]))
-        state = begin(stage, sitting)
-        for group in state.optimizer.param_groups:
-            group["initial_lr"] *= rate
-        steps = feed.steps(recipe.pretext.epochs)
-        train(stage, state, until or steps, feed, steps, sitting)
+        train_stepwise(build_method(recipe), recipe, told.append, rate, until)
         return told
 
     def loss_after(self, method: Method) -> float:
@@ -148,9 +145,26 @@ class _Killed(BaseException):
     """Stands in for a kill: nothing that a method might catch."""
 
 
+def train_stepwise(
+    method: Method,
+    recipe: Recipe,
+    watch: Callable[[float], None],
+    rate: float = 1.0,
+    until: int | None = None,
+) -> None:
+    """Train a method in place; `watch` is told the loss of each step, whose gradients are still there."""
+    stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train.isolated())
+    sitting = Sitting(watch=lambda step, steps, values: watch(values["loss"]))
+    state = begin(stage, sitting)
+    for group in state.optimizer.param_groups:
+        group["initial_lr"] *= rate
+    steps = feed.steps(recipe.pretext.epochs)
+    train(stage, state, until or steps, feed, steps, sitting)
+
+
 @cache
-def parts_at(size: int, permuted: bool = False) -> Parts:
-    return part(ground.dataset(permuted), 0, ground.protocol(size), CPU)
+def parts_at(size: int, permuted: bool = False, device: torch.device = CPU) -> Parts:
+    return part(ground.dataset(permuted), 0, ground.protocol(size), device)
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:

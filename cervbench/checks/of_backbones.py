@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, home_of
 from cervbench.plugin import BackboneOffer
 from cervbench.protocol.protocol import TIERS, load
 from cervbench.training.weights import build_encoder
@@ -22,7 +22,7 @@ class ExaminedBackbone:
 
     @property
     def home(self) -> str:
-        return _module(self.offer).partition(".")[0]
+        return home_of(self.offer.build)
 
 
 def it_makes_a_vector_of_its_width_at_every_image_size(examined: ExaminedBackbone) -> None:
@@ -44,7 +44,3 @@ def it_makes_a_vector_of_its_width_at_every_image_size(examined: ExaminedBackbon
 DEMANDS: tuple[Callable[[ExaminedBackbone], str | None], ...] = (
     it_makes_a_vector_of_its_width_at_every_image_size,
 )
-
-
-def _module(offer: BackboneOffer) -> str:
-    return offer.build if isinstance(offer.build, str) else offer.build.__module__

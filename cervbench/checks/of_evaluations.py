@@ -8,7 +8,7 @@ from functools import cache, cached_property
 import pyarrow as pa
 
 from cervbench.checks import ground
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, home_of
 from cervbench.checks.examined import ExaminedMethod, parts_at
 from cervbench.methods import cervbench_methods
 from cervbench.plugin import EvaluationOffer
@@ -32,9 +32,7 @@ class ExaminedEvaluation:
 
     @property
     def home(self) -> str:
-        target = self.entry.offer.predict
-        module = target if isinstance(target, str) else target.__module__
-        return module.partition(":")[0].partition(".")[0]
+        return home_of(self.entry.offer.predict)
 
     @cached_property
     def table(self) -> pa.Table:

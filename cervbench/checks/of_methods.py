@@ -5,13 +5,15 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import Demand, ExaminedMethod, differing, parts_at
+from cervbench.checks.examined import Demand, ExaminedMethod, differing, train_stepwise
 from cervbench.plugin import Offer
 from cervbench.training.checkpoint import load_weights
 from cervbench.training.pretrain import build_method
+from cervbench.training.trained import Trained
 from cervbench.training.weights import build_encoder
 
 CLASSES = 3
@@ -62,15 +64,34 @@ def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
 
 
 def it_trains_the_encoder(method: ExaminedMethod) -> None:
-    """The encoder's own parameters change, and not the added parts alone."""
-    before = build_method(method.recipe(method.backbone)).encoder
-    after = method.undisturbed.trained.encoder
-    assert before is not None
-    assert after is not None
-    if not differing(dict(before.named_parameters()), dict(after.named_parameters())):
+    """The loss reaches each matrix and kernel of the encoder in some step, and the optimiser moves it."""
+    recipe = method.recipe(method.backbone)
+    learner = build_method(recipe)
+    # Tokens, positions and norms may be left aside: one method has no use for a class token, another for
+    # the last norm. That weights change is not enough, for weight decay shrinks what no loss reaches; and
+    # one step is too few, for a norm that starts at zero lets no gradient through in the first.
+    named = learner.encoder.named_parameters()
+    weights = {name: p for name, p in named if p.ndim > 1 and name.endswith("weight")}
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    unreached = dict(weights)
+
+    def look(loss: float) -> None:
+        for name, weight in weights.items():
+            if weight.grad is not None and bool(weight.grad.any()):
+                unreached.pop(name, None)
+
+    train_stepwise(learner, recipe, look)
+    still = [name for name, weight in weights.items() if torch.equal(before[name], weight)]
+    if left := [name for name in still if name not in unreached]:
         raise CheckFailed(
-            "no parameter of the encoder changed in a whole pretraining",
-            "no_grad, detach or requires_grad_(False) keep the loss from reaching self.encoder",
+            f"{_some(left)} of the encoder have a gradient and never move",
+            "`param_groups` must hold the parameters of self.encoder too",
+        )
+    if unreached:
+        raise CheckFailed(
+            f"no gradient reaches {_some(list(unreached))} of the encoder, in any step",
+            "no_grad, detach or requires_grad_(False) keep the loss from reaching self.encoder, and a loss "
+            "that does not depend on it has a gradient of zero",
         )
 
 
@@ -162,16 +183,27 @@ def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
             f"{_some(frozen)} of the encoder cannot be trained any more",
             "freeze a copy (copy.deepcopy) and leave requires_grad of self.encoder on, for fine-tuning",
         )
-    _require_features(method)
-    _require_classifier(method)
+    _require_features(trained)
+    _require_classifier(trained)
 
 
 def it_gives_finite_features(method: ExaminedMethod) -> None:
     """`features` gives n × width finite numbers, an image a row."""
-    _require_features(method)
+    _require_features(method.undisturbed.trained)
 
 
-ALWAYS: tuple[Demand, ...] = (its_config_comes_back_from_json,)
+def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
+    """Where there is a CUDA device, it trains, has its features and is fine-tuned there as well."""
+    if not torch.cuda.is_available():
+        return "not looked at: torch finds no CUDA device here"
+    trained = method.pretrained(method.recipe(method.backbone), device=torch.device("cuda")).trained
+    _require_features(trained)
+    if method.offer.backbone:
+        _require_classifier(trained)
+    return None
+
+
+ALWAYS: tuple[Demand, ...] = (its_config_comes_back_from_json, it_works_on_a_gpu)
 WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
     it_works_on_a_cnn_and_a_vit_or_says_which,
     it_trains_and_its_loss_falls,
@@ -192,8 +224,7 @@ def demands(offer: Offer) -> Sequence[Demand]:
     return (*ALWAYS, *(WITH_A_PRETEXT_STAGE if offer.pretext else ()), *WITH_AN_ENCODER)
 
 
-def _require_features(method: ExaminedMethod) -> None:
-    trained = method.undisturbed.trained
+def _require_features(trained: Trained) -> None:
     images = trained.images
     features = trained.features(images)
     width = features.shape[1] if trained.encoder is None else trained.encoder.width
@@ -207,10 +238,9 @@ def _require_features(method: ExaminedMethod) -> None:
         raise CheckFailed("features hold numbers that are not finite", "look where they overflow or divide")
 
 
-def _require_classifier(method: ExaminedMethod) -> None:
-    trained = method.undisturbed.trained
+def _require_classifier(trained: Trained) -> None:
     classifier = trained.classifier(CLASSES).train()
-    pixels, _ = next(parts_at(32).train.batches(trained.normalise))
+    pixels, _ = next(trained.images.batches(trained.normalise))
     answers = classifier(pixels[: ground.BATCH])
     if answers.shape != (ground.BATCH, CLASSES):
         raise CheckFailed(

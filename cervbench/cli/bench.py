@@ -77,7 +77,7 @@ def throughput(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Images a second end to end, beside the same loop on a constant batch.
+    """Views a second end to end, beside the same loop on a constant batch.
 
     Rows are merged with those of the output folder, so that each machine adds its own.
     """
@@ -99,7 +99,7 @@ def throughput(
         else:
             click.echo(
                 f"{row.method} {row.backbone} {row.size} px batch {row.batch}: "
-                f"{row.images_per_second:,.0f} images/s, {100 * row.ratio:.1f} % of the ceiling's "
+                f"{row.images_per_second:,.0f} views/s, {100 * row.ratio:.1f} % of the ceiling's "
                 f"{row.ceiling_images_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
                 f"matmul rate of {row.where.device}"
             )
@@ -187,7 +187,10 @@ def _cells(
     ]
     for name in dict.fromkeys(cell.method for cell in chosen if cell.method not in known):
         click.echo(f"{name} is wanted and not installed here: its rows are left out", err=True)
-    return list(dict.fromkeys(cell for cell in chosen if cell.method in known))
+    here = list(dict.fromkeys(cell for cell in chosen if cell.method in known))
+    if not here:
+        raise click.UsageError(f"of the wanted rows none is left: {'; '.join(map(str, WANTED))}")
+    return here
 
 
 def _at_hand(data_root: Path) -> str:

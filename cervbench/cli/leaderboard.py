@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cervbench.cli.errors import FAILED, explained
+from cervbench.cli.errors import FAILED
 from cervbench.cli.verify import score_of
 
 
@@ -35,8 +35,7 @@ def build(everything: bool, records: Path, pages: Path | None) -> None:
     """Write the index, a page a variant, and their charts."""
     from cervbench.leaderboard import build
 
-    with explained():
-        written = build(_holding_records(records), pages, everything, _workers())
+    written = build(_holding_records(records), pages, everything, _workers())
     click.echo(written[0])
     click.echo(f"{len(written)} pages and charts are up to date", err=True)
 
@@ -47,8 +46,7 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
     """Verify every record, and compare the pages with what the records give."""
     from cervbench.leaderboard import check
 
-    with explained():
-        problems = check(_holding_records(records), pages, everything, score_of, _workers())
+    problems = check(_holding_records(records), pages, everything, score_of, _workers())
     for problem in problems:
         click.echo(problem)
     if problems:

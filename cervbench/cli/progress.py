@@ -70,5 +70,5 @@ def _lines() -> Progress:
 
 def in_words(values: Mapping[str, float]) -> str:
     """The numbers that tell whether a training goes well."""
-    told = {"loss": "loss {:.3f}", "batch_rank": "rank {:.0f}", "images_per_second": "{:,.0f} images/s"}
+    told = {"loss": "loss {:.3f}", "batch_rank": "rank {:.0f}", "images_per_second": "{:,.0f} views/s"}
     return ", ".join(text.format(values[name]) for name, text in told.items() if name in values)

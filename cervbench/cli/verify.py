@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cervbench.cli.errors import FAILED, explained
+from cervbench.cli.errors import FAILED
 
 
 @click.command()
@@ -19,14 +19,13 @@ def verify(records: tuple[Path, ...]) -> None:
     """
     from cervbench.records.verify import verify_file
 
-    with explained():
-        paths = [path for given in records for path in _files(given)]
-        differing = 0
-        for path in paths:
-            problems = verify_file(path, score_of)
-            differing += bool(problems)
-            click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *problems]))
-        click.echo(f"{len(paths)} records, {differing} of them differ", err=True)
+    paths = [path for given in records for path in _files(given)]
+    differing = 0
+    for path in paths:
+        problems = verify_file(path, score_of)
+        differing += bool(problems)
+        click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *problems]))
+    click.echo(f"{len(paths)} records, {differing} of them differ", err=True)
     if differing:
         raise SystemExit(FAILED)
 

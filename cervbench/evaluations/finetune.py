@@ -8,8 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from cervbench.evaluations import FineTuneSettings
-from cervbench.evaluations.features import one_answer_a_draw
-from cervbench.plugin import Batch, Columns, Images, Labelled, Stage, Trained, View, plain_policy
+from cervbench.plugin import (
+    Batch,
+    Columns,
+    Images,
+    Labelled,
+    Stage,
+    Trained,
+    View,
+    one_answer_a_draw,
+    plain_policy,
+)
 
 
 class FineTuning(Stage):

@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from cervbench.evaluations import NeighbourSettings
-from cervbench.evaluations.features import Standardised, one_answer_a_draw
-from cervbench.plugin import Columns, Images, Labelled, Trained
+from cervbench.plugin import Columns, Images, Labelled, Standardised, Trained, one_answer_a_draw
 
 TEMPERATURE = 0.07
 """Votes weigh exp(cosine / 0.07), as in Wu et al., CVPR 2018."""

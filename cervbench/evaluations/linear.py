@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from cervbench.evaluations import LinearSettings
-from cervbench.evaluations.features import Standardised, one_answer_a_draw
 from cervbench.evaluations.logistic import fit
-from cervbench.plugin import Columns, Images, Labelled, Trained
+from cervbench.plugin import Columns, Images, Labelled, Standardised, Trained, one_answer_a_draw
 
 
 def predict(

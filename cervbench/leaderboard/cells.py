@@ -14,7 +14,7 @@ from cervbench.records.verify import columns_as_recorded
 from cervbench.scoring.classification import HEADLINE, mean_or_none
 from cervbench.scoring.intervals import design, interval_of, replicates
 from cervbench.scoring.metrics import Floats, Ints
-from cervbench.scoring.pooling import Pooled, class_groups, only, pool, valued
+from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
 from cervbench.scoring.task import Task
 
 AUC = "abnormal_auc"
@@ -108,7 +108,7 @@ def computed(source: Source) -> dict[str, Any]:
         found["replicates"] = Replicates(plan.folds, values).to_json()
         figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in values.items()}
     else:
-        figures = {metric: Figure(_value(pooled, task, metric)) for metric in metrics_of(task)}
+        figures = {metric: Figure(value(pooled, metric, task)) for metric in metrics_of(task)}
     if source.with_classes:
         found["classes"] = _classes(pooled, task)
     return found | {"cell": {"figures": figures} | _counts(pooled, task)}
@@ -127,15 +127,10 @@ def pooled_from(source: Source) -> Pooled:
 
 def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
     """Of replicates, the first of which leaves nothing out."""
-    value = mean_or_none(values[0])
-    if value is None:
+    mean = mean_or_none(values[0])
+    if mean is None:
         return Figure(None)
-    return Figure(value, *(interval_of(values, folds, metric) or (None, None)))
-
-
-def _value(pooled: Pooled, task: Task, metric: str) -> float | None:
-    everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    return mean_or_none(valued(pooled, metric, everything, 1, task)(np.ones(1)))
+    return Figure(mean, *(interval_of(values, folds, metric) or (None, None)))
 
 
 def _counts(pooled: Pooled, task: Task) -> dict[str, Any]:
@@ -165,6 +160,6 @@ def _classes(pooled: Pooled, task: Task) -> dict[str, Any]:
             plan = design(own)
             recall = _with_interval(replicates(own, plan, task, "accuracy"), plan.folds, "accuracy")
         else:
-            recall = Figure(_value(own, task, "accuracy"))
+            recall = Figure(value(own, "accuracy", task))
         found[name] = (recall, len(own.labels), groups[name])
     return found

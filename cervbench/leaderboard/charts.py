@@ -1,10 +1,11 @@
-"""Label efficiency as a picture: the headline against the share of labels seen, one line a method."""
+"""Label efficiency as a picture: the headline against the share of labels permitted, a line a method."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cervbench.leaderboard.escaping import short, xml
+from cervbench.leaderboard.svg import picture, text
 from cervbench.leaderboard.tables import Line, Table, title
 from cervbench.scoring.classification import HEADLINE
 
@@ -23,12 +24,7 @@ def _colours(palette: Sequence[str]) -> str:
     return " ".join(rules)
 
 
-# A ground of its own keeps it legible where the reader's system and the page disagree on light or dark.
 _STYLE = f"""
-  .ground {{ fill: #ffffff; stroke: #d0d7de }}
-  text {{ font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }}
-  .title {{ font-size: 15px; font-weight: 600 }}
-  .quiet {{ fill: #59636e; font-size: 12px }}
   .name {{ font-weight: 600 }}
   {_colours(_ON_LIGHT)}
   .grid {{ stroke: #d8dee4; stroke-width: 1 }}
@@ -37,9 +33,6 @@ _STYLE = f"""
   .reference {{ fill: none; stroke: #868e96; stroke-width: 1.3; stroke-dasharray: 5 4 }}
   .leader {{ fill: none; stroke: #868e96; stroke-width: .8; opacity: .6 }}
   @media (prefers-color-scheme: dark) {{
-    .ground {{ fill: #0d1117; stroke: #30363d }}
-    text {{ fill: #e6edf3 }}
-    .quiet {{ fill: #9198a1 }}
     .grid {{ stroke: #2a313a }}
     {_colours(_ON_DARK)}
   }}
@@ -83,15 +76,20 @@ def chart(table: Table, mark: str) -> str:
     across = _positions(table.ratios)
     curves = _curves(table, across)
     scale = _scale(curves)
-    return "\n".join(
-        [
-            *_head(table, curves, mark),
+    return picture(
+        _WIDTH,
+        _HEIGHT,
+        mark=mark,
+        title=xml(f"{table.sample.run.dataset.variant}: {title(table)}"),
+        note=_note(table, curves),
+        said=_said(table, curves),
+        style=_STYLE,
+        parts=[
             *_axes(table, across, scale),
             *(part for curve in curves if curve.colour is None for part in _reference(curve, scale)),
             *_methods([curve for curve in curves if curve.colour is not None], scale),
             *_names(curves, scale),
-            "</svg>\n",
-        ]
+        ],
     )
 
 
@@ -134,26 +132,17 @@ def _extent(point: _Point, with_interval: bool) -> list[float]:
     return [point.value, *ends]
 
 
-def _head(table: Table, curves: Sequence[_Curve], mark: str) -> list[str]:
+def _note(table: Table, curves: Sequence[_Curve]) -> str:
     shown, ranked = sum(curve.colour is not None for curve in curves), len(table.ranked)
-    note = f" · {shown} of {ranked} methods" if shown < ranked else ""
     whiskers = ", 95 % intervals" if any(p.low is not None for c in curves for p in c.points) else ""
-    said = "; ".join(
-        f"{xml(curve.name)} {', '.join(f'{point.value:.1f}' for point in curve.points)}" for curve in curves
-    )
+    some = f" · {shown} of {ranked} methods" if shown < ranked else ""
+    return f"balanced accuracy{whiskers}{some}"
+
+
+def _said(table: Table, curves: Sequence[_Curve]) -> str:
     ratios = ", ".join(map(str, table.ratios))
-    named = xml(f"{table.sample.run.dataset.variant}: {title(table)}")
-    return [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" role="img" aria-labelledby="title figures">',
-        mark,
-        f'<title id="title">{named}</title>',
-        f'<desc id="figures">Balanced accuracy in per cent at {ratios} % of the labels: {said}</desc>',
-        f"<style>{_STYLE}</style>",
-        f'<rect class="ground" x=".5" y=".5" width="{_WIDTH - 1}" height="{_HEIGHT - 1}" rx="6"/>',
-        _text(20, 29, named, "title"),
-        _text(20, 48, f"balanced accuracy{whiskers}{note}", "quiet"),
-    ]
+    each = (f"{xml(curve.name)} {', '.join(f'{p.value:.1f}' for p in curve.points)}" for curve in curves)
+    return f"Balanced accuracy in per cent at {ratios} % of the labels: {'; '.join(each)}"
 
 
 def _axes(table: Table, across: dict[int, float], scale: _Scale) -> list[str]:
@@ -161,13 +150,12 @@ def _axes(table: Table, across: dict[int, float], scale: _Scale) -> list[str]:
     for tick in scale.ticks:
         y = scale.y(tick)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(_LEFT - 10, y + 4, f"{tick} %", "quiet", "end"))
+        parts.append(text(_LEFT - 10, y + 4, f"{tick} %", "quiet", "end"))
     for ratio, x in across.items():
-        parts.append(_text(x, _BOTTOM + 22, f"{ratio} %", "", "middle"))
-        parts.append(_text(x, _BOTTOM + 39, f"{_mean_labels(table, ratio):,.0f}", "quiet", "middle"))
-    parts.append(
-        _text((_LEFT + _RIGHT) / 2, _BOTTOM + 60, "share and number of labels seen", "quiet", "middle")
-    )
+        parts.append(text(x, _BOTTOM + 22, f"{ratio} %", "", "middle"))
+        parts.append(text(x, _BOTTOM + 39, f"{_mean_labels(table, ratio):,.0f}", "quiet", "middle"))
+    said = "share of the labels permitted, and their mean number, train and val together"
+    parts.append(text((_LEFT + _RIGHT) / 2, _BOTTOM + 60, said, "quiet", "middle"))
     return parts
 
 
@@ -211,7 +199,7 @@ def _names(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
         parts.append(f'<path class="leader" d="{bend}"/>')
         name = xml(short(curve.name, _LONGEST_NAME))
         kind = "quiet" if curve.colour is None else f"name n{curve.colour}"
-        parts.append(_text(_RIGHT + 19, y + 4, name, kind))
+        parts.append(text(_RIGHT + 19, y + 4, name, kind))
     return parts
 
 
@@ -241,9 +229,3 @@ def _start(block: Sequence[float], gap: float, top: float, bottom: float) -> flo
 
 def _path(points: Sequence[_Point], scale: _Scale) -> str:
     return " ".join(f"{point.x:.1f},{scale.y(point.value):.1f}" for point in points)
-
-
-def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
-    """`content` is escaped by whoever knows what it is."""
-    style = f' class="{kind}"' if kind else ""
-    return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{content}</text>'

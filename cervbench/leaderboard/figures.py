@@ -27,7 +27,8 @@ from cervbench.leaderboard.cells import (
 )
 from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
-from cervbench.scoring.comparison import best_of, refuse_unpaired
+from cervbench.scoring.comparison import best_of, compared, refuse_unpaired
+from cervbench.scoring.metrics import Floats, Ints
 
 At = tuple[Row, int]
 """A row at a ratio."""
@@ -72,12 +73,31 @@ class Figures:
         keys = {metric: key("best", metric, described) for metric in metrics}
         known = self.cache.known(list(keys.values()))
         if len(known) < len(keys):
-            known = self._compared(list(rows), places, cells, keys)
+            known = self._best(list(rows), places, cells, keys)
             self.cache.keep(known)
         names = list(rows)
         return {metric: frozenset(names[place] for place in known[keys[metric]]) for metric in metrics}
 
-    def _compared(
+    def gain(self, name: str, row: Row, base: Row, ratio: int, cells: Mapping[At, Cell]) -> dict[str, Figure]:
+        """By metric, how far a row stands above the one it is built on: paired, with its interval."""
+        places = [(row, ratio), (base, ratio)]
+        if any(cells[at].fewest_groups < 2 for at in places) or not row.task.groups_known:
+            return {}
+        described = [_described(at) for at in places]
+        keys = {metric: key("gain", metric, described) for metric in metrics_of(row.task)}
+        known = self.cache.known(list(keys.values()))
+        if len(known) < len(keys):
+            self._refuse_unpaired([name, "what it is compared with"], places, cells)
+            replicates = dict(self._of("replicates", places))
+            ours, theirs = (Replicates.from_json(replicates[at]) for at in places)
+            known = {
+                own: _difference(ours.values[metric], theirs.values[metric], ours.folds)
+                for metric, own in keys.items()
+            }
+            self.cache.keep(known)
+        return {metric: Figure(*known[own]) for metric, own in keys.items()}
+
+    def _best(
         self, names: Sequence[str], places: Sequence[At], cells: Mapping[At, Cell], keys: Mapping[str, bytes]
     ) -> dict[bytes, list[int]]:
         self._refuse_unpaired(names, places, cells)
@@ -142,6 +162,14 @@ class Figures:
         records = tuple((fold, entry.id, entry.predictions) for fold, entry in entries)
         variant = row.sample.run.dataset.variant
         return Source(self.store.root, variant, row.task, records, with_classes or ratio == max(row.entries))
+
+
+def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Figure:
+    try:
+        found = compared(ours, theirs, folds)
+    except ValueError:
+        return Figure(None)
+    return Figure(found.difference, found.low, found.high)
 
 
 def _described(at: At) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The index of the pages: what they are, how they are read, and the best of every table."""
+"""The index of the pages: what they are, how they are read, and the best of every table of real images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,26 @@ pages was computed from stored predictions, and each table links to the records 
 
 _READING = """## How to read the tables
 
-- A table holds one variant of a dataset, tier, backbone, initialisation and evaluation; figures of two tables
-  are not on one scale. Tiers are budgets: `smoke` tests the machinery, `quick` is minutes on two processor
-  cores, `standard` is paper-grade.
-- Methods stand down, the share of the labels that was seen across. `32 + 0 labels` are 32 of the training
-  part and none of the validation part; a range where folds differ.
+- A table holds one variant of a dataset, tier, backbone, initialisation and evaluation, under one revision of
+  the training rules; figures of two tables are not on one scale. Tiers are budgets: `smoke` tests the
+  machinery, `quick` is minutes on two processor cores, `standard` is paper-grade.
+- Methods stand down, in the order of their mean over the ratios that all of them have, or of their names
+  where there is no such ratio; those that lack folds come last.
+- Across stands the share of the labels that was permitted. `32 + 0 labels` are 32 of the training part and
+  none of the validation part; a range where folds differ. Not all that is permitted is looked at: `knn` and
+  `finetune` use no validation label, `linear` chooses its strength by them from 25 % on.
 - A figure is the mean over the draws of labels, on the test predictions of all folds: every image is tested
   once. Balanced accuracy pools the predictions of the folds; an AUC is taken fold by fold, then the mean.
-- In brackets stands the 95 % interval. It answers for other groups of images (a jackknife within folds) and
-  other draws of labels, and is conditional on the seed of the pretraining. That two intervals overlap is no
-  test.
-- **Bold** are the best of a column and all that a paired test on the same groups, corrected for the number of
-  rows (Holm), does not tell from it. A row that lacks folds is not ranked.
+- In brackets stands the 95 % interval. It answers for other groups of images (a jackknife within folds) and,
+  where there are several draws, for other draws of labels; it is conditional on the seed of the pretraining.
+  A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
+  and would be wider if they answered for others. That two intervals overlap is no test.
+- **Bold** are the best of a column and all that a paired test on the same groups and draws, corrected for the
+  number of rows (Holm), does not tell from it. The test is conditional on what the intervals are conditional
+  on. A row that lacks folds is not ranked.
+- Beneath stands how far each method is above the same encoder without its pretext stage, on the same groups
+  and draws. Its interval is for that row alone, with no correction for their number: one that holds 0 says
+  that nothing was shown.
 - Reference rows ask for no pretraining on these images: the majority class, width and height, colour, an
   untrained encoder, ImageNet's features. What does not beat them has learned nothing.
 - Equal epochs are not equal compute: the views that were made of the images and the time in pretraining,
@@ -64,7 +72,7 @@ def index(entries: Sequence[Entry], speed: Sequence[str] = ()) -> str:
         parts += [
             "## Synthetic images",
             "Drawn by a procedure, to exercise the machinery. They say nothing about cells.",
-            *map(_summary, synthetic),
+            "\n".join(f"- [{markdown(entry.variant)}]({link(entry.file)})" for entry in synthetic),
         ]
     if speed:
         lines = [f"- [{file.removesuffix('.md')}]({file}): {SPEED[file]}" for file in speed]

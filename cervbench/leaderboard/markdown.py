@@ -27,6 +27,8 @@ def page(
         parts.append(f"![{markdown(title(table))}]({link(charts[table.digest])})")
         for metric in table.metrics:
             parts.append(f"**{METRIC_NAMES[metric]}**\n\n{_figures(table, metric)}")
+        if any(line.gains for line in table.lines):
+            parts.append(_gains(table))
         parts.append(_conditions(table))
         if known := [line for line in table.lines if line.classes]:
             parts.append(_class_wise(table, known))
@@ -58,6 +60,28 @@ def _figures(table: Table, metric: str) -> str:
         rows.append(["*reference rows, not ranked*", *[""] * (len(header) - 1)])
         rows += [_row(line, table, metric, {}) for line in table.references]
     return grid(header, rows)
+
+
+def _gains(table: Table) -> str:
+    """How far methods stand above the same encoder without a pretext stage."""
+    base = "the untrained encoder" if table.sample.evaluation.frozen else "training from scratch"
+    if table.key.init != "random":
+        base = "the weights it started from"
+    rows = [
+        [markdown(line.name), *(_gain(line.gains.get(ratio, {}).get(HEADLINE)) for ratio in table.ratios)]
+        for line in table.ranked
+        if line.gains
+    ]
+    header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
+    return f"**Balanced accuracy above {base}, paired, points**\n\n{grid(header, rows)}"
+
+
+def _gain(shown: Figure | None) -> str:
+    """`+4.2 [−0.3, +8.7]`, for this row alone: no correction for the number of rows."""
+    if shown is None:
+        return ""
+    known = [f"{100 * number:+.1f}".replace("-", "−") for number in shown if number is not None]
+    return f"{known[0]} [{known[1]}, {known[2]}]" if len(known) == 3 else "–"
 
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
@@ -114,13 +138,10 @@ def _conditions(table: Table) -> str:
     said = [
         f"{markdown(run.dataset.variant)}, tier {markdown(run.protocol.tier)}, "
         f"protocol v{run.protocol.version}"
-        f" (folds {markdown(run.dataset.manifest)})",
+        f" (folds {markdown(run.dataset.manifest)}), training rules {run.protocol.rules}",
         f"{table.lines[0].row.folds} folds, {_draws(table)}",
         f"{images:,} test images" + (f" in {groups:,} groups" if task.groups_known else ", groups unknown"),
-        "in brackets 95 % intervals: a jackknife over the groups of each fold, crossed with the label draws, "
-        "conditional on the pretraining seed"
-        if task.groups_known
-        else "no intervals: which images depend on each other is not known",
+        _intervals(table),
         _pooling(table),
         _seeds(table),
         _devices(table),
@@ -133,6 +154,21 @@ def _conditions(table: Table) -> str:
         else "Bold: the best of a column, and all that the paired test (Holm over it) does not tell from it."
     )
     return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
+
+
+def _intervals(table: Table) -> str:
+    """What they answer for: where not all labels are permitted, how many orders of them were tried counts."""
+    if not table.sample.task.groups_known:
+        return "no intervals: which images depend on each other is not known"
+    draws = {cell.draws for line in table.lines for ratio, cell in line.cells.items() if ratio < 100}
+    said = "in brackets 95 % intervals: a jackknife over the groups of each fold"
+    if 1 in draws:
+        return (
+            f"{said}, conditional on the pretraining seed and, below 100 %, on the one order in which labels "
+            "were uncovered, as is the paired test: they say nothing of other labels"
+        )
+    crossed = ", crossed with the label draws" if draws else ""
+    return f"{said}{crossed}, conditional on the pretraining seed"
 
 
 def _draws(table: Table) -> str:

@@ -21,6 +21,7 @@ class Contest(NamedTuple):
 
     variant: str
     version: int
+    rules: int
     tier: str
     off: tuple[str, ...]
     manifest: str
@@ -145,9 +146,15 @@ def _traits(row: Row) -> dict[str, str]:
         "from": "+".join(run.sources) or "itself",
         "images": run.dataset.pack,
         "backbone": run.backbone,
+        "backbone revision": str(run.backbone_revision),
         "init": run.init,
         "seed": str(run.seed),
     }
+    if run.weights:
+        traits["weights"] = run.weights
+    if run.method.builds_on:
+        revisions = sorted(run.method.builds_on.items())
+        traits["on"] = " ".join(f"{name} revision {revision}" for name, revision in revisions)
     config = {name: json.dumps(value, sort_keys=True) for name, value in run.method.config.items()}
     return config | traits
 
@@ -157,6 +164,7 @@ def _contest(record: Record) -> Contest:
     return Contest(
         variant=run.dataset.variant,
         version=run.protocol.version,
+        rules=run.protocol.rules,
         tier=run.protocol.tier,
         off=run.protocol.off,
         manifest=run.dataset.manifest,

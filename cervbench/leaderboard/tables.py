@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cervbench.leaderboard.cells import Cell, ClassFigures, metrics_of
+from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.rows import TIERS, Contest, Row, TableKey, names
 from cervbench.records.record import Record, digest
@@ -25,20 +25,29 @@ class Line:
     """By ratio; a ratio without records is not in it."""
     classes: Mapping[str, ClassFigures]
     """At the table's largest ratio, by class; empty for a row that lacks folds there."""
+    gains: Mapping[int, Mapping[str, Figure]]
+    """By ratio and metric, how far it stands above the same encoder without a pretext stage."""
+
+    @property
+    def whole(self) -> bool:
+        """It has all folds wherever it has any."""
+        return all(self.row.complete(ratio) for ratio in self.cells)
 
 
 @dataclass(frozen=True)
 class Table:
-    """One variant, tier, backbone, init and evaluation."""
+    """One variant, tier, backbone, init and evaluation, under one revision of the training rules."""
 
     key: TableKey
     ratios: tuple[int, ...]
     ranked: tuple[Line, ...]
-    """The best first, where the table can be ranked."""
+    """The best first where the table can be ranked, else by name."""
     references: tuple[Line, ...]
     best: Best
     unrankable: str
     """Why no row is better than another; empty where the paired test decides."""
+    older: bool
+    """Other tables of its variant were made under newer training rules."""
 
     @property
     def sample(self) -> Record:
@@ -62,8 +71,9 @@ def title(table: Table) -> str:
     """What tells a table from the others of its variant, in words."""
     record = table.sample
     model = [] if table.key.backbone == "none" else [f"{table.key.backbone}, {table.key.init[:16]} init"]
+    rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if record.run.protocol.off else []
-    return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *off])
+    return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off])
 
 
 def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
@@ -71,8 +81,9 @@ def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
     contests: dict[Contest, list[Row]] = defaultdict(list)
     for row in rows:
         contests[row.key.contest].append(row)
+    newest = max((contest.rules for contest in contests), default=0)
     plans = [
-        _Plan(key, *split)
+        _Plan(key, *split, older=contest.rules < newest)
         for contest in sorted(contests, key=_order)
         for key, split in _split(contests[contest]).items()
     ]
@@ -88,6 +99,7 @@ class _Plan:
     key: TableKey
     ranked: list[Row]
     references: list[Row]
+    older: bool
 
     @property
     def ratios(self) -> tuple[int, ...]:
@@ -100,9 +112,10 @@ class _Plan:
         return [(row, last) for row in self.ranked + self.references if row.complete(last)]
 
 
-def _order(contest: Contest) -> tuple[bool, int, Contest]:
+def _order(contest: Contest) -> tuple[bool, int, int, Contest]:
+    """Of a tier, what was made under the newest rules comes first."""
     place = TIERS.index(contest.tier) if contest.tier in TIERS else len(TIERS)
-    return bool(contest.off), place, contest
+    return bool(contest.off), place, -contest.rules, contest
 
 
 def _split(rows: Sequence[Row]) -> dict[TableKey, tuple[list[Row], list[Row]]]:
@@ -144,6 +157,7 @@ def _table(
             row,
             {ratio: cells[row, ratio] for ratio in ratios if ratio in row.entries},
             classes.get((row, ratios[-1]), {}),
+            _gains(name, row, plan, cells, figures),
         )
         for name, row in named
     ]
@@ -153,21 +167,53 @@ def _table(
         for metric, bold in figures.best(whole, ratio, cells).items():
             best[metric, ratio] = bold
     unrankable = _unrankable(lines)
-    contenders, beneath = lines[: len(ranked)], sorted(lines[len(ranked) :], key=_name)
-    contenders = sorted(contenders, key=_name) if unrankable else sorted(contenders, key=_standing)
-    return Table(plan.key, ratios, tuple(contenders), tuple(beneath), {} if unrankable else best, unrankable)
+    contenders, beneath = (sorted(some, key=_name) for some in (lines[: len(ranked)], lines[len(ranked) :]))
+    return Table(
+        key=plan.key,
+        ratios=ratios,
+        ranked=tuple(contenders if unrankable else _best_first(contenders)),
+        references=tuple(beneath),
+        best={} if unrankable else best,
+        unrankable=unrankable,
+        older=plan.older,
+    )
+
+
+def _gains(
+    name: str, row: Row, plan: _Plan, cells: Mapping[At, Cell], figures: Figures
+) -> dict[int, dict[str, Figure]]:
+    """Above the row of the same table and seed that nothing was pretrained for; where all folds are there."""
+    if row.baseline:
+        return {}
+    bases = [
+        base
+        for base in plan.ranked + plan.references
+        if base.baseline and base.key == row.key and base.sample.run.seed == row.sample.run.seed
+    ]
+    return {
+        ratio: figures.gain(name, row, base, ratio, cells)
+        for base in bases[:1]
+        for ratio in plan.ratios
+        if row.complete(ratio) and base.complete(ratio)
+    }
 
 
 def _name(line: Line) -> str:
     return line.name
 
 
-def _standing(line: Line) -> tuple[bool, float, str]:
-    """The best mean over its ratios first, incomplete rows last."""
-    values = [cell.value(HEADLINE) for cell in line.cells.values()]
-    known = [value for value in values if value is not None]
-    whole = all(line.row.complete(ratio) for ratio in line.cells)
-    return not whole, -sum(known) / len(known) if known else 0.0, line.name
+def _best_first(lines: Sequence[Line]) -> list[Line]:
+    """By the mean over the ratios that all whole rows have; as they come where there are none.
+
+    Rows that lack folds stand last, as they come.
+    """
+    whole = [line for line in lines if line.whole]
+    shared = sorted(set.intersection(*(set(line.cells) for line in whole))) if whole else []
+
+    def total(line: Line) -> float:
+        return sum(line.cells[ratio].value(HEADLINE) or 0.0 for ratio in shared)
+
+    return sorted(whole, key=lambda line: -total(line)) + [line for line in lines if not line.whole]
 
 
 def _unrankable(lines: Sequence[Line]) -> str:

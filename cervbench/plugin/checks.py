@@ -1,15 +1,15 @@
-"""The checks for authors, re-exported lazily: they train, and so stand in a later room.
+"""The checks for authors, and encoders for tests of their own; lazily, for they stand in a later room.
 
-from cervbench.plugin.checks import checks_of
+from cervbench.plugin.checks import checks_of, small_encoder
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cervbench.checks import Check, CheckFailed, checks_of
+    from cervbench.checks import AsItIs, Check, CheckFailed, checks_of, small_encoder
 
-__all__ = ["Check", "CheckFailed", "checks_of"]
+__all__ = ["AsItIs", "Check", "CheckFailed", "checks_of", "small_encoder"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,13 @@
-"""One loss for a batch, wherever its parts lie."""
+"""One loss for a batch, wherever its parts lie and however coarsely the device multiplies."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -14,3 +20,25 @@ def gather(rows: Tensor) -> Tensor:
     from torch.distributed.nn.functional import all_gather
 
     return torch.cat(all_gather(rows))
+
+
+def in_float32(function: Function) -> Function:
+    """The function with all tensors among its arguments in float32, and computed in it throughout.
+
+    For what bf16 is too coarse for, with its three digits: a product of vectors that are nearly alike.
+    """
+
+    @wraps(function)
+    def computed(*arguments: Any, **named: Any) -> Any:
+        tensors = [value for value in (*arguments, *named.values()) if isinstance(value, Tensor)]
+        if not tensors:
+            raise TypeError(f"{function.__name__} is in_float32, and none of its arguments is a tensor")
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            wide = {name: _widened(value) for name, value in named.items()}
+            return function(*map(_widened, arguments), **wide)
+
+    return cast(Function, computed)
+
+
+def _widened(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pluggy
@@ -60,15 +61,19 @@ class Plugins:
     def discover(cls) -> Self:
         """Everything that is installed, or the core and what CERVBENCH_PLUGINS names where it is set."""
         found = cls()
-        installed = _distributions()
+        installed, damaged = _distributions()
+        chosen = os.environ.get(CHOSEN)
+        if chosen is not None:
+            named = {CORE, *map(canonicalize_name, chosen.split(","))}
+            installed = {package: installed[package] for package in installed if package in named}
+            damaged = [problem for problem in damaged if problem.package in named]
+        found.problems += damaged
         if CORE not in installed:
             found.problems.append(
                 Problem(CORE, f"entry points of {CORE}", "is not installed", "pip install cervbench")
             )
-        chosen = os.environ.get(CHOSEN)
         for package in sorted(installed, key=lambda name: (name != CORE, name)):
-            if chosen is None or package in {CORE, *map(canonicalize_name, chosen.split(","))}:
-                found._load(package, installed)
+            found._load(package, installed)
         return found
 
     @classmethod
@@ -85,6 +90,7 @@ class Plugins:
             catalog.remove_package(package)
         self._plugins = [p for p in self._plugins if p.package != package]
         self.problems[:] = [p for p in self.problems if p.package != package]
+        self._silenced = {(whose, hook) for whose, hook in self._silenced if whose != package}
         self.packages[package] = version
         self._register(plugin, package, version)
 
@@ -137,8 +143,7 @@ class Plugins:
             refused = _refused(distribution, installed.get(CORE))
             where = _where_required(distribution) if refused else ""
         except Exception as error:
-            what = f"its metadata cannot be read: {in_words(error)}"
-            self._problem(package, f"metadata of {package}", what, f"reinstall {package}")
+            self.problems.append(_unreadable(distribution, error))
             return
         if refused:
             how = f"install a release of {package} for this cervbench, or the cervbench it asks for"
@@ -212,14 +217,29 @@ def plugins() -> Plugins:
     return Plugins.discover()
 
 
-def _distributions() -> dict[str, Distribution]:
-    """Distributions with entry points for cervbench, by name; the first on the path counts."""
+def _distributions() -> tuple[dict[str, Distribution], list[Problem]]:
+    """Those with entry points for cervbench, by name, the first on the path; and those that are damaged."""
     found: dict[str, Distribution] = {}
+    damaged: list[Problem] = []
     for distribution in distributions():
-        # Reading names means parsing all metadata on the path; most packages are not for us.
-        if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+        try:
+            # Reading names means parsing all metadata on the path; most packages are not for us.
+            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            if not (distribution.name and distribution.version):
+                raise ValueError("METADATA is missing, or has no Name or no Version")
             found.setdefault(canonicalize_name(distribution.name), distribution)
-    return found
+        except Exception as error:
+            damaged.append(_unreadable(distribution, error))
+    return found, damaged
+
+
+def _unreadable(distribution: Distribution, error: Exception) -> Problem:
+    """Told by its folder, which importlib has no public name for: what is damaged may not say its own."""
+    folder = Path(str(getattr(distribution, "_path", distribution)))
+    package = canonicalize_name(folder.stem.partition("-")[0])
+    what = f"its metadata cannot be read: {in_words(error)}"
+    return Problem(package, str(folder), what, f"reinstall {package}, or delete this folder")
 
 
 def _refused(distribution: Distribution, core: Distribution | None) -> str:

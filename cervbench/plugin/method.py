@@ -30,15 +30,19 @@ class Progress:
 class Method(nn.Module):
     """Learns an encoder from images without labels.
 
-    Subclasses give `build`, `views` and `loss`; the rest is optional. Nothing in it may
+    Subclasses give `loss`, and mostly `build`; the rest is optional. Nothing in it may
     depend on labels, files or the random state of anything but torch, which is seeded for each step.
     What changes while it trains is a parameter or a buffer: nothing else survives a checkpoint.
     """
 
+    config: Any
+    encoder: "Encoder"
+    """None only where the Offer says `backbone=False`: of such a method nothing but `features` is asked."""
+
     def __init__(self, config: Any, encoder: "Encoder | None") -> None:
         super().__init__()
-        self.config = config
-        self.encoder = encoder
+        super().__setattr__("config", config)
+        self.encoder = encoder  # type: ignore[assignment]
         if encoder is not None:
             self.build(encoder)
 
@@ -46,8 +50,11 @@ class Method(nn.Module):
         """Make the parts that the method adds to the encoder: a projector, a predictor, a queue."""
 
     def views(self) -> "Sequence[View]":
-        """The views that a batch holds, one policy each."""
-        return ()
+        """The views that a batch holds, one policy each; by default two of the policy that is set."""
+        from cervbench.plugin import named_policy
+
+        policy = named_policy(self.config.policy)
+        return (policy, policy)
 
     @abstractmethod
     def loss(self, views: Sequence[Tensor]) -> Loss:
@@ -73,12 +80,12 @@ class Method(nn.Module):
         return features
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # nn.Module keeps its parts where the class's own attributes hide them: a part called
-        # `loss` would be stored and trained, and never be found under its name.
-        if name in _CONTRACT and isinstance(value, (nn.Module, nn.Parameter)):
+        # A module or parameter of this name would be stored and trained where the class's own attribute
+        # hides it; anything else would hide the attribute. Either fails far from here.
+        if name in _CONTRACT:
             raise AttributeError(
                 f"{type(self).__name__} assigns self.{name}, which is a name of the Method contract; "
-                f"call the part something else (self.{name}_module, say)"
+                f"call it something else (self.own_{name}, say)"
             )
         super().__setattr__(name, value)
 

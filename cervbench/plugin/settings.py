@@ -19,13 +19,15 @@ class Settings(BaseModel):
     @classmethod
     def parse(cls, values: Mapping[str, Any], of: str) -> Self:
         """The settings of `of`, or one SettingsError that names every wrong key and value."""
-        for key in values:
-            if key not in cls.model_fields:
-                raise SettingsError(_unknown(key, list(cls.model_fields), of))
+        known = {key: value for key, value in values.items() if key in cls.model_fields}
+        wrong = [_unknown(key, list(cls.model_fields), of) for key in values if key not in known]
         try:
-            return cls.model_validate(dict(values))
+            settings = cls.model_validate(known)
         except ValidationError as error:
-            raise SettingsError(f"{of}: {in_words(error)}") from None
+            wrong.append(f"{of}: {in_words(error)}")
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        return settings
 
 
 def in_words(error: ValidationError) -> str:

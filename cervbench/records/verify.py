@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ def verify(store: Store, record: Record, score_of: ScoreOf | None = None, id: st
     problems += differences("predictions", record.predictions.model_dump(), recomputed)
     columns = to_columns(table)
     try:
+        problems += _chosen_draws(record, columns)
         problems += fold_differences(record, columns)
         scores = _score(record.evaluation, score_of)(columns, record.task)
         scores = json.loads(json.dumps(scores))
@@ -118,6 +119,14 @@ def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:
     return score_of(f"{evaluation.package}:{evaluation.name}")
 
 
+def _chosen_draws(record: Record, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Draws in the table that are not the protocol's, of which the settings may ask for the first few."""
+    rules = protocol.load(record.run.protocol.tier).labels
+    count = min(rules.draws_at(record.ratio), record.evaluation.settings.get("draws") or rules.draws)
+    if (stored := np.unique(columns["draw"]).tolist()) != list(range(count)):
+        yield f"draws: stored {stored}, by the protocol {list(range(count))}"
+
+
 def _off_protocol(record: Record) -> Iterator[str]:
     """Numbers that the protocol fixes otherwise, in a record that does not say so."""
     claimed = record.run.protocol
@@ -134,9 +143,9 @@ def _off_protocol(record: Record) -> Iterator[str]:
     fixed: list[tuple[str, Any, Any]] = [("image_size", claimed.image_size, rules.image_size)]
     if claimed.pretext is not None:
         fixed += [("pretext", claimed.pretext, rules.pretext.model_dump(mode="json"))]
-    settings = record.evaluation.settings
-    for key, value in rules.evaluations.get(record.evaluation.name, {}).items():
-        fixed += [(f"{record.evaluation.name}.{key}", settings.get(key, _Absent), value)]
+    evaluation = record.evaluation
+    if evaluation.name in rules.evaluations:
+        fixed += [(evaluation.name, evaluation.settings, rules.evaluations[evaluation.name])]
     for key, stored, ruled in fixed:
         for difference in differences(key, stored, ruled):
             yield f"{difference} by the protocol, and the record says nothing of it"

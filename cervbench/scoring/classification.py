@@ -52,10 +52,10 @@ def classification(columns: Columns, task: Task) -> dict[str, Any]:
     scores: dict[str, Any] = {
         name: mean_or_none(metric.tally(table)(once)) for name, metric in METRICS.items()
     }
-    return scores | class_figures(table)
+    return scores | _class_figures(table)
 
 
-def class_figures(table: Table) -> dict[str, Any]:
+def _class_figures(table: Table) -> dict[str, Any]:
     """Recall class by class, and the confusion matrix, means over the draws."""
     counts = confusion(table).sum(axis=0)
     by_class = recalls(counts).T

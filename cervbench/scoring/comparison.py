@@ -31,33 +31,21 @@ def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE, level: flo
     """
     refuse_unpaired(a, b, task)
     plan = design(a)
-    return _compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan.folds, level)
-
-
-def best(rows: Mapping[str, Pooled], task: Task, metric: str = HEADLINE) -> set[str]:
-    """The names to print bold: the best, and all that Holm's test over the column cannot tell from it.
-
-    Empty where groups are unknown, since nothing can be tested there; a row whose metric is not
-    defined is never among them.
-    """
-    if not rows or not task.groups_known:
-        return set()
-    first = next(iter(rows.values()))
-    for other in rows.values():
-        refuse_unpaired(first, other, task)
-    plan = design(first)
-    values = {name: replicates(pooled, plan, task, metric) for name, pooled in rows.items()}
-    return best_of(values, plan.folds, metric)
+    return compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan.folds, level)
 
 
 def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
-    """The same from the replicates of rows that were tested alike, and the fold of each group."""
+    """The names to print bold: the best, and all that Holm's test over the column cannot tell from it.
+
+    Of the replicates of rows that were tested alike, and the fold of each group; a row whose metric is
+    not defined is never among them.
+    """
     means = {name: own[0].mean() for name, own in values.items() if not np.isnan(own).any()}
     if not means:
         return set()
     top = (min if METRICS[metric].lower_is_better else max)(means, key=lambda name: means[name])
     others = [name for name in means if name != top]
-    adjusted = holm([_compared(values[top], values[name], folds, LEVEL).p for name in others])
+    adjusted = holm([compared(values[top], values[name], folds).p for name in others])
     return {top} | {name for name, p in zip(others, adjusted, strict=True) if p > SIGNIFICANCE}
 
 
@@ -70,7 +58,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _compared(a: Floats, b: Floats, folds: Ints, level: float) -> Comparison:
+def compared(a: Floats, b: Floats, folds: Ints, level: float = LEVEL) -> Comparison:
+    """The same of the replicates of two that were tested alike; ValueError where nothing can be said."""
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 
     found = estimate(a - b, folds)

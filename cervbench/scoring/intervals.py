@@ -1,8 +1,8 @@
 """How far a score would move with other groups and other label draws: see docs/intervals.md.
 
 Each group is left out in turn within its fold (the stratified jackknife), the draws are crossed with the
-groups, and the quantile is Student's. Conditional on the pretraining seed and on the training groups.
-Nothing is drawn at random.
+groups, and the quantile is Student's. Conditional on the pretraining seed, on the training groups, and
+where there is a single draw on that too. Nothing is drawn at random.
 """
 
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ def interval(
 ) -> tuple[float, float] | None:
     """Where the expected score lies for new groups and new draws, the training being as it was.
 
+    A single draw stands for itself: with some labels uncovered nothing is said of other orders.
     None where the data cannot say: groups unknown, a fold with a single group, a metric that is not
     defined or would not be without one of the groups, a score at the very end of its range.
     """

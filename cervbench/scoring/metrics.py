@@ -65,13 +65,6 @@ class Metric:
     lower_is_better: bool = False
 
 
-def value(name: str, labels: Ints, probabilities: Floats, weights: Floats, task: Task) -> float | Floats:
-    """One metric of n × classes probabilities, rows weighted: weights n give a number, B × n give B."""
-    table = Table(labels, probabilities[None], np.arange(len(labels)), len(labels), task)
-    valued = METRICS[name].tally(table)(np.asarray(weights, dtype=float))[..., 0]
-    return valued if np.ndim(weights) > 1 else float(valued)
-
-
 def confusion(table: Table) -> Floats:
     """units × draws × classes × classes: rows counted by truth, then by prediction."""
     return _counts(table, table.labels, table.predicted, len(table.task.classes))

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
-from cervbench.scoring.classification import Layout, class_figures, mean_or_none, read_predictions
+from cervbench.scoring.classification import Layout, mean_or_none, read_predictions
 from cervbench.scoring.metrics import METRICS, Floats, Ints, Table
 from cervbench.scoring.task import Task
 
@@ -72,14 +71,10 @@ def _together(
     return images, groups, of_fold, np.concatenate([layout.labels for layout in layouts])
 
 
-def summarise(pooled: Pooled, task: Task) -> dict[str, Any]:
-    """Every metric as in `classification`, over all folds: counts pooled, scores per fold, then the mean."""
+def value(pooled: Pooled, metric: str, task: Task) -> float | None:
+    """Over all folds, the mean of the draws: counts pooled, scores per fold and then the mean."""
     everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    once = np.ones(1)
-    scores: dict[str, Any] = {
-        name: mean_or_none(valued(pooled, name, everything, 1, task)(once)) for name in METRICS
-    }
-    return scores | class_figures(pooled.table(everything, 1, task))
+    return mean_or_none(valued(pooled, metric, everything, 1, task)(np.ones(1)))
 
 
 def valued(

@@ -14,17 +14,28 @@ def use(device: str, threads: int | None) -> torch.device:
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and (not number or number.isdecimal()):
+        return _cuda(int(number or 0))
+    if device != "cpu":
+        raise SettingsError(f"--device {device}: say auto, cpu, cuda or cuda:0")
+    _keep_freed_memory()
+    return torch.device("cpu")
+
+
+def _cuda(index: int) -> torch.device:
+    """Made current, so that whatever asks CUDA without naming a device asks this one."""
+    if not torch.cuda.is_available():
         raise SettingsError(
             "--device cuda: torch finds no CUDA device here; --device cpu works, and auto chooses"
         )
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise SettingsError(f"--device {device}: say auto, cpu, cuda or cuda:0") from None
-    if chosen.type == "cpu":
-        _keep_freed_memory()
-    return chosen
+    if index >= (count := torch.cuda.device_count()):
+        raise SettingsError(f"--device cuda:{index}: CUDA devices are numbered from 0 to {count - 1} here")
+    torch.cuda.set_device(index)
+    # What is said to be float32 is: convolutions would otherwise be rounded to 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda", index)
 
 
 def _keep_freed_memory() -> None:

@@ -20,9 +20,13 @@ CLIP = 1.0
 """Norm to which gradients are clipped, in every stage."""
 LOGGED = 50
 """Times a stage logs."""
+RESERVED = frozenset(
+    {"loss", "gradient_norm", "learning_rate", "images_per_second", "batch_rank", "batch_spread"}
+)
+"""Names of what is logged beside the parts of a loss: no part has one of them."""
 
 Watch = Callable[[int, int, Mapping[str, float]], None]
-"""Called with step, steps and plain floats: loss, its parts, learning_rate, images_per_second."""
+"""Called with step, steps and plain floats: the loss, its parts, and others of `RESERVED`."""
 
 
 class NonFiniteLoss(ArithmeticError):  # noqa: N818
@@ -58,6 +62,8 @@ def begin(stage: Stage, sitting: Sitting) -> State:
 
 def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sitting: Sitting) -> State:
     """Train from `state.step` until step `until` of a stage that is `steps` long."""
+    if not feed.views:
+        raise ValueError(f"{_name(stage)} is shown nothing: views() answers with no policy, and needs one")
     device = next(stage.parameters()).device
     stage.train()
     log = _Log(steps, feed, sitting.watch, state.step)
@@ -86,6 +92,11 @@ def _step(
         group["lr"] = group["initial_lr"] * rate_at(state.step, steps)
     with autocast(batch.views[0].device):
         loss, parts = stage(batch)
+    if taken := RESERVED.intersection(parts):
+        raise ValueError(
+            f"{_name(stage)} names a part of its loss {', '.join(sorted(taken))}, under which something else "
+            "is logged; call it something else"
+        )
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
@@ -97,9 +108,15 @@ def _step(
 
 def _optimizer(stage: Stage) -> torch.optim.Optimizer:
     groups = [{"initial_lr": group.get("lr", stage.learning_rate), **group} for group in stage.param_groups()]
+    rate, decay = stage.learning_rate, stage.weight_decay
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=stage.learning_rate, momentum=stage.momentum, fused=True)
-    return torch.optim.AdamW(groups, lr=stage.learning_rate, fused=True)
+        return torch.optim.SGD(groups, lr=rate, momentum=stage.momentum, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+
+
+def _name(stage: Stage) -> str:
+    """Of the class that its author wrote."""
+    return type(getattr(stage, "method", stage)).__name__
 
 
 class _Log:

@@ -47,6 +47,9 @@ def pretrain(
         load_weights(method, weights)
         observed = json.loads(log.read_text("utf-8"))
     else:
+        for record in filter(Path.is_dir, workshop.folder.iterdir()):
+            if record.name != "pretext":  # fine-tuned from weights that are gone
+                Checkpoints(record).clear()
         observed = _train(method, recipe, train, workshop)
         reestimate_norms(method, train)
         if method.encoder is not None:
@@ -90,7 +93,6 @@ def build_method(recipe: Recipe) -> Method:
 
 def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[PretextStage, Feed]:
     """What trains a method without labels, and what it is fed."""
-    assert method.encoder is not None
     stage = PretextStage(method)
     if recipe.pretext.compile:
         stage.compile()
@@ -104,7 +106,6 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
     last: dict[str, float] = {}
-    assert method.encoder is not None
     with looking_at(method.encoder) as look:
 
         def watch(step: int, of: int, values: Mapping[str, float]) -> None:

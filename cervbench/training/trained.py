@@ -90,7 +90,7 @@ class Trained:
         return LinearOnEncoder(method.encoder, classes).to(self.device)
 
     def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
-        """Train a stage in place, with the one loop; resumes where a kill left it."""
+        """Train a stage in place, with the one loop; resumes where a kill left it, its end included."""
         feed = Feed(
             examples.images,
             stage.views(),
@@ -103,7 +103,10 @@ class Trained:
         checkpoints = Checkpoints(self.folder / self.record / name)
         sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
         train(stage, begin(stage, sitting), steps, feed, steps, sitting)
-        checkpoints.clear()
+
+    def clear_checkpoints(self) -> None:
+        """Of the record that was worked on, once it is written."""
+        Checkpoints(self.folder / self.record).clear()
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
         """Softmax of a classifier over images as they are, in float32."""

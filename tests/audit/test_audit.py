@@ -1,8 +1,11 @@
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from cervbench.audit.findings import Audit, NamedPair
 from cervbench.audit.ladder import Rung, climb, shuffled_within_class
@@ -91,10 +94,27 @@ def test_the_sheet_shows_the_pairs(dataset: Dataset, tmp_path: Path) -> None:
 def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
     rungs = [
         Rung("nothing (random images)", 90, 0.6, 0.60, 0.01),
-        Rung("**the card's group**", 9, 0.5, 0.50, 0.01),
+        Rung("the card's group", 9, 0.5, 0.50, 0.01),
         Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.58, 0.01),
     ]
     audit = Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, [NamedPair("i", "j", "a / a", 0.9)])
     text = page(audit)
     assert "10.0 points" in text
     assert "account for 2.0 of them: the rest, 8.0 points" in text
+
+
+TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_names_from_a_users_manifest_are_text_and_nothing_else() -> None:
+    hostile, number = "<b>a|`b`_c_ [d](http://x.y)", "1e5"
+    rungs = [Rung(hostile, 90, 0.6, 0.60, 0.01), Rung("the card's group", 9, 0.5, 0.50, 0.01)]
+    pairs = [NamedPair(hostile, number, f"{hostile} / {number}", 0.9)]
+    audit = Audit(hostile, 90, 90, {hostile: 4, number: 5}, hostile, rungs, [], 0, pairs)
+    html = MarkdownIt("commonmark").enable("table").render(page(audit))
+    assert set(re.findall(r"<(\w+)", html)) == {"h1", "h2", "p", "strong"} | TABLE
+    shown = unescape(html)
+    assert shown.count(hostile) == 6
+    for row in ([hostile, number, f"{hostile} / {number}", "0.9000"], [hostile, "4"], [number, "5"]):
+        assert "<tr>\n" + "".join(f"<td>{cell}</td>\n" for cell in row) + "</tr>" in shown
+    assert "<strong>the card's group</strong>" in shown

@@ -98,7 +98,7 @@ def test_the_ceiling_sees_one_batch_again_and_again_and_it_is_the_feeds_own(work
 
 
 def test_an_image_counts_once_a_view(workload: Workload) -> None:
-    assert workload.images_per_step == 8 * 2
+    assert workload.views_per_step == 8 * 2
 
 
 def test_phases_are_taken_while_the_stage_trains_on_and_each_takes_time(workload: Workload) -> None:

@@ -184,6 +184,30 @@ def test_without_the_peers_their_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     assert "pip install 'cervbench[peers]'" in told.output
 
 
+@pytest.mark.parametrize("asked", [["--methods", "nope"], ["--backbones", "resnet18"]])
+def test_a_selection_that_leaves_none_of_the_wanted_rows_is_refused(tmp_path: Path, asked: list[str]) -> None:
+    told = CliRunner().invoke(
+        main, ["bench", "throughput", "--wanted", *asked, "--out", str(tmp_path / "out")]
+    )
+    assert told.exit_code == 2
+    assert (
+        "of the wanted rows none is left: simclr on resnet50, 128 px, batch 256; barlow-twins" in told.output
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_rates_are_said_to_be_of_views() -> None:
+    text = throughput.page([row()])
+    assert "| views/s |" in text
+    assert "Views a second" in text
+    assert "Views a second" in chart([row()], throughput.MARK)
+    assert not [
+        one
+        for one in (text, chart([row()], throughput.MARK), peers.page([comparison()]))
+        if "images/s" in one
+    ]
+
+
 def test_a_size_that_is_no_number_is_refused() -> None:
     told = CliRunner().invoke(main, ["bench", "throughput", "--sizes", "64,large"])
     assert told.exit_code == 2

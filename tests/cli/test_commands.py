@@ -121,7 +121,7 @@ WRONG = {
     ),
     "method that a study has not": (
         ["run", "baselines", "--method", "majority"],
-        "it has method: supervised",
+        "it has method supervised",
     ),
     "unknown evaluation": ([*SMOKE, "--eval", "liner"], "did you mean 'linear'?"),
     "strange ratio": ([*SMOKE[:-1], "3"], "no ratio 3"),
@@ -230,6 +230,8 @@ def test_doctor_finds_nothing_that_prevents_a_run() -> None:
 
 
 def test_progress_tells_loss_and_speed() -> None:
-    assert in_words({"loss": 1.23456, "images_per_second": 1234.5}) == "loss 1.235, 1,234 images/s"
-    assert in_words({"images_per_second": 7, "batch_rank": 41.6, "loss": 1}) == "loss 1.000, rank 42, 7 images/s"
+    assert in_words({"loss": 1.23456, "images_per_second": 1234.5}) == "loss 1.235, 1,234 views/s"
+    assert (
+        in_words({"images_per_second": 7, "batch_rank": 41.6, "loss": 1}) == "loss 1.000, rank 42, 7 views/s"
+    )
     assert in_words({}) == ""

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.evaluations import LinearSettings, NeighbourSettings, knn, linear
-from cervbench.evaluations import features as vectors_module
+from cervbench.plugin import features as vectors_module
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 300)

@@ -100,6 +100,7 @@ def run_of(
     off: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
     synthetic: bool = False,
+    training_rules: int = 1,
 ) -> Run:
     rules = protocol.load(tier, off)
     return Run(
@@ -114,7 +115,7 @@ def run_of(
         fold=fold,
         seed=seed,
         protocol=ProtocolOfRun(
-            rules=1,
+            rules=training_rules,
             version=rules.version,
             tier=tier,
             image_size=rules.image_size,
@@ -122,6 +123,11 @@ def run_of(
             off=rules.off,
         ),
     )
+
+
+def draws_of(evaluation: EvaluationOfRecord, ratio: int) -> int:
+    """As many as a run would make."""
+    return 1 if ratio == 100 else evaluation.settings.get("draws", 5)
 
 
 def evaluation_of(
@@ -155,7 +161,7 @@ def write_row(
     for fold in folds:
         run = run_of(method, fold, **of_run)
         for ratio in ratios:
-            draws = 1 if ratio == 100 else 3
+            draws = draws_of(described, ratio)
             random_seed = sum(map(ord, method)) + ratio + of_run.get("seed", 0)
             made = columns(accuracy, fold, draws, random_seed, task, groups)
             record = Record(

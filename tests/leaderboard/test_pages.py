@@ -277,9 +277,7 @@ def test_file_names_are_safe_and_different_for_different_names() -> None:
     assert not any("/" in name or name.lower() == "readme" for name in made)
 
 
-def test_synthetic_images_have_their_own_page_and_their_own_part_of_the_index(
-    out: Path, write: Write
-) -> None:
+def test_synthetic_images_have_their_own_page_and_of_the_index_a_link(out: Path, write: Write) -> None:
     write("simclr", ratios=(100,))
     write("simclr", ratios=(100,), variant="synthetic", synthetic=True)
     build(out)
@@ -288,6 +286,7 @@ def test_synthetic_images_have_their_own_page_and_their_own_part_of_the_index(
     assert "synthetic.md" not in real
     assert "synthetic.md" in synthetic
     assert "cells.md" not in synthetic
+    assert synthetic.partition("\n## ")[0].strip().splitlines()[2:] == ["- [synthetic](synthetic.md)"]
     assert "> **Synthetic images**" in (out / "synthetic.md").read_text()
     assert "Synthetic" not in (out / "cells.md").read_text()
 
@@ -343,6 +342,17 @@ def test_a_chart_says_in_words_what_it_shows(out: Path) -> None:
     row = next(line for line in (out / "cells.md").read_text().splitlines() if line.startswith("| simclr |"))
     values = [re.sub(r"[* ]|\[.*", "", cell) for cell in row.split(" | ")[1:3]]
     assert f"simclr {', '.join(values)}" in (described["figures"] or "")
+
+
+def test_labels_are_said_to_be_permitted_and_counted_as_the_axis_says(out: Path, write: Write) -> None:
+    records = write("simclr", ratios=(10,))
+    build(out)
+    (path,) = (out / "charts").glob("*.svg")
+    written = [text.strip() for text in ElementTree.fromstring(path.read_text()).itertext()]
+    assert "share of the labels permitted, and their mean number, train and val together" in written
+    counts = [record.labels.train + record.labels.val for record in records]
+    assert written[written.index("10 %") + 1 :].count(f"{sum(counts) / len(counts):.0f}") == 1
+    assert "the share of the labels that was permitted" in (out / "README.md").read_text()
 
 
 def test_names_at_line_ends_keep_apart_stay_inside_and_move_no_further_than_needed() -> None:

@@ -1,11 +1,14 @@
 """What stands in a table, what it is called, and what may be bold."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
+from pydantic import BaseModel
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 
 from cervbench.leaderboard import build
@@ -14,8 +17,10 @@ from cervbench.leaderboard.cells import AUC, Figure
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.markdown import duration, figure
 from cervbench.leaderboard.reading import gather
+from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.rows import names as names_of
 from cervbench.leaderboard.tables import Table, tables, title
-from cervbench.records.record import Record
+from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.scoring.task import Task
 
@@ -107,6 +112,115 @@ def test_rows_of_one_method_are_told_apart_by_what_differs_and_by_nothing_else(
     ]
 
 
+def test_records_of_other_training_rules_have_a_table_of_their_own_after_those_of_the_newest(
+    out: Path, write: Write
+) -> None:
+    for rules in (2, 10, 9):  # not in the order of their digits
+        write("simclr", 0.9 - rules / 20, ratios=(100,), training_rules=rules)
+    write("simclr", ratios=(100,), training_rules=2, tier="standard")
+    assert {name: names(table.ranked) for name, table in made(out).items()} == {
+        "linear · resnet18, random init · standard · older training rules (2)": ["simclr"],
+        "linear · resnet18, random init · quick": ["simclr"],
+        "linear · resnet18, random init · quick · older training rules (9)": ["simclr"],
+        "linear · resnet18, random init · quick · older training rules (2)": ["simclr"],
+    }
+    text = page(out)
+    assert re.findall("^## (.*)", text, re.MULTILINE) == list(made(out))
+    assert len(re.findall(r"training rules \d+; 5 folds", text)) == len(list(out.glob("charts/*.svg"))) == 4
+
+
+DIFFERENT: dict[str, object] = {
+    "method.name": "byol",
+    "method.package": "another-package",
+    "method.revision": 2,
+    "method.builds_on": {"jigsaw": 2},
+    "method.config": {"temperature": 0.1},
+    "method.pretext": False,
+    "dataset.variant": "cells@12ab",
+    "dataset.manifest": "12ab",
+    "dataset.pack": "34cd",
+    "sources": ["cric"],
+    "strategy": "pooled",
+    "backbone": "vit",
+    "backbone_revision": 2,
+    "init": "random",
+    "weights": "timm 1.0.99",
+    "seed": 1,
+    "protocol.version": 2,
+    "protocol.tier": "standard",
+    "protocol.rules": 2,
+    "protocol.off": ["image_size=48"],
+}
+FOLLOWING = {"dataset.name", "dataset.folds", "dataset.synthetic", "protocol.image_size", "protocol.pretext"}
+"""Decided by the variant, the hash of the folds, and tier and changes of the protocol."""
+
+
+def fields(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{before}{name}.")
+        else:
+            yield before + name
+
+
+def test_of_every_field_of_a_run_it_is_known_how_pages_tell_it() -> None:
+    assert set(fields(Run)) == {*DIFFERENT, *FOLLOWING, "fold"}
+
+
+@pytest.mark.parametrize("field", DIFFERENT)
+def test_rows_that_differ_in_anything_have_tables_or_names_that_say_so(
+    write: Write, changed: Callable[..., Record], field: str
+) -> None:
+    (record,) = write(ratios=(100,), folds=(0,), init="imagenet", config={"temperature": 0.5})
+    run = record.run.model_dump(mode="json")
+    *parents, last = field.split(".")
+    part = run[parents[0]] if parents else run
+    assert part.get(last) != DIFFERENT[field]
+    part[last] = DIFFERENT[field]
+    rows = [Row(record), Row(changed(record, run=Run.model_validate(run)))]
+    one, other = names_of(rows)
+    assert rows[0].key != rows[1].key or (one != other and "#" not in one + other)
+
+
+def test_rows_stand_in_the_order_of_the_ratios_that_all_of_them_have(out: Path, write: Write) -> None:
+    write("wide", 0.4, ratios=(10,))
+    write("wide", 0.95, ratios=(100,))
+    write("at 100 alone", 0.8, ratios=(100,))
+    write("torn", 0.99, ratios=(25,), folds=(0, 1))
+    (table,) = made(out).values()
+    assert names(table.ranked) == ["wide", "at 100 alone", "torn"]
+
+
+def test_rows_that_share_no_ratio_stand_in_the_order_of_their_names(out: Path, write: Write) -> None:
+    write("zebra", 0.95, ratios=(100,))
+    write("ant", 0.4, ratios=(10,))
+    (table,) = made(out).values()
+    assert names(table.ranked) == ["ant", "zebra"]
+
+
+def footer(out: Path) -> str:
+    (line,) = re.findall("^<sub>.*", page(out), re.MULTILINE)
+    return str(line)
+
+
+def test_intervals_of_one_draw_are_said_to_be_conditional_on_it(out: Path, write: Write) -> None:
+    write("simclr", ratios=(10, 100), evaluation="finetune")
+    assert "on the one order in which labels were uncovered, as is the paired test" in footer(out)
+    assert "crossed with the label draws" not in footer(out)
+
+
+def test_intervals_of_several_draws_are_said_to_answer_for_other_labels(out: Path, write: Write) -> None:
+    write("simclr", ratios=(10, 100))
+    assert "crossed with the label draws, conditional on the pretraining seed" in footer(out)
+    assert "one order" not in footer(out)
+
+
+def test_at_all_labels_intervals_are_said_to_be_of_groups_alone(out: Path, write: Write) -> None:
+    write("simclr", ratios=(100,))
+    assert "a jackknife over the groups of each fold, conditional on the pretraining seed" in footer(out)
+    assert "one order" not in footer(out)
+
+
 def test_a_row_without_all_folds_says_so_and_is_never_best(out: Path, write: Write) -> None:
     write("good", 0.95, ratios=(100,), folds=(0, 2))
     write("fair", 0.5, ratios=(100,))
@@ -126,6 +240,48 @@ def test_the_clearly_better_method_alone_is_bold(out: Path, write: Write) -> Non
     assert "| poor | **" not in text
 
 
+def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(out: Path, write: Write) -> None:
+    """Against the stratified jackknife's own formula on scikit-learn's scores: where a group is left out, the
+    others of its fold weigh so much more."""
+    ours, theirs = write("simclr", 0.7, ratios=(100,)), write("supervised", 0.5, ratios=(100,), pretext=False)
+    (table,) = made(out).values()
+    (line,) = table.ranked
+    assert not table.references[0].gains
+    gain, classes = line.gains[100]["balanced_accuracy"], ours[0].task.classes
+
+    def pooled(records: list[Record]) -> pd.DataFrame:
+        return pd.concat([pd.DataFrame(Store(out).columns(one)).assign(fold=one.run.fold) for one in records])
+
+    def score(rows: pd.DataFrame, weights: pd.Series | None = None) -> float:
+        answers = rows[[f"p_{name}" for name in classes]].to_numpy()
+        guesses = np.array(classes)[answers.argmax(1)]
+        return float(balanced_accuracy_score(rows.label, guesses, sample_weight=weights))
+
+    a, b = pooled(ours), pooled(theirs)
+    assert gain.value == pytest.approx(score(a) - score(b))
+    variance, groups_of = 0.0, a.groupby("fold").group.unique()
+    for fold, groups in groups_of.items():
+        n, left = len(groups), []
+        for group in groups:
+            weights = [
+                np.where(rows.group == group, 0, np.where(rows.fold == fold, n / (n - 1), 1))
+                for rows in (a, b)
+            ]
+            left.append(score(a, weights[0]) - score(b, weights[1]))
+        variance += (n - 1) * np.var(left)
+    freedom = sum(map(len, groups_of)) - len(groups_of)
+    assert (gain.high - gain.low) / 2 == pytest.approx(variance**0.5 * scipy.stats.t.ppf(0.975, freedom))
+    assert f"| simclr | {100 * gain.value:+.1f} [" in page(out)
+
+
+def test_what_was_pretrained_from_other_weights_has_no_gain_over_an_untrained_encoder(
+    out: Path, write: Write
+) -> None:
+    write("simclr", 0.7, ratios=(100,), init="imagenet")
+    write("supervised", 0.5, ratios=(100,), pretext=False)
+    assert all(not line.gains for table in made(out).values() for line in table.lines)
+
+
 def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: Write) -> None:
     records = write("simclr", 0.6, ratios=(10,))
     (table,) = made(out).values()
@@ -143,7 +299,7 @@ def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: W
     cell = line.cells[10]
     assert cell.value("balanced_accuracy") == pytest.approx(np.mean(pooled))
     assert cell.value(AUC) == pytest.approx(np.mean(per_fold))
-    assert (cell.images, cell.groups, cell.draws) == (rows.image.nunique(), rows.group.nunique(), 3)
+    assert (cell.images, cell.groups, cell.draws) == (rows.image.nunique(), rows.group.nunique(), 5)
     recalls = [
         recall_score(own.label, own.predicted, labels=["normal", "light", "severe"], average=None)
         for _, own in rows.groupby("draw")

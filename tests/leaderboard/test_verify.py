@@ -47,6 +47,18 @@ def edit(path: Path, keys: str, value: Any) -> None:
     path.write_text(json.dumps(content))
 
 
+def score_again(store: Store, record: Record, changed: Callable[..., Record]) -> Path:
+    """Hash, scores and seal as the stored table gives them: what whoever changed it can do too."""
+    table = store.table(record.run.dataset.variant, record.id)
+    return store.write(
+        changed(
+            record,
+            predictions=Predictions(hash=content_hash(table), rows=len(table)),
+            scores=classification(to_columns(table), record.task),
+        )
+    )
+
+
 def edit_table(path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
     table = read_table(path)
     columns = {name: values.copy() for name, values in to_columns(table).items()}
@@ -68,14 +80,14 @@ def test_what_a_run_writes_is_accepted(path: Path) -> None:
         ("scores.confusion.0.1", 3.25, "scores.confusion[0][1]: stored 3.25, recomputed "),
         ("scores.per_class_recall.light", None, "scores.per_class_recall.light: stored None, recomputed 0."),
         ("scores.invented", 1.0, "scores.invented: stored 1.0, recomputed nothing"),
-        ("predictions.rows", 143, "predictions.rows: stored 143, recomputed 144"),
+        ("predictions.rows", 239, "predictions.rows: stored 239, recomputed 240"),
         ("predictions.hash", "0" * 64, f"predictions.hash: stored '{'0' * 64}', recomputed "),
         ("ratio", 25, "(the file's name), recomputed "),
         ("run.seed", 1, "(the file's name), recomputed "),
         ("run.method.config", {"temperature": 0.1}, "(the file's name), recomputed "),
         ("evaluation.revision", 2, "(the file's name), recomputed "),
         ("run.dataset.variant", "other", "variant: stored other, in the folder cells"),
-        ("task.classes", ["light", "normal", "severe"], "scores.confusion[0][1]: stored"),
+        ("task.classes", ["light", "normal", "severe"], "scores.confusion[0][0]: stored"),
         ("task.abnormal", ["severe"], "scores.abnormal_auc: stored"),
         ("run.protocol.tier", "huge", "no tier 'huge'"),
     ],
@@ -125,6 +137,38 @@ def test_a_number_of_the_protocol_changed_in_silence_is_found(
     assert silent in verify_file(path)
 
 
+def test_a_setting_that_the_protocol_does_not_have_is_found(path: Path) -> None:
+    edit(path, "evaluation.settings.draws", 2)
+    told = "linear.draws: stored 2, recomputed nothing by the protocol, and the record says nothing of it"
+    assert told in verify_file(path)
+
+
+@pytest.mark.parametrize("kept", [[1, 3], [0, 1], [0, 1, 2, 3]])
+def test_draws_left_out_are_found_whatever_was_made_anew(
+    out: Path, record: Record, changed: Callable[..., Record], kept: list[int]
+) -> None:
+    store = Store(out)
+
+    def leave_out(columns: dict[str, np.ndarray]) -> None:
+        chosen = np.isin(columns["draw"], kept)
+        columns.update({name: values[chosen] for name, values in columns.items()})
+
+    edit_table(store.predictions_path("cells", record.id), leave_out)
+    assert verify_file(score_again(store, record, changed)) == [
+        f"draws: stored {kept}, by the protocol [0, 1, 2, 3, 4]"
+    ]
+
+
+def test_draws_are_as_many_as_the_settings_say_and_one_at_all_labels(
+    out: Path, write: Callable[..., list[Record]]
+) -> None:
+    written = write(ratios=(10, 100), folds=(0,), evaluation="finetune", tier="standard")
+    written += write(ratios=(100,), folds=(0,))
+    store = Store(out)
+    assert [np.unique(store.columns(record)["draw"]).tolist() for record in written] == [[0, 1, 2], [0], [0]]
+    assert [verify_file(store.record_path("cells", record.id)) for record in written] == [[], [], []]
+
+
 @pytest.mark.parametrize("kept", [0, 200])
 def test_a_record_or_table_cut_short_is_named(out: Path, path: Path, kept: int) -> None:
     table = Store(out).predictions_path("cells", path.stem)
@@ -160,13 +204,14 @@ def test_labels_and_images_are_held_against_the_frozen_folds(
     task = Task(classes=manifest.classes)
     count = len(fold.test)
     chances = np.random.default_rng(0).dirichlet(np.ones(len(task.classes)), count)
-    columns = {
+    answers = {
         "image": np.array([manifest.images[row] for row in fold.test]),
         "group": np.array([manifest.groups[row] for row in fold.test]),
         "label": np.array([manifest.labels[row] for row in fold.test]),
-        "draw": np.zeros(count, dtype=int),
         **{f"p_{name}": chances[:, k] for k, name in enumerate(task.classes)},
     }
+    columns = {name: np.tile(values, 5) for name, values in answers.items()}
+    columns["draw"] = np.repeat(np.arange(5), count)
     seen = [
         len(uncovered(manifest.labels, manifest.orders[:, 0], rows, 10)) for rows in (fold.train, fold.val)
     ]
@@ -174,18 +219,10 @@ def test_labels_and_images_are_held_against_the_frozen_folds(
         update={"name": "herlev", "variant": "herlev", "manifest": manifest.hash}
     )
     run = record.run.model_copy(update={"dataset": dataset, "fold": 2})
-    made = changed(record, run=run, task=task)
+    made = changed(record, run=run, task=task, labels=LabelCount(train=seen[0], val=seen[1]))
     store = Store(out)
     store.write_predictions("herlev", made.id, columns)
-    table = store.table("herlev", made.id)
-    path = store.write(
-        changed(
-            made,
-            labels=LabelCount(train=seen[0], val=seen[1]),
-            predictions=Predictions(hash=content_hash(table), rows=count),
-            scores=classification(to_columns(table), task),
-        )
-    )
+    path = score_again(store, made, changed)
     assert verify_file(path) == []
     edit(path, "labels.train", seen[0] + 1)
     assert verify_file(path) == [f"labels.train: stored {seen[0] + 1}, recomputed {seen[0]}"]
@@ -199,10 +236,9 @@ def test_labels_and_images_are_held_against_the_frozen_folds(
 
 
 def test_the_recipe_for_strangers_runs_as_the_docs_print_it(path: Path, tmp_path: Path) -> None:
-    recipe = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    assert recipe is not None
+    _, recipe = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     script = tmp_path / "recipe.py"
-    script.write_text(recipe[1])
+    script.write_text(recipe)
     accepted = subprocess.run([sys.executable, script, path], capture_output=True, text=True, check=False)
     assert accepted.returncode == 0, accepted.stderr
     assert "recomputed 0." in accepted.stdout

@@ -85,7 +85,7 @@ def plugin(
     reference: str = PAPER,
     predict: Callable[..., Columns] = sound_predict,
     score: Callable[..., Any] | None = None,
-    backbone: Callable[..., Any] = sound_backbone,
+    backbone: str | Callable[..., Any] = sound_backbone,
 ) -> Plugins:
     own_score = {} if score is None else {"score": score, "schema": "own/1"}
 
@@ -147,6 +147,31 @@ class HeadAlone(Sound):
             vectors = self.encoder(view)
         out: Tensor = self.projector(vectors).float()
         return out
+
+
+class LearnsNothing(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        """Its gradient is zero, and weight decay alone moves the encoder."""
+        return 0 * super().loss(views)
+
+
+class LastBlockAlone(Sound):
+    def projected(self, view: Tensor) -> Tensor:
+        model = self.encoder.backbone
+        with torch.no_grad():
+            early = model.layer3(model.layer2(model.layer1(model.maxpool(model.act1(model.conv1(view))))))
+        out: Tensor = self.projector(model.layer4(early).mean((2, 3))).float()
+        return out
+
+
+class OptimisesTheHeadAlone(Sound):
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [{"params": list(self.projector.parameters())}]
+
+
+class StaysOnTheHost(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        return super().loss(views) + (self.projected(views[0]) - torch.zeros(16)).square().mean()
 
 
 class DrawsFromNumpy(Sound):
@@ -260,7 +285,13 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "climbs": (plugin(Climbs), "without any learning"),
         "is no scalar": (plugin(NotScalar), "scalar"),
     },
-    "it_trains_the_encoder": {"trains the head alone": (plugin(HeadAlone), "no parameter of the encoder")},
+    "it_trains_the_encoder": {
+        "trains the head alone": (plugin(HeadAlone), r"no gradient reaches backbone\.conv1\.weight"),
+        "learns nothing": (plugin(LearnsNothing), r"no gradient reaches backbone\.conv1\.weight"),
+        "trains the last block alone": (plugin(LastBlockAlone), r"reaches backbone\.conv1\.weight"),
+        "optimises the head alone": (plugin(OptimisesTheHeadAlone), r"conv1\.weight.* never move"),
+    },
+    "it_works_on_a_gpu": {"stays on the host": (plugin(StaysOnTheHost), "same device")},
     "it_gives_the_same_bits_again": {
         "draws elsewhere": (plugin(DrawsFromNumpy), "between two runs of the same seed")
     },
@@ -296,8 +327,17 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     },
 }
 
+WITHOUT_A_GPU = "not looked at: torch finds no CUDA device here"
+BY_HAND = "not looked at: it was registered by hand, and only an installed package can be loaded anew"
+needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
 CASES = [
-    pytest.param(demand, fault, id=f"{fault} ({demand})")
+    pytest.param(
+        demand,
+        fault,
+        id=f"{fault} ({demand})",
+        marks=[needs_a_gpu] if demand == "it_works_on_a_gpu" else [],
+    )
     for demand, faults in BROKEN.items()
     for fault in faults
 ]
@@ -318,7 +358,10 @@ def test_a_check_catches_a_plugin_that(demand: str, fault: str) -> None:
 
 @pytest.mark.parametrize("check", checks_of("a-package", plugin()), ids=str)
 def test_a_sound_plugin_passes(check: Check) -> None:
-    assert check() == ""
+    notes = {"it_registers_without_torch": BY_HAND}
+    if not torch.cuda.is_available():
+        notes["it_works_on_a_gpu"] = WITHOUT_A_GPU
+    assert check() == notes.get(check.demand.__name__, "")
 
 
 class WithoutEncoder(Method):
@@ -364,6 +407,18 @@ def test_a_method_may_refuse_a_kind_of_backbone_and_is_examined_on_the_other() -
     assert checks["it_trains_the_encoder"]() == ""
 
 
+class LeavesTheLastNormAside(WantsTokens):
+    def projected(self, view: Tensor) -> Tensor:
+        model = self.encoder.backbone
+        [last] = model.forward_intermediates(view, indices=1, norm=False, intermediates_only=True)
+        out: Tensor = self.projector(last.mean((2, 3))).float()
+        return out
+
+
+def test_a_method_may_leave_a_norm_of_the_encoder_aside() -> None:
+    assert named("it_trains_the_encoder", plugin(LeavesTheLastNormAside))() == ""
+
+
 def test_a_failure_in_the_plugins_own_code_is_told_by_file_and_line() -> None:
     with pytest.raises(CheckFailed) as failure:
         named("it_works_on_a_cnn_and_a_vit_or_says_which", plugin(KnowsResNets))()
@@ -371,6 +426,18 @@ def test_a_failure_in_the_plugins_own_code_is_told_by_file_and_line() -> None:
     at = start + next(number for number, line in enumerate(lines) if "layer4" in line)
     assert f"{__file__}:{at}" in failure.value.why
     assert "On each kind of backbone it trains" in failure.value.to_do
+
+
+def test_a_failure_in_a_package_of_one_file_is_told_by_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one_file_plugin.py").write_text("def build(image_size, pretrained):\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CheckFailed, match=r"ZeroDivisionError.*one_file_plugin\.py:2"):
+        named(
+            "it_makes_a_vector_of_its_width_at_every_image_size",
+            plugin(backbone="one_file_plugin:build"),
+        )()
 
 
 @pytest.mark.parametrize("line", ["import torch", "from cervbench.plugin import Method, Offer"])

@@ -168,6 +168,44 @@ def test_unreadable_metadata_disturbs_no_one(site: Site) -> None:
     assert [problem.package for problem in found.problems] == ["bad-plugin"]
 
 
+@pytest.mark.parametrize(
+    ("damaged", "bytes_left", "why"),
+    [
+        ("METADATA", None, "METADATA is missing, or has no Name or no Version"),
+        ("METADATA", b"Metadata-Version: 2.1\nName: bad-plugin\n", "METADATA is missing, or has no Name or"),
+        ("METADATA", b"Name: \xff\n", "UnicodeDecodeError"),
+        ("entry_points.txt", b"[cervbench]\nit = \xff\n", "UnicodeDecodeError"),
+    ],
+    ids=["without METADATA", "without a version", "with METADATA", "with entry points"],
+)
+@pytest.mark.parametrize("chosen", [None, "good-plugin", "good-plugin,bad-plugin"])
+def test_a_package_whose_own_files_are_damaged_is_named_by_its_folder(
+    damaged: str,
+    bytes_left: bytes | None,
+    why: str,
+    chosen: str | None,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Regression: one such folder on the path, and no command worked."""
+    site.install("bad-plugin", "1.0", "x = 1")
+    site.install("good-plugin", "1.0", GOOD)
+    folder = site.folder / "bad_plugin-1.0.dist-info"
+    (folder / damaged).unlink()
+    if bytes_left is not None:
+        (folder / damaged).write_bytes(bytes_left)
+    if chosen is not None:
+        monkeypatch.setenv(CHOSEN, chosen)
+    found = site.discover()
+    assert list(found.methods) == ["good"]
+    if chosen == "good-plugin":
+        assert found.problems == []
+        return
+    [problem] = found.problems
+    assert (problem.package, problem.where) == ("bad-plugin", str(folder))
+    assert why in problem.what
+
+
 def test_packages_can_be_chosen(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("good-plugin", "1.0", GOOD)
     site.install("bad-plugin", "1.0", "import nothing_of_the_kind")
@@ -250,6 +288,21 @@ def test_a_method_whose_package_is_broken_shows_what_is_wrong(site: Site) -> Non
 
 def watching(hook: str, function: Any) -> SimpleNamespace:
     return SimpleNamespace(**{hook: hookimpl(function)})
+
+
+def test_a_watcher_that_failed_is_called_again_once_it_is_mended() -> None:
+    seen: list[int] = []
+
+    def cervbench_step(step: int) -> None:
+        raise OSError("no disk")
+
+    faulty = watching("cervbench_step", cervbench_step)
+    found = Plugins.of({"notebook": faulty, "another": faulty})
+    found.watch("cervbench_step", run=None, stage="pretext", step=0, values={})
+    found.add(watching("cervbench_step", lambda step: seen.append(step)), "notebook")
+    found.watch("cervbench_step", run=None, stage="pretext", step=1, values={})
+    assert seen == [1]
+    assert [problem.package for problem in found.problems] == ["another"]
 
 
 def test_a_watcher_that_fails_is_reported_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:

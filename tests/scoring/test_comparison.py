@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cervbench.scoring.comparison import best, compare, holm
+from cervbench.scoring.comparison import best_of, compare, holm
+from cervbench.scoring.intervals import design, replicates
 from cervbench.scoring.pooling import only, pool
 from cervbench.scoring.task import Task
 
@@ -82,21 +83,26 @@ def test_holm_of_the_worked_example() -> None:
     assert holm([]) == []
 
 
+def bold(rows, task, metric="balanced_accuracy"):
+    plan = design(next(iter(rows.values())))
+    values = {name: replicates(pooled, plan, task, metric) for name, pooled in rows.items()}
+    return best_of(values, plan.folds, metric)
+
+
 def test_bold_are_the_best_and_those_it_cannot_be_told_from(make, task) -> None:
     rows = {"best": make(0.8), "as good": make(0.78, 1), "worse": make(0.4, 2)}
-    assert best(rows, task) == {"best", "as good"}
-    assert best({"alone": make(0.4)}, task) == {"alone"}
-    assert best({}, task) == set()
+    assert bold(rows, task) == {"best", "as good"}
+    assert bold({"alone": make(0.4)}, task) == {"alone"}
 
 
 def test_a_low_loss_is_the_better_one(make, task) -> None:
     rows = {"sure and right": make(0.95), "sure and wrong": make(0.2, 1)}
-    assert best(rows, task, "log_loss") == {"sure and right"}
+    assert bold(rows, task, "log_loss") == {"sure and right"}
 
 
-def test_nothing_is_bold_where_nothing_can_be_tested(make, task) -> None:
-    unknown = Task(**task.model_dump() | {"groups_known": False})
-    assert best({"a": make(0.8), "b": make(0.2)}, unknown) == set()
+def test_what_is_defined_nowhere_is_never_bold(make, task) -> None:
+    plain = Task(classes=task.classes)
+    assert bold({"a": make(0.8), "b": make(0.2)}, plain, "abnormal_auc") == set()
 
 
 def test_equally_good_methods_are_told_apart_at_most_once_in_twenty(study) -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from cervbench.scoring.intervals import Design, design, estimate, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import only, pool, summarise
+from cervbench.scoring.pooling import only, pool, value
 from cervbench.scoring.task import Task
 
 
@@ -20,10 +20,10 @@ def pooled(table, task):
 @pytest.mark.parametrize("metric", METRICS)
 def test_leaving_a_group_out_by_weight_is_leaving_its_rows_out(pooled, task, metric) -> None:
     values = replicates(pooled, design(pooled), task, metric).mean(axis=1)
-    assert values[0] == pytest.approx(summarise(pooled, task)[metric])
+    assert values[0] == pytest.approx(value(pooled, metric, task))
     for place, group in enumerate(np.unique(pooled.groups)):
         literal = _with_others_standing_in(pooled, group)
-        assert values[1 + place] == pytest.approx(summarise(literal, task)[metric], rel=1e-12)
+        assert values[1 + place] == pytest.approx(value(literal, metric, task), rel=1e-12)
 
 
 def _with_others_standing_in(pooled, group):
@@ -88,7 +88,7 @@ def test_an_interval_is_the_same_every_time_and_stays_within_its_bounds(pooled, 
     for name, metric in METRICS.items():
         low, high = interval(pooled, task, name)
         assert (low, high) == interval(pooled, task, name)
-        assert low < summarise(pooled, task)[name] < high
+        assert low < value(pooled, name, task) < high
         if metric.bounds is not None:
             assert metric.bounds[0] < low
             assert high < metric.bounds[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as referee
 
-from cervbench.scoring.metrics import METRICS, quadratic_kappa, value
+from cervbench.scoring.metrics import METRICS, Table, quadratic_kappa
 from cervbench.scoring.task import Task
 
 TASK = Task(
@@ -69,6 +69,12 @@ REFEREE = {
         BINARY[LABELS], ABNORMAL, sample_weight=w
     ),
 }
+
+
+def value(name: str, labels: np.ndarray, chances: np.ndarray, weights: np.ndarray, task: Task) -> np.ndarray:
+    """One metric of n × classes probabilities, each row a unit: weights n give a number, B × n give B."""
+    table = Table(labels, chances[None], np.arange(len(labels)), len(labels), task)
+    return METRICS[name].tally(table)(weights)[..., 0]
 
 
 def test_the_referee_knows_every_metric() -> None:

@@ -1,7 +1,8 @@
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.views import Normalise, Pyramid, View, plain_policy
 from cervbench.training.checkpoint import Checkpoints
-from cervbench.training.loop import NonFiniteLoss, Sitting, begin, train
+from cervbench.training.collapse import looking_at
+from cervbench.training.loop import RESERVED, NonFiniteLoss, Sitting, begin, train
 from cervbench.training.schedule import rate_at
 from cervbench.training.stage import Stage
 
@@ -133,3 +135,48 @@ def test_weight_decay_spares_biases_and_norms() -> None:
     assert min(p.ndim for p in decayed["params"]) > 1
     assert spared["weight_decay"] == 0 < decayed["weight_decay"]
     assert len(decayed["params"]) + len(spared["params"]) == len(list(stage.parameters()))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_group_that_names_no_weight_decay_has_that_of_the_stage(optimizer: str) -> None:
+    """Regression: it had torch's default, 0.01 of AdamW and none of SGD, whatever was set and recorded."""
+
+    class Grouped(Means):
+        def param_groups(self) -> Iterable[dict[str, Any]]:
+            return [{"params": self.net.parameters()}, {"params": self.out.parameters(), "weight_decay": 0.3}]
+
+    stage = Grouped()
+    stage.optimizer, stage.weight_decay = optimizer, 0.07
+    groups = begin(stage, Sitting()).optimizer.param_groups
+    assert [group["weight_decay"] for group in groups] == [0.07, 0.3]
+
+
+def test_a_stage_without_views_is_told_so() -> None:
+    """Regression: the loop looked for the first of no views, and said that a list index was out of range."""
+    stage, feed, sitting, _ = setup()
+    with pytest.raises(ValueError, match=r"Means .*views\(\)"):
+        train(stage, begin(stage, sitting), STEPS, replace(feed, views=()), STEPS, sitting)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_part_of_the_loss_takes_no_name_of_the_log(name: str) -> None:
+    """Regression: it stood in the log for the loss itself, or was lost."""
+
+    class Misnamed(Means):
+        def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+            loss, _ = super().forward(batch)
+            return loss, {name: loss.detach()}
+
+    _, feed, sitting, _ = setup()
+    stage = Misnamed()
+    with pytest.raises(ValueError, match=f"Misnamed .*{name}"):
+        train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+
+
+def test_all_that_is_logged_beside_the_parts_of_a_loss_is_reserved() -> None:
+    stage, feed, sitting, logged = setup()
+    encoder: Any = nn.Flatten()
+    with looking_at(encoder) as look:
+        train(stage, begin(stage, sitting), 1, feed, 1, sitting)
+        encoder(torch.rand(4, 3))
+        assert {*logged[-1], *look()} - {"step", "error"} == RESERVED

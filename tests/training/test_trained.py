@@ -46,7 +46,7 @@ def test_batch_norm_statistics_are_the_average_over_images_and_not_over_batches(
 def test_batch_norm_variances_are_of_all_images_though_classes_stand_together(
     sorted_by_class: np.ndarray,
 ) -> None:
-    """Regression: batches in the order of ids had one class each, and what lies between classes was missing."""
+    """Regression: batches in the order of ids had one class each: what lies between was missing."""
     _, norm = reestimated(sorted_by_class)
     assert norm.running_var is not None
     expected = (sorted_by_class / 255).var((0, 1, 2))

@@ -26,8 +26,8 @@ that were tried.
   they can, and train that same model of lightly's, in bf16 where the device has it. kornia is also given
   images stored at 1.5 times the training size, which are less sharp and quicker to crop.
 - **cervbench** runs as `cervbench run` does; its ceiling is the same loop on one batch on the device already.
-- Views/s end to end are images forwarded: two of each image. Reading and decoding are in lightly's end-to-end
-  figure, since its recipe does them at each step, and not in its figure for views alone."""
+- Views/s: N images of two views are 2 N. Reading and decoding are in lightly's end-to-end figure, since its
+  recipe does them at each step, and not in its figure for views alone."""
 
 
 def publish(out: Path, fresh: Sequence[Comparison] = ()) -> list[Path]:

@@ -10,13 +10,9 @@ from cervbench_barlow_twins.method import barlow_twins
 from lightly.loss import BarlowTwinsLoss
 from torch import Tensor, nn
 
+from cervbench.plugin.checks import AsItIs
+
 WIDTH = 32
-
-
-class AsItIs(nn.Identity):
-    """In place of an encoder: vectors are their own embeddings."""
-
-    width = WIDTH
 
 
 class Linear(nn.Linear):
@@ -41,7 +37,7 @@ def noise(images: int = 256) -> Sequence[Tensor]:
 
 def test_the_loss_by_the_equations_of_the_source() -> None:
     """(4) to (8) written out with the parts of the method, and lightly's Barlow Twins loss behind them."""
-    method = agbt(AsItIs()).eval()
+    method = agbt(AsItIs(WIDTH)).eval()
     z1, z2 = noise()
     assert isinstance(method.attention, nn.Sequential)
     projection, to_weights = method.attention
@@ -73,7 +69,7 @@ def test_the_attention_alone_makes_noise_agree(target: str, anew: bool, reached:
 
     Nor does it only learn one batch by heart: with noise drawn anew for each step they do too.
     """
-    method = agbt(AsItIs(), target=target)
+    method = agbt(AsItIs(WIDTH), target=target)
     trained = torch.optim.Adam(method.attention.parameters(), lr=1e-2)
     views = noise()
     for _ in range(300):
@@ -92,7 +88,7 @@ def mean_correlation(one: Tensor, other: Tensor) -> float:
 
 
 def test_both_diagonals_are_the_mean_correlation_of_a_feature_with_itself() -> None:
-    method = agbt(AsItIs()).eval()
+    method = agbt(AsItIs(WIDTH)).eval()
     z1, z2 = noise()
     a1, a2 = method.attention(torch.cat([z1, z2])).sigmoid().chunk(2)
     shared = torch.sqrt(a1 * a2 + 1e-6)

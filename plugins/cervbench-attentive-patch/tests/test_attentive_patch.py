@@ -10,17 +10,13 @@ from cervbench_jigsaw import Config as JigsawConfig
 from cervbench_jigsaw.method import Jigsaw
 from torch import nn
 
-from cervbench.plugin import Attentive
-from cervbench.training.encoder import Encoder
-from cervbench.training.weights import build_encoder
+from cervbench.plugin import Attentive, Encoder, Normalise, SettingsError
+from cervbench.plugin.checks import small_encoder
+from cervbench.plugin.manager import plugins
 
 
-def encoder(backbone: str = "resnet18") -> Encoder:
-    return build_encoder(backbone, None, "random", 32, ("test",))
-
-
-def attentive_patch(backbone: str = "resnet18", **settings: object) -> AttentivePatch:
-    return AttentivePatch(Config.parse(settings, "attentive-patch"), encoder(backbone))
+def attentive_patch(encoder: Encoder | None = None, **settings: object) -> AttentivePatch:
+    return AttentivePatch(Config.parse(settings, "attentive-patch"), encoder or small_encoder())
 
 
 def fresh(method: AttentivePatch, classes: int = 4) -> Any:
@@ -28,15 +24,15 @@ def fresh(method: AttentivePatch, classes: int = 4) -> Any:
     return method.classifier(method.encoder, classes)
 
 
-def classifier(backbone: str = "resnet18") -> Any:
+def classifier(encoder: Encoder | None = None) -> Any:
     """One whose last layer is not at zero any more."""
-    made = fresh(attentive_patch(backbone, embedding=6, reduced=5))
+    made = fresh(attentive_patch(encoder, embedding=6, reduced=5))
     nn.init.normal_(made.head.weight)
     return made
 
 
 def test_before_labels_it_is_jigsaw() -> None:
-    methods = [Jigsaw(JigsawConfig.parse({}, "jigsaw"), encoder()), attentive_patch()]
+    methods = [Jigsaw(JigsawConfig.parse({}, "jigsaw"), small_encoder()), attentive_patch()]
     pieces = torch.randn(2, 9, 3, 48, 48)
     losses = []
     for method in methods:
@@ -107,7 +103,18 @@ def test_its_attention_can_be_shown() -> None:
 
 @pytest.mark.parametrize("backbone", ["resnet50", "vgg16"])
 def test_it_works_on_the_backbones_of_the_source(backbone: str) -> None:
-    made = classifier(backbone)
+    model = plugins().backbones.get(backbone).offer.load()(32, False)
+    made = classifier(Encoder(model, Normalise((0.5,) * 3, (0.5,) * 3)))
     made(torch.randn(2, 3, 32, 32)).square().sum().backward()
     for trained in (next(made.encoder.parameters()), made.embed[0].weight, made.weigh.weight):
         assert trained.grad.abs().sum() > 0
+
+
+def test_an_encoder_that_ends_in_a_layer_norm_is_refused() -> None:
+    """The mean of such a vector is the same for every patch, and so would all weights be."""
+    encoder: Any = small_encoder("ViT")
+    encoder.backbone.norm.weight.data.fill_(1)
+    vectors = encoder(torch.randn(5, 3, 32, 32))
+    assert vectors.mean(1).std().item() == pytest.approx(0, abs=1e-6)
+    with pytest.raises(SettingsError, match="layer norm"):
+        attentive_patch(encoder)

@@ -6,33 +6,22 @@ import torch
 from cervbench_byol import Config
 from cervbench_byol.method import BYOL, regression_error
 from lightly.loss import NegativeCosineSimilarity
-from torch import Tensor, nn
+from torch import Tensor
 
 from cervbench.plugin import Encoder, Normalise, Progress
-
-PLAIN = Normalise((0.5,) * 3, (0.5,) * 3)
-
-
-class Tiny(nn.Module):
-    num_features = 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        return self.norm(self.conv(images)).relu()
+from cervbench.plugin.checks import small_encoder
 
 
 def byol(**settings: object) -> Any:  # of its parts, tests know more than a type checker
     torch.manual_seed(0)
     config = Config.model_validate({"hidden": 16, "projection": 4, **settings})
-    return BYOL(config, Encoder(Tiny(), PLAIN))
+    return BYOL(config, small_encoder())
 
 
 def two_views() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(6, 3, 9, 9, generator=generator), torch.randn(6, 3, 9, 9, generator=generator)
+    one, other = torch.randn(2, 6, 3, 32, 32, generator=generator)
+    return one, other
 
 
 def test_the_error_worked_by_hand() -> None:
@@ -66,11 +55,11 @@ def test_the_target_learns_nothing_and_follows() -> None:
     learning = [method.encoder, method.projector, method.predictor]
     assert all(p.grad is not None for part in learning for p in part.parameters())
 
-    before = method.target[0].backbone.conv.weight.clone()
+    before = method.target[0].backbone.conv1.weight.clone()
     with torch.no_grad():
-        method.encoder.backbone.conv.weight.add_(1.0)
+        method.encoder.backbone.conv1.weight.add_(1.0)
     method.after_step(Progress(1, 10))
-    torch.testing.assert_close(method.target[0].backbone.conv.weight, before + 0.25)
+    torch.testing.assert_close(method.target[0].backbone.conv1.weight, before + 0.25)
 
 
 def test_the_target_starts_as_the_online_network_and_shares_nothing_with_it() -> None:
@@ -85,7 +74,8 @@ def test_the_target_starts_as_the_online_network_and_shares_nothing_with_it() ->
 @pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext101_32x8d"])
 def test_the_source_documents_backbones_train(name: str) -> None:
     torch.manual_seed(0)
-    method = BYOL(Config.model_validate({}), Encoder(timm.create_model(name, num_classes=0), PLAIN))
+    encoder = Encoder(timm.create_model(name, num_classes=0), Normalise((0.5,) * 3, (0.5,) * 3))
+    method = BYOL(Config.model_validate({}), encoder)
     views = [torch.randn(2, 3, 32, 32) for _ in range(2)]
     method.loss(views).backward()
     method.after_step(Progress(1, 200))

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,25 +7,31 @@ import torch
 from cervbench_jigsaw import Config
 from cervbench_jigsaw.method import Jigsaw, laid
 from cervbench_jigsaw.puzzle import SHARE, Puzzle, boxes, orders, standardised
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from cervbench.data.dataset import Dataset, open_dataset
-from cervbench.data.fitting import content, fit
-from cervbench.data.views import Normalise, Pyramid
-from cervbench.place import data_root
+from cervbench.plugin import Card, Encoder, Normalise, Pyramid
+from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
-from cervbench.protocol.protocol import load
-from cervbench.training.weights import build_encoder
 
 UNIT = Normalise((0.0,) * 3, (1.0,) * 3)
 STORED = 224
 WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
 CHANCE = 1 / 9
+DATA = Path(os.environ.get("CERVBENCH_DATA", "data"))
+
+
+def stored(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In a square that the image does not fill, and where in the square it is, as shares of the side."""
+    inside = ImageOps.contain(Image.fromarray(image), (STORED, STORED))
+    left, top = (STORED - inside.width) // 2, (STORED - inside.height) // 2
+    square = Image.new("RGB", (STORED, STORED), tuple(np.median(image, (0, 1)).astype(int).tolist()))
+    square.paste(inside, (left, top))
+    return np.asarray(square), np.array([left, top, inside.width, inside.height]) / STORED
 
 
 def pieces(images: np.ndarray, where: np.ndarray, turned: bool = False, key: int = 0) -> Tensor:
@@ -49,13 +56,13 @@ def test_no_piece_shows_padding(shape: tuple[int, int]) -> None:
     """Green and blue are noise, red is 255 in the padding and nowhere else: a piece has no red to show."""
     height, width = shape
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    [where] = content(np.array([(width, height)]), STORED)
-    square = fit(Image.fromarray(noise), STORED).copy()
+    fitted, where = stored(noise)
+    square = fitted.copy()
     square[..., 0] = 255
-    left, top, across, down = where
+    left, top, across, down = (where * STORED).round().astype(int)
     square[top : top + down, left : left + across, 0] = 0
     for turned in (False, True):
-        shown = pieces(square[None].repeat(40, 0), where[None].repeat(40, 0) / STORED, turned)
+        shown = pieces(square[None].repeat(40, 0), where[None].repeat(40, 0), turned)
         assert (shown[:, :, 0] == 0).all()
         assert (shown[:, :, 1:].std((3, 4)) > 0.9).all()
 
@@ -105,29 +112,25 @@ def told_apart(shown: Tensor) -> dict[str, float]:
     }
 
 
-def rolled(dataset: Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
+def rolled(card: Card, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Images rolled around by any distance both ways, so that what they show says nothing of places."""
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(dataset.pack.images))[:count]
-    where = content(dataset.pack.native_size[rows], STORED)
-    images = []
-    for square, (left, top, width, height) in zip(dataset.pack.pixels[rows], where, strict=True):
-        inside = square[top : top + height, left : left + width]
-        moved = np.roll(inside, (rng.integers(height), rng.integers(width)), (0, 1))
-        images.append(fit(Image.fromarray(np.ascontiguousarray(moved)), STORED))
-    return np.stack(images), where / STORED
+    items = card.items(DATA / card.name)
+    images = (np.asarray(card.read(items[chosen])) for chosen in rng.permutation(len(items))[:count])
+    moved = (np.roll(image, rng.integers(image.shape[:2]), (0, 1)) for image in images)
+    squares, where = zip(*map(stored, moved), strict=True)
+    return np.stack(squares), np.stack(where)
 
 
 @pytest.mark.parametrize("name", ["synthetic", "herlev"])
-def test_what_is_cut_out_does_not_give_its_place_away(name: str, tmp_path: Path) -> None:
+def test_what_is_cut_out_does_not_give_its_place_away(name: str) -> None:
     """On rolled images: where a cell lies in its image is what the puzzle is about, and no leak.
 
     With padding in the pieces the same classifier finds places, so it would see such a leak.
     """
-    if name == "herlev" and not (data_root() / name).is_dir():
+    if name == "herlev" and not (DATA / name).is_dir():
         pytest.skip("needs real images: set CERVBENCH_DATA to the folder that holds herlev/")
-    dataset = open_dataset(plugins().datasets.get(name).offer, data_root(), tmp_path, load("quick"))
-    images, where = rolled(dataset, 250)
+    images, where = rolled(plugins().datasets.get(name).offer, 250)
     four_sigma = 4 * np.sqrt(CHANCE * (1 - CHANCE) / (9 * len(images)))
     for kind, share in told_apart(pieces(images, where)).items():
         assert share < CHANCE + four_sigma, kind
@@ -157,14 +160,13 @@ def test_order_i_says_which_piece_lies_in_place_i() -> None:
     assert laid(said, order)[0, :, 0].tolist() == [16, 2, 4, 6, 8, 10, 12, 14, 0]
 
 
-def method(backbone: str = "resnet18", **settings: object) -> Jigsaw:
-    config = Config.parse({"permutations": 7, "embedding": 5, "hidden": 6, **settings}, "jigsaw")
-    return Jigsaw(config, build_encoder(backbone, None, "random", 32, ("test",)))
+def method(encoder: Encoder) -> Jigsaw:
+    return Jigsaw(Config.parse({"permutations": 7, "embedding": 5, "hidden": 6}, "jigsaw"), encoder)
 
 
 def test_the_loss_is_the_cross_entropy_of_pieces_that_were_shuffled_one_by_one() -> None:
     """Not while it trains: statistics of a batch depend, in the last bits, on the order of its images."""
-    jigsaw = method().eval().requires_grad_(False)
+    jigsaw = method(small_encoder()).eval().requires_grad_(False)
     assert jigsaw.encoder is not None
     shown = torch.randn(3, 9, 3, 48, 48)
     torch.manual_seed(5)
@@ -182,9 +184,8 @@ def test_the_loss_is_the_cross_entropy_of_pieces_that_were_shuffled_one_by_one()
 
 
 def test_a_vit_is_given_pieces_of_the_size_that_it_takes() -> None:
-    vit = method("vit_tiny_patch16_224")
-    assert vit.views() == (Puzzle(patch=32, turned=True),)
-    assert method().views() == (Puzzle(patch=48, turned=True),)
+    assert method(small_encoder("ViT", 32)).views() == (Puzzle(patch=32, turned=True),)
+    assert method(small_encoder("CNN", 32)).views() == (Puzzle(patch=48, turned=True),)
 
 
 def test_the_puzzle_is_the_view_so_there_is_no_policy_to_set() -> None:

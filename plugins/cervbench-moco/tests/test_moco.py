@@ -7,32 +7,23 @@ import torch
 from cervbench_moco import Config
 from cervbench_moco.method import MoCo, info_nce
 from lightly.loss import NTXentLoss
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
-from cervbench.plugin import Encoder, Normalise, Progress
-
-
-class Tiny(nn.Module):
-    num_features = 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        return self.norm(self.conv(images)).relu()
+from cervbench.plugin import Progress
+from cervbench.plugin.checks import small_encoder
 
 
 def moco(**settings: object) -> Any:  # of its parts, tests know more than a type checker
     torch.manual_seed(0)
     config = Config.model_validate({"hidden": 16, "projection": 4, "queue": 8, **settings})
-    return MoCo(config, Encoder(Tiny(), Normalise((0.5,) * 3, (0.5,) * 3)))
+    return MoCo(config, small_encoder())
 
 
 def two_views(step: int, count: int = 4) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(step)
-    return torch.randn(count, 3, 9, 9, generator=generator), torch.randn(count, 3, 9, 9, generator=generator)
+    one, other = torch.randn(2, count, 3, 32, 32, generator=generator)
+    return one, other
 
 
 def keys_of(method: MoCo, view: Tensor) -> Tensor:
@@ -86,11 +77,11 @@ def test_the_maker_of_keys_learns_nothing_and_follows() -> None:
     assert all(p.grad is None for p in method.follower.parameters())
     assert all(p.grad is not None for p in method.leader.parameters())
 
-    before = method.follower[0].backbone.conv.weight.clone()
+    before = method.follower[0].backbone.conv1.weight.clone()
     with torch.no_grad():
-        method.encoder.backbone.conv.weight.add_(1.0)
+        method.encoder.backbone.conv1.weight.add_(1.0)
     method.after_step(Progress(1, 10))
-    torch.testing.assert_close(method.follower[0].backbone.conv.weight, before + 0.25)
+    torch.testing.assert_close(method.follower[0].backbone.conv1.weight, before + 0.25)
 
 
 def test_the_queue_survives_a_checkpoint() -> None:

@@ -9,8 +9,7 @@ from cervbench_rotation import Config
 from cervbench_rotation.method import RotationPrediction, upright
 from torch import Tensor, nn
 
-from cervbench.plugin import MethodConfig, Normalise, Pyramid, named_policy
-from cervbench.training.encoder import Encoder
+from cervbench.plugin import Encoder, MethodConfig, Normalise, Pyramid, named_policy
 
 POLICIES = get_args(MethodConfig.model_fields["policy"].annotation)
 

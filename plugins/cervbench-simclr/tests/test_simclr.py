@@ -1,5 +1,4 @@
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from lightly.loss import NTXentLoss
 from torch import nn
 
 from cervbench.plugin import Normalise, Pyramid
+from cervbench.plugin.checks import AsItIs
 
 
 def test_nt_xent_worked_by_hand() -> None:
@@ -28,19 +28,12 @@ def test_nt_xent_is_lightlys(temperature: float) -> None:
     assert nt_xent(torch.cat([one, other]), temperature).item() == pytest.approx(theirs.item(), abs=1e-5)
 
 
-class AsItIs(nn.Identity):
-    """In place of an encoder: vectors are their own embeddings."""
-
-    width = 12
-
-
 PRINTED = PublishedConfig.model_validate({})
 
 
 def published() -> PublishedSimCLR:
     torch.manual_seed(0)
-    encoder: Any = AsItIs()
-    return PublishedSimCLR(PRINTED, encoder)
+    return PublishedSimCLR(PRINTED, AsItIs(12))
 
 
 def test_as_published_the_loss_is_that_of_a_dense_layer_of_64_with_relu() -> None:

@@ -5,28 +5,13 @@ import torch
 from cervbench_simsiam import Config
 from cervbench_simsiam.method import SimSiam, negative_cosine, spread
 from lightly.loss import NegativeCosineSimilarity
-from torch import Tensor, nn
 
-from cervbench.plugin import Encoder, Normalise
-
-
-class Tiny(nn.Module):
-    num_features = 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        return self.norm(self.conv(images)).relu()
+from cervbench.plugin.checks import small_encoder
 
 
 def simsiam() -> Any:  # of its parts, tests know more than a type checker
     torch.manual_seed(0)
-    return SimSiam(
-        Config.model_validate({"projection": 8, "hidden": 4}),
-        Encoder(Tiny(), Normalise((0.5,) * 3, (0.5,) * 3)),
-    )
+    return SimSiam(Config.model_validate({"projection": 8, "hidden": 4}), small_encoder())
 
 
 def test_the_negative_cosine_worked_by_hand() -> None:
@@ -38,7 +23,7 @@ def test_the_negative_cosine_worked_by_hand() -> None:
 
 def test_the_loss_and_its_gradient_are_those_of_lightlys_recipe() -> None:
     method = simsiam()
-    one, other = torch.randn(6, 3, 9, 9), torch.randn(6, 3, 9, 9)
+    one, other = torch.randn(2, 6, 3, 32, 32)
     ours, _ = method.loss([one, other])
 
     criterion = NegativeCosineSimilarity()
@@ -48,7 +33,7 @@ def test_the_loss_and_its_gradient_are_those_of_lightlys_recipe() -> None:
         + criterion(method.predictor(second), first.detach())
     )
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
-    conv = method.encoder.backbone.conv.weight
+    conv = method.encoder.backbone.conv1.weight
     (our_slope,), (their_slope,) = torch.autograd.grad(ours, conv), torch.autograd.grad(theirs, conv)
     torch.testing.assert_close(our_slope, their_slope, atol=1e-6, rtol=1e-4)
 
@@ -68,7 +53,7 @@ def test_the_spread_is_nought_when_all_are_one_and_one_when_they_point_everywher
 
 def test_the_spread_of_the_projections_is_logged() -> None:
     method = simsiam()
-    views = [torch.randn(6, 3, 9, 9) for _ in range(2)]
+    views = torch.randn(2, 6, 3, 32, 32).unbind()
     _, parts = method.loss(views)
     projected = method.projector(method.encoder(views[0])).detach()
     unit = (projected / projected.norm(dim=1, keepdim=True)).numpy()

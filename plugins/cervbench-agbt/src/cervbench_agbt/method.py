@@ -6,7 +6,7 @@ import torch
 from cervbench_barlow_twins.method import barlow_twins, cross_correlation, projector
 from torch import Tensor, nn
 
-from cervbench.plugin import Encoder, Method, View, named_policy
+from cervbench.plugin import Encoder, Method
 
 
 class AGBT(Method):
@@ -22,12 +22,7 @@ class AGBT(Method):
             self.target = projection
             self.attention = nn.Linear(projected, projected)
 
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
-
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        assert self.encoder is not None
         target = self.target(self.encoder(torch.cat(list(views))))
         logits = self.attention(target.detach() if self.config.detach else target)
         one, other = target.float().chunk(2)

@@ -15,10 +15,12 @@ PATCHES = boxes(np.full((PIECES, 2), 0.5))
 
 class AttentivePatch(Jigsaw):
     def build(self, encoder: Encoder) -> None:
-        if isinstance(getattr(encoder.backbone, "norm", None), nn.LayerNorm):
+        backbone = encoder.backbone
+        if isinstance(getattr(backbone, "norm", None), nn.LayerNorm):
             raise SettingsError(
-                f"attentive-patch weighs patches by the mean of their vectors, and {type(encoder.backbone).__name__} "
-                "ends in a layer norm, which makes that mean the same for all; give it a CNN (--backbone resnet50, say)"
+                f"attentive-patch weighs a patch by the mean of its vector, and {type(backbone).__name__} "
+                "ends in a layer norm, after which that mean is one for all; give it a CNN (--backbone "
+                "resnet50, say)"
             )
         super().build(encoder)
 

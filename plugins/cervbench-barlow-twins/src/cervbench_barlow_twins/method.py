@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, View, gather, named_policy
+from cervbench.plugin import Encoder, Method, gather, in_float32
 
 EPSILON = 1e-8
 """Beside the variance of a feature: so small that it counts only where a feature says nothing."""
@@ -17,12 +17,7 @@ class BarlowTwins(Method):
     def build(self, encoder: Encoder) -> None:
         self.projector = projector(encoder.width, self.config.projector)
 
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
-
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        assert self.encoder is not None
         one, other = self.projector(self.encoder(torch.cat(list(views)))).chunk(2)
         return barlow_twins(one, other, self.config.redundancy_weight)
 
@@ -47,9 +42,9 @@ def barlow_twins(one: Tensor, other: Tensor, redundancy_weight: float) -> tuple[
     return invariance + redundancy_weight * redundancy, parts
 
 
+@in_float32
 def cross_correlation(one: Tensor, other: Tensor) -> Tensor:
     """C: of each feature of one view with each of the other, over the batch on all devices."""
-    with torch.autocast(one.device.type, enabled=False):  # bf16 has three digits for what should be 1
-        whole = [gather(rows.float()) for rows in (one, other)]
-        standard = [functional.batch_norm(rows, None, None, training=True, eps=EPSILON) for rows in whole]
-        return standard[0].T @ standard[1] / len(standard[0])
+    whole = [gather(rows) for rows in (one, other)]
+    standard = [functional.batch_norm(rows, None, None, training=True, eps=EPSILON) for rows in whole]
+    return standard[0].T @ standard[1] / len(standard[0])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, Progress, View, keep_at, moving_average, named_policy
+from cervbench.plugin import Encoder, Method, Progress, in_float32, keep_at, moving_average
 
 
 class BYOL(Method):
@@ -20,12 +20,7 @@ class BYOL(Method):
     @property
     def online(self) -> nn.Sequential:
         """What the target follows."""
-        assert self.encoder is not None
         return nn.Sequential(self.encoder, self.projector)
-
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
 
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         one, other = views
@@ -33,7 +28,6 @@ class BYOL(Method):
 
     def _error(self, view: Tensor, other: Tensor) -> Tensor:
         """Of predicting, from one view, what the target makes of the other."""
-        assert self.encoder is not None
         with torch.no_grad():
             wanted = self.target(other)
         return regression_error(self.predictor(self.projector(self.encoder(view))), wanted)
@@ -47,7 +41,7 @@ def perceptron(width: int, hidden: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out))
 
 
+@in_float32
 def regression_error(predicted: Tensor, wanted: Tensor) -> Tensor:
     """The mean squared distance of vectors of unit length: 2 - 2 · cosine."""
-    with torch.autocast(predicted.device.type, enabled=False):  # bf16 cannot tell a cosine from 1 near it
-        return 2 - 2 * functional.cosine_similarity(predicted.float(), wanted.float()).mean()
+    return 2 - 2 * functional.cosine_similarity(predicted, wanted).mean()

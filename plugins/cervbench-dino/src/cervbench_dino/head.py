@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cervbench.plugin import in_float32
+
 
 class Head(nn.Module):
     """Three layers, unit length, and the cosine to each prototype."""
@@ -25,7 +27,9 @@ class Head(nn.Module):
 
     def forward(self, vectors: Tensor, frozen: Tensor) -> Tensor:
         """n × prototypes; while `frozen` holds, the prototypes get no gradient."""
-        compared = self.layers(vectors)
-        with torch.autocast(compared.device.type, enabled=False):  # divided by a temperature, bf16 is coarse
-            prototypes = torch.where(frozen, self.prototypes.detach(), self.prototypes)
-            return functional.normalize(compared.float()) @ functional.normalize(prototypes).T
+        return cosine(self.layers(vectors), torch.where(frozen, self.prototypes.detach(), self.prototypes))
+
+
+@in_float32  # what is divided by a temperature
+def cosine(vectors: Tensor, prototypes: Tensor) -> Tensor:
+    return functional.normalize(vectors) @ functional.normalize(prototypes).T

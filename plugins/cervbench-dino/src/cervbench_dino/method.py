@@ -6,7 +6,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cervbench.plugin import Encoder, Method, Progress, SettingsError, View, gather, keep_at, moving_average
+from cervbench.plugin import (
+    Encoder,
+    Method,
+    Progress,
+    SettingsError,
+    View,
+    gather,
+    in_float32,
+    keep_at,
+    moving_average,
+)
 from cervbench_dino.crops import Local, any_size, policy_of_area, vector_of
 from cervbench_dino.head import Head
 
@@ -40,7 +50,6 @@ class DINO(Method):
         return (whole, whole, *[part] * self.config.local_crops)
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.encoder is not None
         frozen = self.share < self.config.frozen
         whole = torch.cat(list(views[:2]))
         with torch.no_grad():
@@ -60,7 +69,6 @@ class DINO(Method):
         return cold + (warm - cold) * (self.share / self.config.warm_up).clamp(max=1)
 
     def after_step(self, progress: Progress) -> None:
-        assert self.encoder is not None
         config = self.config
         self.share.fill_(progress.share)
         first = keep_at(progress, config.keep, config.memory)
@@ -77,12 +85,12 @@ def sharpened(taught: Tensor, centre: Tensor, temperature: Tensor | float) -> Te
     return ((taught - centre) / temperature).softmax(-1)
 
 
+@in_float32  # in bf16 a loss of 5 moves in steps of 1/32
 def cross_entropy(answers: Tensor, learnt: Tensor, temperature: float) -> Tensor:
     """Of the student's views against the teacher's (views × n × prototypes), the mean over all pairs of
     different views. The views that both see come first, in one order."""
     guesses = (learnt / temperature).log_softmax(-1)
-    with torch.autocast(guesses.device.type, enabled=False):  # in bf16 a loss of 5 moves in steps of 1/32
-        pairs = -torch.einsum("tnp,snp->ts", answers, guesses)
+    pairs = -torch.einsum("tnp,snp->ts", answers, guesses)
     same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
     return pairs.masked_fill(same, 0).sum() / ((pairs.numel() - len(pairs)) * answers.shape[1])
 

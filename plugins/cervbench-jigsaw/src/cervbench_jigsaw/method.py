@@ -26,7 +26,6 @@ class Jigsaw(Method):
         return (Puzzle(patch_size(self.encoder, self.config.patch), self.config.turned),)
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.encoder is not None
         (pieces,) = views
         said = self.embed(self.encoder(pieces.flatten(0, 1))).unflatten(0, pieces.shape[:2])
         drawn = torch.randint(len(self.orders), (len(pieces),)).to(said.device, non_blocking=True)
@@ -41,8 +40,8 @@ def laid(said: Tensor, order: Tensor) -> Tensor:
     return said.gather(1, order[..., None].expand_as(said))
 
 
-def patch_size(encoder: Encoder | None, wanted: int) -> int:
+def patch_size(encoder: Encoder, wanted: int) -> int:
     """A ViT takes images of one size, so its pieces are of that size; a CNN takes any."""
-    embedding = getattr(encoder and encoder.backbone, "patch_embed", None)
+    embedding = getattr(encoder.backbone, "patch_embed", None)
     fixed = getattr(embedding, "img_size", None)
     return fixed[0] if fixed else wanted

@@ -7,7 +7,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, SettingsError, View, named_policy
+from cervbench.plugin import Encoder, Method, SettingsError, View, in_float32, named_policy
 from cervbench_mae.decoder import Decoder
 
 
@@ -34,7 +34,6 @@ class MAE(Method):
         return (named_policy(self.config.policy),)
 
     def loss(self, views: Sequence[Tensor]) -> Tensor:
-        assert self.encoder is not None
         vit: VisionTransformer = self.encoder.backbone
         (images,) = views
         order = shuffled(len(images), vit.patch_embed.num_patches).to(images.device, non_blocking=True)
@@ -67,11 +66,11 @@ def patches(images: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.unfold(images, size, stride=size).transpose(1, 2)
 
 
+@in_float32
 def reconstruction_error(predicted: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error of patches whose own values are brought to mean 0 and deviation 1."""
-    with torch.autocast(predicted.device.type, enabled=False):
-        mean, variance = hidden.mean(-1, keepdim=True), hidden.var(-1, keepdim=True)
-        return functional.mse_loss(predicted.float(), (hidden - mean) / (variance + 1e-6).sqrt())
+    mean, variance = hidden.mean(-1, keepdim=True), hidden.var(-1, keepdim=True)
+    return functional.mse_loss(predicted, (hidden - mean) / (variance + 1e-6).sqrt())
 
 
 def _visible(places: int, masking: float) -> int:

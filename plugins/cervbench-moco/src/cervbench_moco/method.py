@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, Progress, View, gather, keep_at, moving_average, named_policy
+from cervbench.plugin import Encoder, Method, Progress, gather, in_float32, keep_at, moving_average
 
 
 class MoCo(Method):
@@ -27,15 +27,9 @@ class MoCo(Method):
     @property
     def leader(self) -> nn.Sequential:
         """What makes queries, and what the maker of keys follows."""
-        assert self.encoder is not None
         return nn.Sequential(self.encoder, self.projector)
 
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
-
     def loss(self, views: Sequence[Tensor]) -> Tensor:
-        assert self.encoder is not None
         asking, answering = views
         queries = self.projector(self.encoder(asking))
         with torch.no_grad():
@@ -58,14 +52,14 @@ class MoCo(Method):
         moving_average(self.follower, self.leader, keep)
 
 
+@in_float32
 def info_nce(queries: Tensor, keys: Tensor, strangers: Tensor, temperature: float) -> Tensor:
     """The mean of -log of the share of a query's own key among that key and the strangers.
 
     Keys and strangers have unit length.
     """
-    with torch.autocast(queries.device.type, enabled=False):  # bf16 cannot tell near keys apart
-        unit = functional.normalize(queries.float())
-        own = (unit * keys).sum(1, keepdim=True)
-        similarity = torch.cat([own, unit @ strangers.T], 1) / temperature
-        first = torch.zeros(len(unit), dtype=torch.int64, device=unit.device)
-        return functional.cross_entropy(similarity, first)
+    unit = functional.normalize(queries)
+    own = (unit * keys).sum(1, keepdim=True)
+    similarity = torch.cat([own, unit @ strangers.T], 1) / temperature
+    first = torch.zeros(len(unit), dtype=torch.int64, device=unit.device)
+    return functional.cross_entropy(similarity, first)

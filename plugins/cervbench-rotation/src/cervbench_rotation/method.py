@@ -19,7 +19,6 @@ class RotationPrediction(Method):
         return (upright(named_policy(self.config.policy)),)
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.encoder is not None
         (images,) = views
         device, count = images.device, len(images)
         every = torch.stack([torch.rot90(images, k, (2, 3)) for k in range(TURNS)])

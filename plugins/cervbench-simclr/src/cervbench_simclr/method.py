@@ -18,7 +18,7 @@ from cervbench.plugin import (
     View,
     Zoom,
     gather,
-    named_policy,
+    in_float32,
 )
 
 
@@ -32,12 +32,7 @@ class SimCLR(Method):
             nn.Linear(hidden, projection, bias=False),
         )
 
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
-
     def loss(self, views: Sequence[Tensor]) -> Tensor:
-        assert self.encoder is not None
         one, other = self.projector(self.encoder(torch.cat(list(views)))).chunk(2)
         return nt_xent(torch.cat([gather(one), gather(other)]), self.config.temperature)
 
@@ -53,14 +48,14 @@ class PublishedSimCLR(SimCLR):
         return (Policy(()), Policy(augmented))
 
 
+@in_float32
 def nt_xent(projected: Tensor, temperature: float) -> Tensor:
     """The mean over all 2N views of -log of the share of its partner among all other views.
 
     Rows n and n + N are the two views of image n; the denominator leaves out the view itself.
     """
-    with torch.autocast(projected.device.type, enabled=False):  # bf16 cannot tell near partners apart
-        unit = functional.normalize(projected.float())
-        similarity = unit @ unit.T / temperature
-        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-        partner = torch.arange(len(unit), device=unit.device).roll(len(unit) // 2)
-        return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
+    unit = functional.normalize(projected)
+    similarity = unit @ unit.T / temperature
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    partner = torch.arange(len(unit), device=unit.device).roll(len(unit) // 2)
+    return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, View, named_policy
+from cervbench.plugin import Encoder, Method, in_float32
 
 
 class SimSiam(Method):
@@ -20,12 +20,7 @@ class SimSiam(Method):
         )
         self.predictor = nn.Sequential(*_normed(projection, hidden), nn.Linear(hidden, projection))
 
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
-
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.encoder is not None
         one, other = (self.projector(self.encoder(view)) for view in views)
         together = negative_cosine(self.predictor(one), other) + negative_cosine(self.predictor(other), one)
         return together / 2, {"projection_spread": spread(one)}
@@ -35,10 +30,10 @@ def _normed(width: int, out: int) -> tuple[nn.Module, ...]:
     return nn.Linear(width, out, bias=False), nn.BatchNorm1d(out), nn.ReLU()
 
 
+@in_float32
 def negative_cosine(predicted: Tensor, wanted: Tensor) -> Tensor:
     """The mean cosine, with its sign turned; no gradient flows into what is wanted."""
-    with torch.autocast(predicted.device.type, enabled=False):  # bf16 cannot tell a cosine from 1 near it
-        return -functional.cosine_similarity(predicted.float(), wanted.detach().float()).mean()
+    return -functional.cosine_similarity(predicted, wanted.detach()).mean()
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, View, gather, named_policy
+from cervbench.plugin import Encoder, Method, gather
 
 
 class Example(Method):
@@ -17,12 +17,7 @@ class Example(Method):
             nn.Linear(encoder.width, self.config.projection),
         )
 
-    def views(self) -> Sequence[View]:
-        policy = named_policy(self.config.policy)
-        return (policy, policy)
-
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.encoder is not None
         first, second = self.projector(self.encoder(torch.cat(list(views)))).float().chunk(2)
         one, other = gather(functional.normalize(first)), gather(functional.normalize(second))
         together, apart = alignment(one, other), (uniformity(one) + uniformity(other)) / 2

@@ -1,12 +1,17 @@
-"""What the frozen evaluations share: standardised vectors, and the form of their answer."""
+"""What evaluations share: standardised vectors, and the form of a classifier's answer."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cervbench.plugin import Columns, Images, Labelled, Trained
+from cervbench.plugin.evaluation import Columns
+
+if TYPE_CHECKING:
+    from cervbench.data.batches import Images, Labelled
+    from cervbench.training.trained import Trained
 
 BLOCK = 4096
 """Rows that are held in double precision at a time."""
@@ -15,7 +20,7 @@ BLOCK = 4096
 class Standardised:
     """Vectors with mean 0 and spread 1 over all train images, labelled or not; on the device, float32."""
 
-    def __init__(self, trained: Trained, unlabelled: Images) -> None:
+    def __init__(self, trained: "Trained", unlabelled: "Images") -> None:
         self.trained = trained
         features = self._features(unlabelled)
         blocks = features.split(BLOCK)
@@ -24,18 +29,19 @@ class Standardised:
         spread = (squares.sum(0) / len(features)).sqrt()
         self.scale = torch.where(spread > 1e-12, spread, 1.0)
 
-    def __call__(self, images: Images) -> Tensor:
+    def __call__(self, images: "Images") -> Tensor:
         blocks = self._features(images).split(BLOCK)
         return torch.cat([((block - self.mean) / self.scale).float() for block in blocks])
 
-    def _features(self, images: Images) -> Tensor:
+    def _features(self, images: "Images") -> Tensor:
         return torch.from_numpy(self.trained.features(images)).to(self.trained.device)
 
 
 def one_answer_a_draw(
-    labelled: Sequence[Labelled], images: Images, probabilities: Callable[[Labelled], np.ndarray]
+    labelled: "Sequence[Labelled]", images: "Images", probabilities: "Callable[[Labelled], np.ndarray]"
 ) -> Columns:
-    """The columns of `classification/1`: every test image once a draw."""
+    """The columns of `classification/1`: every test image once a draw. The probabilities of a draw, from what
+    may be seen in it, are images × classes."""
     answers = [probabilities(seen) for seen in labelled]
     stacked = np.concatenate(answers)
     return {

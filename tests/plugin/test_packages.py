@@ -1,0 +1,13 @@
+"""What is demanded of any package is demanded of the project's own."""
+
+import pytest
+
+from cervbench.plugin.catalog import PACKAGES
+from cervbench.plugin.checks import Check, checks_of
+
+CHECKS = [check for package in ("cervbench", *PACKAGES.values()) for check in checks_of(package)]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_a_package_of_the_project(check: Check) -> None:
+    check()

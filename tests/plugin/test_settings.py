@@ -1,0 +1,30 @@
+"""Wrong settings are told all at once, each with what is wrong with it."""
+
+import pytest
+
+from cervbench.plugin import MethodConfig, SettingsError
+
+
+class Config(MethodConfig):
+    temperature: float = 0.5
+
+
+def test_a_misspelt_key_is_told_the_nearest_and_what_there_is() -> None:
+    with pytest.raises(SettingsError) as wrong:
+        Config.parse({"temprature": 0.1}, "method near-far")
+    assert str(wrong.value) == (
+        "method near-far has no setting 'temprature'; did you mean 'temperature'? "
+        "(it has optimizer, learning_rate, weight_decay, momentum, policy, temperature)"
+    )
+
+
+def test_every_wrong_key_and_value_is_told_at_once() -> None:
+    wrong = {"temprature": 0.1, "momentum": 2.0, "optimizer": "lion", "depth": 3, "learning_rate": 0.1}
+    with pytest.raises(SettingsError) as told:
+        Config.parse(wrong, "method near-far")
+    unknown, deeper, values = str(told.value).splitlines()
+    assert "'temprature'; did you mean 'temperature'?" in unknown
+    assert "no setting 'depth'" in deeper
+    assert "momentum = 2.0" in values
+    assert "optimizer = 'lion'" in values
+    assert "learning_rate =" not in values

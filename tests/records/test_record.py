@@ -1,0 +1,68 @@
+"""Ids and seals of records: what docs/records.md says they are gives them, with json and hashlib alone."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cervbench.records.record import Record, digest
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = sorted(ROOT.glob("leaderboards/records/herlev/*.json"))
+
+Recompute = Callable[[Path], bool]
+
+
+@pytest.fixture
+def recompute(monkeypatch: pytest.MonkeyPatch) -> Recompute:
+    """Runs the page's code on a record: whether its id is the name of its file."""
+    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "records.md").read_text("utf-8"), re.DOTALL)
+    assert set(re.findall(r"^(?:import|from) (.*)", code, re.MULTILINE)) == {
+        "hashlib, json, sys",
+        "pathlib import Path",
+    }
+
+    def holds(path: Path) -> bool:
+        monkeypatch.setattr(sys, "argv", ["recipe.py", str(path)])
+        with pytest.raises(SystemExit) as ended:
+            exec(compile(code, "recipe.py", "exec"), {})
+        return not ended.value.code
+
+    return holds
+
+
+def test_a_stranger_recomputes_the_id_of_every_committed_record(recompute: Recompute) -> None:
+    assert COMMITTED
+    assert [path.name for path in COMMITTED if not recompute(path)] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sources": ["cric"], "strategy": "pooled", "weights": "timm 1.0", "backbone_revision": 2},
+        {"sources": [], "strategy": "alone", "weights": "", "backbone_revision": 1},
+        {"protocol": {"off": ["image_size=48"]}, "method": {"builds_on": {"jigsaw": 2}}},
+        {"protocol": {"off": []}, "method": {"builds_on": {}}},
+    ],
+)
+def test_a_stranger_recomputes_the_id_whatever_is_neutral_in_it(
+    tmp_path: Path, recompute: Recompute, changes: dict[str, Any]
+) -> None:
+    plain = json.loads(COMMITTED[0].read_text("utf-8"))
+    for name, value in changes.items():
+        plain["run"][name] = {**plain["run"][name], **value} if isinstance(value, dict) else value
+    record = Record.model_validate({**plain, "seal": ""})
+    path = tmp_path / f"{record.id}.json"
+    path.write_text(json.dumps(record.model_dump(mode="json", by_alias=True)))
+    assert recompute(path)
+    assert not recompute(path.rename(tmp_path / f"{'0' * 16}.json"))
+
+
+def test_the_seal_is_the_digest_of_the_file_without_it() -> None:
+    for path in COMMITTED:
+        content = json.loads(path.read_text("utf-8"))
+        assert content.pop("seal") == digest(content)
