@@ -6,6 +6,7 @@ start is 1 in every direction, and needs a fraction of the iterations. An iterat
 products, whatever the number of strengths; the search along a line needs neither.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 from cervbench.evaluations.quasi_newton import Memory
 
 GAP = 1e-6
-"""The duality gap at which a problem is done, relative to its objective; rounding may add as much again."""
+"""The duality gap at which a problem is done, relative to its objective; rounding may add as much again,
+or hide what is left of it."""
 ITERATIONS = 1000
 TRIALS = 10
 FLATTER = 0.5
@@ -112,7 +114,8 @@ class Problems:
         return surprise.sum(2, dtype=torch.float64) / self.count[:, None] + shrink
 
     def gap(self, gradient: Tensor) -> Tensor:
-        """At least the objective's distance from its minimum: the duality gap, |gradient|² / (2 strength)."""
+        """The duality gap, |gradient|² / (2 strength): for weights at least the objective's distance from its
+        minimum. The intercept has no penalty, and is counted as if it had."""
         features = gradient / self.scale
         return _dot(features, features) / (2 * self.strengths)
 
@@ -168,6 +171,14 @@ def _minimum(problems: Problems) -> Tensor:
         curved = memory.add(far * direction, gradient - before)
         # Where rounding hides the curvature, there is nothing more to be had.
         done = done | ~curved
+    else:
+        answer[:, going] = theta * problems.scale
+        logging.getLogger("cervbench").warning(
+            "%d linear probes were stopped after %d steps, short of a gap of %g",
+            (~done).sum(),
+            ITERATIONS,
+            GAP,
+        )
     return answer
 
 

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from cervbench.evaluations import logistic
 from cervbench.evaluations.logistic import Probes, fit
 
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
@@ -117,3 +118,14 @@ def test_the_same_problem_gives_the_same_bits() -> None:
     first, again = fitted(draws), fitted(draws)
     assert torch.equal(first.weights, again.weights)
     assert torch.equal(first.intercepts, again.intercepts)
+
+
+def test_a_probe_that_is_stopped_short_says_so_and_keeps_its_last_step(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logistic, "ITERATIONS", 1)
+    x, y = collinear(300, 40)
+    probes = fitted([(x, y)])
+    assert f"{len(STRENGTHS)} linear probes were stopped after 1 steps" in caplog.text
+    for number in range(len(STRENGTHS)):
+        assert ours(probes, 0, number, x, y) < np.log(CLASSES)
