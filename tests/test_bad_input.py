@@ -745,7 +745,7 @@ def test_pages_know_the_records_that_another_process_wrote_meanwhile(
 def test_ctrl_c_ends_with_1_and_the_same_command_goes_on_to_the_same_bits(
     clinic: Path, out: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    epochs = 40
+    epochs = 120  # long enough to be caught in the middle on any machine
     asked = [*SIMCLR, "--set", f"protocol.pretext.epochs={epochs}"]
     monkeypatch.setenv("CERVBENCH_CHECKPOINT_SECONDS", "0")
     done(cervbench("data", "prepare", clinic))

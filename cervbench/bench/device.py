@@ -1,12 +1,9 @@
-"""The device that is measured: what it is, and the memory that was used on it."""
-
-from contextlib import suppress
-from pathlib import Path
+"""The device that is measured: what it is."""
 
 import torch
 
 from cervbench.bench.measurement import Where
-from cervbench.observed import observe_host, reset_peak_memory
+from cervbench.observed import observe_host
 
 
 def described(device: torch.device, packages: dict[str, str] | None = None) -> Where:
@@ -20,10 +17,3 @@ def described(device: torch.device, packages: dict[str, str] | None = None) -> W
         threads=seen["threads"],
         versions=seen["versions"],
     )
-
-
-def reset_peak(device: torch.device) -> None:
-    """Of the device, and where the system lets us of this process, whose peak counts on a processor."""
-    reset_peak_memory(device)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")

@@ -5,13 +5,13 @@ from functools import partial
 from statistics import median
 
 from cervbench.bench.cells import Cell
-from cervbench.bench.device import described, reset_peak
+from cervbench.bench.device import described
 from cervbench.bench.flops import MatmulRate, flops_of_step, matmul_rate
 from cervbench.bench.phases import phases
 from cervbench.bench.rows import Row
 from cervbench.bench.timing import alternate, median_ratio, seconds
 from cervbench.bench.workload import Bench, Workload
-from cervbench.observed import peak_memory
+from cervbench.observed import peak_memory, reset_peak_memory
 
 WARM_UP = 3.0
 """Seconds, at the least."""
@@ -29,7 +29,7 @@ def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | No
 
 
 def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: int | None) -> Row:
-    reset_peak(bench.device)
+    reset_peak_memory(bench.device)
     workload = bench.workload(cell)
     warm = _warmed(workload)
     steps = steps or max(1, round(TURN / warm))

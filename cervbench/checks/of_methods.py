@@ -51,16 +51,19 @@ def it_works_on_a_cnn_and_a_vit_or_says_which(method: ExaminedMethod) -> str | N
 
 
 def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
-    """On the same batches, the loss ends below that of a copy whose learning rate is zero."""
-    recipe = method.recipe(method.backbone, batch=LARGE_BATCH, epochs=14)
-    trained, idle = (method.losses(recipe, rate=rate) for rate in (1.0, 0.0))
-    late = len(trained) // 4
-    reached, left = np.mean(trained[-late:]), np.mean(idle[-late:])
-    if not reached < left:
-        raise CheckFailed(
-            f"after {len(trained)} steps the loss is {reached:.4g}, and {left:.4g} without any learning",
-            "look at the sign of the loss, at what is detached, and at the learning rate",
-        )
+    """On the same batches, the loss ends below that of a copy whose learning rate is zero; what learns slowly
+    beside the noise of its batches has four times as long."""
+    for epochs in (14, 56):
+        recipe = method.recipe(method.backbone, batch=LARGE_BATCH, epochs=epochs)
+        trained, idle = (method.losses(recipe, rate=rate) for rate in (1.0, 0.0))
+        late = len(trained) // 4
+        reached, left = np.mean(trained[-late:]), np.mean(idle[-late:])
+        if reached < left:
+            return
+    raise CheckFailed(
+        f"after {len(trained)} steps the loss is {reached:.4g}, and {left:.4g} without any learning",
+        "look at the sign of the loss, at what is detached, and at the learning rate",
+    )
 
 
 def it_trains_the_encoder(method: ExaminedMethod) -> None:
