@@ -3,10 +3,11 @@
     python scripts/probe_race.py --size herlev
     python scripts/probe_race.py --size hicervix --ratios 1,5,10
 
-Ours fits all strengths and draws of a ratio at once; a cell shows its share. Theirs is given what makes
-it fastest: float32 or float64, one or two threads of its BLAS, each strength started where the stronger
-one ended or afresh, and the loosest tolerance with which its objective comes within 1e-4 of ours or
-below. Only the fastest fit is counted, the search for it is not.
+Ours fits all strengths and draws of a ratio at once; a cell shows its share: once as the harness does,
+and once with the loosest duality gap that comes within 1e-4 of the objective wherever it is asked to.
+Theirs is given what makes it fastest: float32 or float64, each strength started where the stronger one
+ended or afresh, the loosest tolerance that comes within the same 1e-4, and with it one or two threads of
+its BLAS. Only the fastest fit is counted, the search for it is not.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -22,10 +24,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from cervbench.evaluations.logistic import Probes, fit
+from cervbench.evaluations.logistic import GAP, fit
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 TOLERANCES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 1e-6)
+GAPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5, GAP)
 NEAR = 1e-4
 
 
@@ -99,86 +102,105 @@ class Asked:
 
 def theirs(draw: Draw, strength: float, classes: int, lowest: float, start: Fit | None, asked: Asked) -> Fit:
     """The fastest of their settings that comes near; where none does, the one that comes nearest."""
+    begins = [start if kind == "warm" else None for kind in asked.starts] if start is not None else [None]
     fits = []
-    begins = [start if kind == "warm" else None for kind in asked.starts]
     for kind in asked.kinds:
-        for begin in begins if start is not None else (None,):
-            for threads in asked.threads:
-                fits.append(
-                    _loosest(
-                        draw.x.astype(kind),
-                        draw.y,
-                        strength,
-                        classes,
-                        lowest,
-                        begin,
-                        threads,
-                        asked.tolerances,
-                    )
-                )
+        cast = Draw(draw.x.astype(kind), draw.y)
+        for begin in begins:
+            for tolerance in asked.tolerances:
+                one = _fitted(cast, strength, classes, begin, asked.threads[0], tolerance)
+                if one.objective <= lowest * (1 + NEAR):
+                    break
+            # How many threads there are moves where it ends by rounding alone.
+            others = [
+                _fitted(cast, strength, classes, begin, threads, tolerance) for threads in asked.threads[1:]
+            ]
+            fits += [one, *others]
     near = [one for one in fits if one.objective <= lowest * (1 + NEAR)]
     return min(near, key=lambda one: one.seconds) if near else min(fits, key=lambda one: one.objective)
 
 
-def _loosest(
-    x: np.ndarray,
-    y: np.ndarray,
-    strength: float,
-    classes: int,
-    lowest: float,
-    start: Fit | None,
-    threads: int,
-    tolerances: tuple[float, ...],
+def _fitted(
+    draw: Draw, strength: float, classes: int, start: Fit | None, threads: int, tolerance: float
 ) -> Fit:
-    """The first of the tolerances that comes near, counted alone."""
     warnings.simplefilter("ignore", ConvergenceWarning)
-    present, draw = np.unique(y), Draw(x, y)
-    for tolerance in tolerances:
-        model = LogisticRegression(C=1 / (strength * len(y)), tol=tolerance, max_iter=10_000, warm_start=True)
-        if start is not None:
-            model.coef_, model.intercept_ = start.weights[present].astype(x.dtype), start.intercept[present]
-            model.classes_ = present
-        with threadpool_limits(threads, "blas"):
-            begun = time.perf_counter()
-            model.fit(x, y)
-            seconds = time.perf_counter() - begun
-        weights, intercept = np.zeros((classes, x.shape[1])), np.full(classes, -np.inf)
-        weights[present], intercept[present] = model.coef_, model.intercept_
-        fitted = Fit(seconds, weights, intercept, objective(weights, intercept, draw, strength))
-        if fitted.objective <= lowest * (1 + NEAR):
-            break
-    return fitted
+    present = np.unique(draw.y)
+    model = LogisticRegression(
+        C=1 / (strength * len(draw.y)), tol=tolerance, max_iter=10_000, warm_start=True
+    )
+    if start is not None:
+        model.coef_, model.intercept_ = start.weights[present].astype(draw.x.dtype), start.intercept[present]
+        model.classes_ = present
+    with threadpool_limits(threads, "blas"):
+        begun = time.perf_counter()
+        model.fit(draw.x, draw.y)
+        seconds = time.perf_counter() - begun
+    weights, intercept = np.zeros((classes, draw.x.shape[1])), np.full(classes, -np.inf)
+    weights[present], intercept[present] = model.coef_, model.intercept_
+    return Fit(seconds, weights, intercept, objective(weights, intercept, draw, strength))
 
 
-def ours(draws: list[Draw], classes: int, strengths: tuple[float, ...]) -> tuple[float, Probes]:
+def ours(
+    draws: list[Draw], classes: int, strengths: tuple[float, ...], gap: float = GAP
+) -> tuple[float, list[list[Fit]]]:
+    """Seconds in all, and for each draw a fit for each strength."""
     x, y = (
         [torch.from_numpy(part) for part in parts] for parts in zip(*((d.x, d.y) for d in draws), strict=True)
     )
     begun = time.perf_counter()
-    probes = fit(x, y, classes, strengths)
-    return time.perf_counter() - begun, probes
+    probes = fit(x, y, classes, strengths, gap)
+    seconds = time.perf_counter() - begun
+    fits = []
+    for draw, weights, intercepts in zip(draws, probes.weights, probes.intercepts, strict=True):
+        pairs = zip(weights.double().numpy(), intercepts.double().numpy(), strengths, strict=True)
+        fits.append([Fit(0.0, w, b, objective(w, b, draw, strength)) for w, b, strength in pairs])
+    return seconds, fits
+
+
+def loosest(draws: list[Draw], size: Size, lowest: list[list[Fit]]) -> float:
+    """Seconds with the first gap that comes near everywhere."""
+    for gap in GAPS:
+        seconds, fits = ours(draws, size.classes, STRENGTHS, gap)
+        pairs = zip(chain(*fits), chain(*lowest), strict=True)
+        if all(one.objective <= best.objective * (1 + NEAR) for one, best in pairs):
+            break
+    return seconds
+
+
+@dataclass(frozen=True)
+class Cell:
+    ratio: int
+    strength: float
+    shipped: float
+    """Seconds of ours as the harness has it; the others are seconds as well."""
+    near: float
+    """Of ours with the loosest gap."""
+    theirs: float
+    objective: float
+    """Ours over theirs, less 1; the greatest of the draws."""
+    points: float
+    """Of accuracy, ours above theirs."""
 
 
 def race(
     ratio: int, size: Size, known: Draw, test: Draw, strengths: tuple[float, ...], asked: Asked
-) -> Iterator[tuple[float, float, float, float, float]]:
-    """For each strength: seconds of both, and the greatest differences of objective and accuracy."""
+) -> Iterator[Cell]:
     draws = draws_at(ratio, known, size)
-    seconds, probes = ours(draws, size.classes, STRENGTHS)
+    shipped, fits = ours(draws, size.classes, STRENGTHS)
+    near = loosest(draws, size, fits)
     before: list[Fit | None] = [None] * len(draws)
     for strength in strengths:
         number = STRENGTHS.index(strength)
         took, apart, points = 0.0, [], []
         for place, draw in enumerate(draws):
-            weights = probes.weights[place, number].double().numpy()
-            intercept = probes.intercepts[place, number].double().numpy()
-            mine = Fit(0.0, weights, intercept, objective(weights, intercept, draw, strength))
+            mine = fits[place][number]
             best = theirs(draw, strength, size.classes, mine.objective, before[place], asked)
             before[place] = best
             took += best.seconds
             apart.append(mine.objective / best.objective - 1)
             points.append(100 * (mine.accuracy(test) - best.accuracy(test)))
-        yield strength, seconds / len(STRENGTHS), took, max(apart, key=abs), max(points, key=abs)
+        shares = shipped / len(STRENGTHS), near / len(STRENGTHS)
+        yield Cell(ratio, strength, *shares, took, max(apart, key=abs), max(points, key=abs))
 
 
 def main() -> None:
@@ -208,15 +230,20 @@ def main() -> None:
             known = test = Draw(stored["x"].astype(np.float32), stored["y"].astype(np.int64))
     strengths = tuple(map(float, asked.strengths.split(",")))
     ours(draws_at(10, known, size)[:1], size.classes, strengths[:1])
-    mine, yours = 0.0, 0.0
-    print("ratio  strength  seconds  sklearn  times  objective  accuracy, points")
+    cells = []
+    print("ratio  strength  shipped     near  sklearn  times  times near  objective  accuracy, points")
     for ratio in map(int, asked.ratios.split(",")):
-        for strength, here, there, apart, points in race(ratio, size, known, test, strengths, tried):
-            mine, yours = mine + here, yours + there
-            times = there / here
-            row = f"{ratio:5} {strength:9} {here:8.3f} {there:8.3f} {times:6.1f} {apart:+10.1e} {points:+.2f}"
-            print(row, flush=True)
-    print(f"all: {mine:.2f} s against {yours:.2f} s, {yours / mine:.1f} times")
+        for cell in race(ratio, size, known, test, strengths, tried):
+            cells.append(cell)
+            print(
+                f"{cell.ratio:5} {cell.strength:9} {cell.shipped:8.3f} {cell.near:8.3f} {cell.theirs:8.3f} "
+                f"{cell.theirs / cell.shipped:6.1f} {cell.theirs / cell.near:11.1f} "
+                f"{cell.objective:+10.1e} {cell.points:+.2f}",
+                flush=True,
+            )
+    shipped, near, their = (sum(getattr(c, kind) for c in cells) for kind in ("shipped", "near", "theirs"))
+    print(f"all: {shipped:.2f} s, near {near:.2f} s, scikit-learn {their:.2f} s:")
+    print(f"{their / shipped:.1f} times as fast, {their / near:.1f} to the same demand")
 
 
 if __name__ == "__main__":

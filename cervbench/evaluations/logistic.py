@@ -37,7 +37,11 @@ class Probes:
 
 
 def fit(
-    features: Sequence[Tensor], labels: Sequence[Tensor], classes: int, strengths: Sequence[float]
+    features: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    classes: int,
+    strengths: Sequence[float],
+    gap: float = GAP,
 ) -> Probes:
     """A probe for each draw, which are features and labels, and each strength."""
     x, y = pad_sequence(list(features), batch_first=True), pad_sequence(list(labels), batch_first=True)
@@ -45,7 +49,7 @@ def fit(
     centre = x.sum(1, keepdim=True) / filled.sum(1)[:, None, None]
     rotated, axes = _principal((x - centre) * filled[..., None])
     seen = x.new_zeros(len(x), classes).scatter_add(1, y, filled) > 0
-    found = _minimum(Problems(rotated, y, filled, seen, x.new_tensor(strengths)))
+    found = _minimum(Problems(rotated, y, filled, seen, x.new_tensor(strengths)), gap)
     weights = found[..., :-1] @ axes.mT[:, None]
     # The intercept of features that were not centred.
     intercepts = found[..., -1] - (weights @ centre.mT[:, None])[..., 0]
@@ -145,7 +149,7 @@ class Problems:
         return far.to(logits.dtype)[..., None, None], there, error, of_truth
 
 
-def _minimum(problems: Problems) -> Tensor:
+def _minimum(problems: Problems, gap: float) -> Tensor:
     """Draws × strengths × classes × (principal axes, intercept)."""
     theta, logits = problems.start()
     answer, going = torch.zeros_like(theta), torch.arange(theta.shape[1], device=theta.device)
@@ -153,7 +157,7 @@ def _minimum(problems: Problems) -> Tensor:
     gradient = problems.gradient(theta, error)
     memory, done = Memory(gradient), torch.zeros_like(theta[..., 0, 0], dtype=torch.bool)
     for _ in range(ITERATIONS):
-        done = done | (problems.gap(gradient) <= GAP * problems.value(theta, of_truth))
+        done = done | (problems.gap(gradient) <= gap * problems.value(theta, of_truth))
         answer[:, going] = theta * problems.scale
         if bool(done.all()):
             break
@@ -177,7 +181,7 @@ def _minimum(problems: Problems) -> Tensor:
             "%d linear probes were stopped after %d steps, short of a gap of %g",
             (~done).sum(),
             ITERATIONS,
-            GAP,
+            gap,
         )
     return answer
 
