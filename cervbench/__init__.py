@@ -43,7 +43,7 @@ def run(
 
     here = place or Place()
     records = [o.record for o in execute([Request(method, dataset, ratios=labels, **request)], here)]
-    build(here.out)
+    build(here.out, cache=here.cache)
     return pd.DataFrame(
         [
             {

@@ -1,7 +1,7 @@
-"""Attention: where the classifier of a fine-tuned record looks, framed on images it was tested on.
+"""Attention: where the classifier of a record looks, framed on images it was tested on.
 
-Fine-tuned weights are not kept. The classifier is fine-tuned again from the kept encoder, which on the same
-machine gives the same bits, and whether its answers are those of the record is said.
+Its weights are not kept. It is trained again from the kept encoder, which on the same machine gives the same
+bits, and whether its answers are those of the record is said.
 """
 
 import ast
@@ -17,26 +17,23 @@ import numpy as np
 
 from cervbench.atomic import write_atomically, write_text
 from cervbench.data.dataset import Dataset
-from cervbench.harness import Progress, plan
-from cervbench.observed import observe_host
+from cervbench.harness import ShowProgress, plan, pretrained
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import columns_as_recorded, differences
-from cervbench.runs import Due, Understood, due, recipe_of
+from cervbench.runs import Due, Understood, due
 from cervbench.study import Request
 
 if TYPE_CHECKING:
-    import torch
+    from torch import nn
 
     from cervbench.data.batches import Images
-    from cervbench.data.parts import Parts
     from cervbench.plugin import Attentive
     from cervbench.training.trained import Trained
 
-EVALUATION = "finetune"
 RED = (230, 20, 40)
 
 
@@ -64,31 +61,31 @@ class Attention:
 
 
 def attention(
-    record: Record, place: Place, plugins: Plugins, progress: Progress, files: Mapping[str, str]
+    record: Record, place: Place, plugins: Plugins, progress: ShowProgress, files: Mapping[str, str]
 ) -> Attention:
     """The attention of the classifier of a record; `files` are its dataset and init where these are paths."""
     asked, dataset, run, one = _asked_again(record, place, plugins, progress, files)
     stored = columns_as_recorded(Store(place.out), run.dataset.variant, record.id, record.predictions.hash)
     with place.alone(run.id, lambda: progress("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import part
-        from cervbench.evaluations import FineTuneSettings
-        from cervbench.evaluations.finetune import fine_tuned
         from cervbench.plugin import Attentive
         from cervbench.training.device import use
 
         device = use(place.device, place.threads)
         parts = part(dataset, run.fold, asked.protocol, device)
-        trained = _trained(asked, run, parts, place, device, progress).at(one.id)
-        if not isinstance(trained.classifier(len(dataset.card.classes)), Attentive):
+        _say_where_not_kept(place, run)
+        trained = pretrained(asked, run, parts, place, device, progress)[0].at(one.id)
+        seen = parts.labelled(one.ratio, 1)[0]
+        trained.seed(one.entry.name, one.ratio)
+        train = one.entry.offer.load_classifier()
+        assert train is not None
+        classifier: nn.Module = train(trained, seen, one.settings)
+        trained.clear_checkpoints()
+        if not isinstance(classifier, Attentive):
             raise SettingsError(
                 f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
                 "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
             )
-        seen = parts.labelled(one.ratio, 1)[0]
-        assert isinstance(one.settings, FineTuneSettings)
-        classifier = fine_tuned(trained, seen, one.settings)
-        assert isinstance(classifier, Attentive)
-        trained.clear_checkpoints()
         answers = trained.probabilities(classifier, parts.test)
         weights, places = _weights(classifier, parts.test, trained)
     recorded = _answers(stored, seen.draw, dataset, parts.test.rows)
@@ -109,14 +106,16 @@ def draw(shown: Attention, count: int, folder: Path) -> list[Path]:
 
 
 def _asked_again(
-    record: Record, place: Place, plugins: Plugins, progress: Progress, files: Mapping[str, str]
+    record: Record, place: Place, plugins: Plugins, progress: ShowProgress, files: Mapping[str, str]
 ) -> tuple[Understood, Dataset, Run, Due]:
     """What a record was asked by; refused where the same would be another record today."""
     run = record.run
-    if (record.evaluation.package, record.evaluation.name) != ("cervbench", EVALUATION):
+    evaluation = f"{record.evaluation.package}:{record.evaluation.name}"
+    if plugins.evaluations.get(evaluation).offer.classifier is None:
+        offering = [name for name, entry in plugins.evaluations.items() if entry.offer.classifier]
         raise SettingsError(
-            f"record {record.id} is of {record.evaluation.name}, which trains no classifier to look at; "
-            f"name a record of {EVALUATION}"
+            f"record {record.id} is of {record.evaluation.name}, which offers no classifier to look at; "
+            f"name a record of {' or '.join(offering)}"
         )
     request = Request(
         method=f"{run.method.package}:{run.method.name}",
@@ -124,7 +123,7 @@ def _asked_again(
         backbone=run.backbone,
         init=files.get("init", run.init),
         ratios=(record.ratio,),
-        evaluations=(EVALUATION,),
+        evaluations=(evaluation,),
         folds=(run.fold,),
         seed=run.seed,
         tier=run.protocol.tier,
@@ -133,11 +132,11 @@ def _asked_again(
     [(asked, dataset, again)] = plan([request], place, progress, plugins)
     [one] = due(asked, again)
     if one.id != record.id:
+        pairs = {"run": (run, again), "evaluation": (record.evaluation, one.named)}
         changed = "; ".join(
-            [
-                *differences("run", run.model_dump(mode="json"), again.model_dump(mode="json")),
-                *differences("settings", record.evaluation.settings, one.named.settings),
-            ]
+            difference
+            for part, pair in pairs.items()
+            for difference in differences(part, *(of.model_dump(mode="json", by_alias=True) for of in pair))
         )
         raise RecordError(
             f"record {record.id} cannot be made again here, so its classifier cannot be shown: {changed}"
@@ -154,19 +153,12 @@ def _change(off: str) -> tuple[str, Any]:
         return f"protocol.{key}", value
 
 
-def _trained(
-    asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", progress: Progress
-) -> "Trained":
-    from cervbench.training.pretrain import Workshop, pretrain
-
+def _say_where_not_kept(place: Place, run: Run) -> None:
     folder = place.pretraining(run.id)
     if not (folder / "observed.json").exists():
         logging.getLogger("cervbench").warning(
             "the encoder of this run is not kept in %s: it is pretrained again, as long as that takes", folder
         )
-    host = observe_host(device, {asked.method.package: asked.method.version})
-    workshop = Workshop(folder, device, place.checkpoint_seconds, progress, host)
-    return pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)[0]
 
 
 def _weights(classifier: "Attentive", images: "Images", trained: "Trained") -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,14 @@
 torch is imported where training begins, so that asking for what is done already answers at once.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cervbench.atomic import write_text
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.observed import observe_host, peak_memory, reset_peak_memory
 from cervbench.place import Place
@@ -18,19 +20,20 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, to_columns
-from cervbench.runs import Due, Understood, due, recipe_of, runs, task_of, understand
+from cervbench.runs import KEPT_RUN, Due, Understood, due, recipe_of, runs, task_of, understand
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
 
     from cervbench.data.batches import Labelled
     from cervbench.data.parts import Parts
-    from cervbench.training.trained import Trained
+    from cervbench.training.trained import StageWatch, Trained
 
-Progress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called with what is being done, the step, the steps, and values such as loss and images_per_second."""
+ShowProgress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called with what is being done, the step, the steps (0 where they are not counted), and values."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,28 @@ class Outcome:
 def execute(
     requests: Sequence[Request],
     place: Place,
-    progress: Progress = lambda doing, step, steps, values: None,
+    progress: ShowProgress = lambda doing, step, steps, values: None,
     found: Plugins | None = None,
+    failed: Callable[[Run, Exception], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Everything that is asked, a record at a time; what is done is recognised and not done again."""
+    """Everything that is asked, a record at a time; what is done is recognised and not done again.
+
+    Where there are several runs, `failed` is told of one that fails, and the others go on; without it, or of
+    a run alone, the error is raised.
+    """
     found = found or plugins()
-    for asked, dataset, run in list(plan(requests, place, progress, found)):
-        yield from _Work(asked, dataset, run, place, progress, found).outcomes()
+    planned = list(plan(requests, place, progress, found))
+    for asked, dataset, run in planned:
+        try:
+            yield from _Work(asked, dataset, run, place, progress, found).outcomes()
+        except Exception as error:
+            if failed is None or len(planned) == 1:
+                raise
+            failed(run, error)
 
 
 def plan(
-    requests: Sequence[Request], place: Place, progress: Progress, found: Plugins
+    requests: Sequence[Request], place: Place, progress: ShowProgress, found: Plugins
 ) -> Iterator[tuple[Understood, Dataset, Run]]:
     """The runs that requests ask for, a request at a time; a list of them has understood every request."""
     for asked in [understand(request, found) for request in requests]:
@@ -64,7 +78,7 @@ def plan(
             asked.protocol,
             lambda n, of, card=asked.card: progress(f"pack {card.name}", n, of, {}),  # type: ignore[misc]
         )
-        for run in runs(asked, dataset):
+        for run in runs(asked, dataset, found):
             yield asked, dataset, run
 
 
@@ -76,7 +90,7 @@ class _Work:
     dataset: Dataset
     run: Run
     place: Place
-    progress: Progress
+    progress: ShowProgress
     plugins: Plugins
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -99,6 +113,7 @@ class _Work:
         trained, observed = self._pretrain(parts, device)
         for one in wanted:
             if there := self._there(one):
+                trained.at(one.id).clear_checkpoints()  # a kill came between record and clearing
                 yield there
                 continue
             self._say(f"{one.entry.name} at {one.ratio} %")
@@ -108,19 +123,12 @@ class _Work:
             self.plugins.watch("cervbench_record_written", run=self.run, record=record)
             yield Outcome(record, fresh=True)
 
-    def _pretrain(self, parts: "Parts", device: Any) -> tuple["Trained", Mapping[str, Any]]:
-        from cervbench.training.pretrain import Workshop, pretrain
-
+    def _pretrain(self, parts: "Parts", device: "torch.device") -> tuple["Trained", Mapping[str, Any]]:
         def watch(stage: str, step: int, steps: int, values: Mapping[str, float]) -> None:
             self._say(stage, step, steps, values)
             self.plugins.watch("cervbench_step", run=self.run, stage=stage, step=step, values=values)
 
-        used = (self.asked.method, *self.asked.builds_on)
-        host = observe_host(device, {method.package: method.version for method in used})
-        folder = self.place.pretraining(self.run.id)
-        workshop = Workshop(folder, device, self.place.checkpoint_seconds, watch, host)
-        recipe = recipe_of(self.asked, self.run)
-        return pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
+        return pretrained(self.asked, self.run, parts, self.place, device, watch)
 
     def _evaluate(self, one: Due, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]) -> Record:
         """Predict the test images once, join the truth, score the table as it is stored, and store it."""
@@ -128,10 +136,10 @@ class _Work:
         labelled = parts.labelled(one.ratio, getattr(one.settings, "draws", None))
         task = task_of(self.dataset)
         with _blamed_on(one):
-            columns = self._answers(one, labelled, parts, trained)
-            table = canonical(columns)
+            table = canonical(self._answers(one, labelled, parts, trained))
             scores = _scored(one, table, task)
-        self._store.write_predictions(self.run.dataset.variant, one.id, columns)
+        seconds = time.perf_counter() - started
+        self._store.write_predictions(self.run.dataset.variant, one.id, table)
         return Record(
             run=self.run,
             evaluation=one.named,
@@ -144,7 +152,7 @@ class _Work:
                 **observed,
                 **observe_host(trained.device, {one.entry.package: one.entry.version}),
                 "draws": len(labelled),
-                "evaluation_seconds": round(time.perf_counter() - started, 3),
+                "evaluation_seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
@@ -173,6 +181,25 @@ class _Work:
         self.progress(f"{run}: {doing}", step, steps, values or {})
 
 
+def pretrained(
+    asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", watch: "StageWatch"
+) -> tuple["Trained", Mapping[str, Any]]:
+    """The trained method of a run and what was observed on the way; loaded where they are kept.
+
+    Beside its weights stands what it was, for whoever begins from them.
+    """
+    from cervbench.training.pretrain import Workshop, pretrain
+
+    used = (asked.method, *asked.builds_on)
+    host = observe_host(device, {method.package: method.version for method in used})
+    folder = place.pretraining(run.id)
+    workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host)
+    made = pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)
+    if not (folder / KEPT_RUN).exists():
+        write_text(folder / KEPT_RUN, run.model_dump_json())
+    return made
+
+
 def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:
     from cervbench.data.parts import AnswerError
 
@@ -180,6 +207,10 @@ def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:
         scores: dict[str, Any] = one.entry.offer.load_score()(to_columns(table), task)
     except ValueError as error:
         raise AnswerError(str(error)) from error
+    try:
+        json.dumps(scores, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AnswerError(f"its scores are not what JSON can hold: {error}") from error
     return scores
 
 

@@ -6,6 +6,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+OUTPUT = Path("leaderboards")
+"""Where records and pages go, unless another folder is named."""
+
 
 def data_root() -> Path:
     """One folder a dataset; never written to but by `data fetch`."""
@@ -27,24 +30,24 @@ def checkpoint_seconds() -> float:
 class Place:
     data_root: Path = field(default_factory=data_root)
     cache: Path = field(default_factory=cache_root)
-    out: Path = Path("leaderboards")
+    out: Path = OUTPUT
     device: str = "auto"
     threads: int | None = None
     """Of the host; None leaves torch's choice. The same number gives the same bits."""
     checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
 
-    def pretraining(self, run: str) -> Path:
+    def pretraining(self, run_id: str) -> Path:
         """The folder of one pretraining: its checkpoints, its weights, and those of its fine-tunings."""
-        folder = self.cache / "pretrainings" / run
+        folder = self.cache / "pretrainings" / run_id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @contextmanager
-    def alone(self, run: str, waiting: Callable[[], None]) -> Iterator[None]:
+    def alone(self, run_id: str, waiting: Callable[[], None]) -> Iterator[None]:
         """Nobody else works on this run meanwhile, neither in this cache nor for this output folder."""
         from filelock import FileLock, Timeout
 
-        locks = [self.pretraining(run).with_suffix(".lock"), self.out / ".locks" / f"{run}.lock"]
+        locks = [self.pretraining(run_id).with_suffix(".lock"), self.out / ".locks" / f"{run_id}.lock"]
         with ExitStack() as held:
             for path in locks:
                 path.parent.mkdir(parents=True, exist_ok=True)

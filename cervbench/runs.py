@@ -1,7 +1,8 @@
 """From what is asked to runs: every name looked up, every setting checked, every run named by its content."""
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
 from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.protocol.protocol import Protocol, load
 from cervbench.records.record import (
+    NO_BACKBONE,
     DatasetOfRun,
     EvaluationOfRecord,
     MethodOfRun,
@@ -27,7 +29,8 @@ from cervbench.training import RULES
 from cervbench.training.backbones import weights_package
 from cervbench.training.recipe import Recipe
 
-NO_BACKBONE = "none"
+KEPT_RUN = "run.json"
+"""Beside the weights that a run has left: what it was."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def _evaluations(
                     f"{request.method} has no encoder, which {name} would train; ask for linear or knn"
                 )
             continue
-        settings = entry.offer.settings.parse(protocol.evaluations.get(name, {}), f"evaluation {name}")
+        known = protocol.evaluations.get(entry.name, {})
+        settings = entry.offer.settings.parse(known, f"evaluation {name}")
         found.append((entry, settings))
     return found
 
@@ -201,11 +205,12 @@ def due(asked: Understood, run: Run) -> list[Due]:
     return found
 
 
-def runs(asked: Understood, dataset: Dataset) -> Iterator[Run]:
+def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:
     """One run a fold; an unknown fold is refused before anything is trained."""
     folds = asked.request.folds or range(dataset.manifest.folds)
     for fold in folds:
         dataset.manifest.fold(fold)
+    _warn_of_tests_seen(asked, folds, plugins)
     for fold in folds:
         yield name_run(asked, dataset, fold)
 
@@ -231,3 +236,30 @@ def _name_init(init: str) -> str:
     if not path.is_file():
         raise SettingsError(f"--init is random, imagenet or a safetensors file; there is no file {init}")
     return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def _warn_of_tests_seen(asked: Understood, folds: Sequence[int], plugins: Plugins) -> None:
+    """Weights that a run has left have beside them what it was: a fold tests what another trains on."""
+    if asked.request.init in ("random", "imagenet") or not asked.method.offer.backbone:
+        return
+    try:
+        before = Run.model_validate_json(Path(asked.request.init).with_name(KEPT_RUN).read_bytes())
+    except (OSError, ValueError):  # they are from elsewhere
+        return
+    others = [fold for fold in folds if fold != before.fold]
+    if others and before.method.pretext and _has_images_of(asked.card, before.dataset.name, plugins):
+        logging.getLogger("cervbench").warning(
+            "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
+            "trained on, so that scores there may be too high: take weights of the same fold",
+            asked.request.init,
+            before.fold,
+            before.dataset.name,
+            ", ".join(map(str, others)),
+            asked.card.name,
+        )
+
+
+def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:
+    """Whether both are read from one folder, as cric and cric-3 are."""
+    cards = [entry.offer for _, entry in plugins.datasets.items() if entry.name == dataset]
+    return card.name == dataset or any(known.below(Path()) == card.below(Path()) for known in cards)

@@ -4,15 +4,17 @@ import itertools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from cervbench.plugin.settings import SettingsError, in_words
+from cervbench.plugin.settings import SettingsError, did_you_mean, wrong_values
+
+NOT_EMPTY = Field(min_length=1)
+"""None asks for all there are; nothing at all is a mistake."""
 
 
 @checked(frozen=True)
@@ -23,9 +25,9 @@ class Request:
     dataset: str
     backbone: str = "resnet18"
     init: str = "random"
-    ratios: tuple[int, ...] | None = None
-    evaluations: tuple[str, ...] | None = None
-    folds: tuple[int, ...] | None = None
+    ratios: Annotated[tuple[int, ...], NOT_EMPTY] | None = None
+    evaluations: Annotated[tuple[str, ...], NOT_EMPTY] | None = None
+    folds: Annotated[tuple[int, ...], NOT_EMPTY] | None = None
     seed: int = 0
     tier: str = "quick"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -46,8 +48,7 @@ class Study:
         known = shipped()
         if study in known:
             return cls.parse(study, files("cervbench.studies").joinpath(f"{study}.toml").read_text("utf-8"))
-        near = get_close_matches(study, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(study, known)
         raise SettingsError(
             f"no study {study!r}: no file of this path, and none that ships{hint} ({', '.join(known)})"
         )
@@ -86,10 +87,8 @@ def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
     known = [field.name for field in fields(Request)]
     for key in runs:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise SettingsError(
-                f"study {study}: [[runs]] has no key {key!r}{f'; did you mean {near[0]!r}?' if near else ''}"
-            )
+            hint = did_you_mean(key, known)
+            raise SettingsError(f"study {study}: [[runs]] has no key {key!r}{hint}")
     if empty := [key for key in SEVERAL if runs.get(key) == []]:
         raise SettingsError(f"study {study}: [[runs]]: {empty[0]} is an empty list")
     lists = {k: v if isinstance(v, list) else [v] for k, v in runs.items() if k in SEVERAL}
@@ -100,7 +99,7 @@ def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
             for values in itertools.product(*lists.values())
         ]
     except ValidationError as error:
-        raise SettingsError(f"study {study}: [[runs]]: {in_words(error)}") from None
+        raise SettingsError(f"study {study}: [[runs]]: {wrong_values(error)}") from None
 
 
 _CHECKED = TypeAdapter(Request)

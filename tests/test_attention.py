@@ -1,7 +1,9 @@
 """Attention is that of the very classifier whose record is named, framed where it says."""
 
 import csv
-from collections.abc import Iterator, Mapping
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +15,24 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor, nn
 
+from cervbench import evaluations
 from cervbench.attention import RED
 from cervbench.cli import main
 from cervbench.harness import execute
 from cervbench.place import Place
-from cervbench.plugin import Encoder, Method, Offer, Settings, hookimpl
+from cervbench.plugin import (
+    Encoder,
+    EvaluationOffer,
+    Images,
+    Labelled,
+    Method,
+    MethodConfig,
+    Offer,
+    Settings,
+    Trained,
+    hookimpl,
+    one_answer_a_draw,
+)
 from cervbench.plugin.manager import Plugins
 from cervbench.records.record import Record
 from cervbench.study import Request
@@ -49,9 +64,17 @@ class LooksAtHalves(Method):
         return Halves(encoder, classes)
 
 
-@hookimpl
-def cervbench_methods() -> Mapping[str, Offer]:
-    return {"halves": Offer(Settings, LooksAtHalves, "a test", pretext=False)}
+halves = SimpleNamespace(
+    cervbench_methods=hookimpl(lambda: {"halves": Offer(Settings, LooksAtHalves, "a test", pretext=False)})
+)
+
+
+def with_packages(*packages: object) -> Plugins:
+    """What is installed, and these."""
+    found = Plugins.discover()
+    for number, package in enumerate(packages):
+        found.add(package, f"test-{number}", f"7.{number}")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +82,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, list
     """Records of a method with attention, and of one without."""
     folder = tmp_path_factory.mktemp("attention")
     place = Place(cache=folder / "cache", out=folder / "out", device="cpu")
-    found = Plugins.discover()
-    found.add(SimpleNamespace(cervbench_methods=cervbench_methods), "test-halves")
+    found = with_packages(halves)
     asked = Request(
         "halves", "synthetic", tier="smoke", folds=(1,), ratios=(1,), evaluations=("finetune", "linear"),
         settings={"protocol.finetune.steps": 3},
@@ -136,7 +158,7 @@ def test_what_has_no_attention_is_said_and_nothing_is_written(
     place, (record, linear, supervised) = done
     for asked, told in (
         ([supervised.id, "--attention"], "supervised has no attention to show"),
-        ([linear.id, "--attention"], "is of linear, which trains no classifier"),
+        ([linear.id, "--attention"], "is of linear, which offers no classifier"),
         ([record.id], "say what to show: --attention"),
         (["0123456789abcdef", "--attention"], "no id of one"),
     ):
@@ -155,3 +177,74 @@ def test_a_record_that_would_be_another_today_is_refused_and_what_changed_is_nam
     assert answer.exit_code == 1
     assert "run.protocol.rules: stored" in answer.stderr
     assert "recomputed 99" in answer.stderr
+
+
+def test_where_the_evaluation_alone_has_changed_that_is_named(
+    done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: nothing stood after the colon."""
+    place, (record, *_) = done
+    newer = {name: replace(offer, revision=2) for name, offer in evaluations.cervbench_evaluations().items()}
+    monkeypatch.setattr(evaluations, "cervbench_evaluations", hookimpl(lambda: newer))
+    monkeypatch.setattr("cervbench.cli.show.plugins", lambda: with_packages(halves))
+    answer = show(record.id, "--attention", "--records", place.out, "--out", tmp_path / "pictures")
+    assert answer.exit_code == 1
+    assert "evaluation.revision: stored 1, recomputed 2" in answer.stderr
+
+
+def halved(trained: Trained, seen: Labelled, settings: Settings) -> nn.Module:
+    """Of an evaluation: a classifier with attention, whatever the method has; its weights are drawn."""
+    assert trained.encoder is not None
+    return Halves(trained.encoder, len(seen.classes)).to(trained.device)
+
+
+def predict(
+    trained: Trained, labelled: Sequence[Labelled], images: Images, settings: Settings
+) -> Mapping[str, np.ndarray]:
+    return one_answer_a_draw(
+        labelled, images, lambda seen: trained.probabilities(halved(trained, seen, settings), images)
+    )
+
+
+class Base(Method):
+    """Learns what its encoder does, whatever that is."""
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        assert self.encoder is not None
+        return self.encoder(views[0]).square().mean()
+
+
+def test_an_evaluation_of_another_package_is_shown_and_an_encoder_not_kept_is_made_as_the_run_made_it(
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: fine-tuning alone could be shown, and packages that a method builds on were not noted."""
+    base = SimpleNamespace(cervbench_methods=hookimpl(lambda: {"base": Offer(MethodConfig, Base, "a test")}))
+    built = SimpleNamespace(
+        cervbench_methods=hookimpl(
+            lambda: {"built": Offer(MethodConfig, Base, "a test", builds_on=("base",))}
+        ),
+        cervbench_evaluations=hookimpl(
+            lambda: {"halved": EvaluationOffer(predict, "a test", classifier=halved)}
+        ),
+    )
+    found = with_packages(base, built)
+    monkeypatch.setenv("CERVBENCH_CACHE", str(shared_cache))
+    monkeypatch.setattr("cervbench.cli.show.plugins", lambda: found)
+    place = Place(cache=shared_cache, out=tmp_path / "out", device="cpu")
+    request = Request(
+        "built", "synthetic", backbone="test_resnet", tier="smoke", folds=(1,), ratios=(1,),
+        evaluations=("halved",),
+    )  # fmt: skip
+    [outcome] = execute([request], place, found=found)
+    kept = place.pretraining(outcome.record.run.id)
+    host = json.loads((kept / "observed.json").read_text())["pretext_host"]
+    assert host["versions"]["test-0"] == "7.0"
+    shutil.rmtree(kept)
+    answer = show(
+        outcome.record.id, "--attention", "--records", place.out, "--out", tmp_path / "pictures", "--count", 1
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "answers as the record says, bit for bit" in answer.stderr
+    [picture] = (tmp_path / "pictures").glob("*.png")
+    assert any(frames(picture))
+    assert json.loads((kept / "observed.json").read_text())["pretext_host"] == host

@@ -2,13 +2,16 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +21,24 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cervbench
 from cervbench.data.dataset import open_dataset
-from cervbench.data.parts import part
-from cervbench.harness import Outcome, execute
+from cervbench.data.parts import AnswerError, part
+from cervbench.harness import Outcome, execute, plan
+from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plugin import (
     BackboneOffer,
+    Card,
+    Columns,
+    Encoder,
+    EvaluationOffer,
+    Images,
+    Labelled,
     Method,
     MethodConfig,
     Offer,
     Progress,
+    Settings,
+    Trained,
     View,
     hookimpl,
     named_policy,
@@ -35,8 +47,9 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import name_run, understand
+from cervbench.runs import due, name_run, understand
 from cervbench.study import Request
+from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop, pretrain
 from cervbench.training.recipe import Recipe
 
@@ -84,6 +97,7 @@ def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[O
     page = (place.out / "synthetic.md").read_text()
     assert "simclr" in page
     assert "vector of an image: global average pool" in page
+    assert (place.cache / "leaderboard.sqlite").exists()
 
 
 def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) -> None:
@@ -140,16 +154,12 @@ def test_a_record_off_protocol_is_never_taken_for_one_on_protocol(place: Place, 
     "change", [{"seed": 1}, {"backbone": "resnet34"}, {"settings": {"temperature": 0.3}}, {"folds": (1,)}]
 )
 def test_another_run_has_another_id(done: tuple[Place, list[Outcome]], change: dict[str, object]) -> None:
-    from cervbench.harness import plan
-
     place, outcomes = done
     ((_, _, run),) = plan([replace(SIMCLR, **change)], place, lambda *_: None, plugins())  # type: ignore[arg-type]
     assert run.id != outcomes[0].record.run.id
 
 
 def test_place_is_not_part_of_a_run(done: tuple[Place, list[Outcome]]) -> None:
-    from cervbench.harness import plan
-
     place, outcomes = done
     other = replace(place, threads=1, out=Path("elsewhere"), data_root=Path("elsewhere"))
     ((_, _, run),) = plan([SIMCLR], other, lambda *_: None, plugins())
@@ -238,6 +248,40 @@ def test_a_method_that_collapsed_is_noticed_said_and_recorded(
     assert "Forgetful has collapsed: its vectors have rank 1.0 and spread 0.0" in caplog.text
 
 
+class Blank(Method):
+    """Has the same number in all its weights, and learns nothing."""
+
+    value = 0.0
+
+    def build(self, encoder: Encoder) -> None:
+        for parameter in encoder.parameters():
+            torch.nn.init.constant_(parameter, self.value)
+
+
+def execute_blank(place: Place, value: float) -> Outcome:
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {
+                "blank": Offer(Settings, type("Blank", (Blank,), {"value": value}), "nobody", pretext=False)
+            }
+
+    found = Plugins.discover()
+    found.add(Package(), "package")
+    request = Request("blank", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("knn",))
+    [outcome] = execute([request], place, found=found)
+    return outcome
+
+
+def test_an_encoder_that_was_not_trained_gets_no_advice_on_training(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert execute_blank(place, 0.0).record.observed["feature_rank"] == 1
+    assert "learning rate" not in caplog.text
+    with pytest.raises(Diverged, match=r"not finite\. Begin from other weights"):
+        execute_blank(replace(place, cache=place.cache / "other", out=place.out / "other"), float("nan"))
+
+
 def test_nothing_is_trained_when_a_later_request_is_wrong(place: Place) -> None:
     with pytest.raises(SettingsError, match=r"temprature.*temperature"):
         list(execute([SIMCLR, replace(SIMCLR, settings={"temprature": 1})], place))
@@ -266,9 +310,6 @@ def test_a_fine_tuning_that_was_done_when_its_run_was_killed_is_not_done_again(
         "supervised", "synthetic", tier="smoke", folds=(0,), ratios=(1,), evaluations=("finetune",)
     )
 
-    def kill(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write_predictions", kill)
         with pytest.raises(KeyboardInterrupt):
@@ -280,6 +321,44 @@ def test_a_fine_tuning_that_was_done_when_its_run_was_killed_is_not_done_again(
     [elsewhere] = execute([request], replace(place, out=place.out / "other", cache=place.out / "cache"))
     assert outcome.record.predictions.hash == elsewhere.record.predictions.hash
     assert not list(place.pretraining(outcome.record.run.id).glob("*/finetune*"))
+
+
+def kill(*arguments: object, **keywords: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["cervbench.training.pretrain.reestimate_norms", "Checkpoints.clear"])
+def test_a_run_killed_after_its_last_checkpoint_ends_as_an_undisturbed_one(
+    done: tuple[Place, list[Outcome]], place: Place, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Regression: nothing was logged any more, which the record said; and the checkpoint stayed for ever."""
+    request = replace(SIMCLR, ratios=(100,), evaluations=("knn",))
+    with monkeypatch.context() as patch:
+        patch.setattr(moment.replace("Checkpoints", "cervbench.training.checkpoint.Checkpoints"), kill)
+        with pytest.raises(KeyboardInterrupt):
+            list(execute([request], place))
+    assert list(place.cache.glob("pretrainings/*/pretext/step-*"))
+    [outcome] = execute([request], place)
+    assert not list(place.cache.glob("pretrainings/*/pretext"))
+    [undisturbed] = [o.record for o in done[1] if o.record.id == outcome.record.id]
+    assert outcome.record.predictions == undisturbed.predictions
+    assert outcome.record.observed["pretext_last"] == undisturbed.observed["pretext_last"]
+
+
+def test_checkpoints_of_a_record_that_was_written_when_its_run_was_killed_are_cleared(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: they stayed for ever."""
+    request = Request(
+        "supervised", "synthetic", tier="smoke", folds=(0,), ratios=(1, 100), evaluations=("finetune",)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("cervbench.training.trained.Trained.clear_checkpoints", kill)
+        with pytest.raises(KeyboardInterrupt):
+            list(execute([request], place))
+    assert list(place.cache.glob("pretrainings/*/*/finetune*"))
+    assert [outcome.fresh for outcome in execute([request], place)] == [False, True]
+    assert not list(place.cache.glob("pretrainings/*/*/finetune*"))
 
 
 def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
@@ -348,3 +427,153 @@ def test_revisions_of_one_are_not_written(shared_cache: Path) -> None:
     written = run.model_dump_json()
     assert "builds_on" not in written
     assert "backbone_revision" not in written
+
+
+def test_an_evaluation_has_the_protocols_settings_whether_its_package_is_named_or_not(
+    shared_cache: Path,
+) -> None:
+    """Regression: `cervbench:linear` was evaluated with its own defaults, as another record."""
+    ids = []
+    for before in ("", "cervbench:"):
+        evaluations = tuple(before + name for name in ("linear", "knn", "finetune"))
+        asked = understand(replace(SIMCLR, evaluations=evaluations), plugins())
+        run = name_run(asked, open_dataset(asked.card, Path(), shared_cache, asked.protocol), fold=0)
+        ids.append([one.id for one in due(asked, run)])
+    assert ids[0] == ids[1]
+
+
+def draws_alone(
+    trained: Trained, labelled: Sequence[Labelled], images: Images, settings: Settings
+) -> Columns:
+    return {
+        "image": np.tile(np.array(images.ids), len(labelled)),
+        "draw": np.repeat([seen.draw for seen in labelled], len(images)),
+    }
+
+
+MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
+
+
+@pytest.mark.parametrize("score", [float("nan"), np.float32(0.5)])
+def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
+    place: Place, shared_cache: Path, score: float
+) -> None:
+    """Regression: a traceback out of the record that was to be made of it."""
+
+    class Package:
+        @hookimpl
+        def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
+            scored = EvaluationOffer(
+                draws_alone, "a test", score=lambda *_: {"agreement": score}, schema="agreement/1"
+            )
+            return {"strange": scored}
+
+    found = Plugins.discover()
+    found.add(Package(), "cervbench-strange", "3.1")
+    request = replace(MAJORITY, evaluations=("strange",))
+    with pytest.raises(AnswerError, match=r"evaluation strange of package cervbench-strange 3\.1.*JSON"):
+        list(execute([request], replace(place, cache=shared_cache), found=found))
+
+
+def test_the_seconds_of_an_evaluation_are_without_what_is_written_and_observed(
+    place: Place, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: they held the table's way to the disk and three calls of git."""
+    clock = [0.0]
+
+    def taking_an_hour(does: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*arguments: Any) -> Any:
+            clock[0] += 3600
+            return does(*arguments)
+
+        return slow
+
+    monkeypatch.setattr("cervbench.harness.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("cervbench.harness.observe_host", taking_an_hour(observe_host))
+    monkeypatch.setattr(Store, "write_predictions", taking_an_hour(Store.write_predictions))
+    [outcome] = execute([MAJORITY], replace(place, cache=shared_cache))
+    assert clock[0] > 0
+    assert outcome.record.observed["evaluation_seconds"] == 0
+
+
+class Exploding(Method):
+    """Has no finite loss."""
+
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self.encoder(views[0]).sum() * torch.nan
+
+
+def exploding() -> Plugins:
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {"exploding": Offer(MethodConfig, Exploding, "nobody")}
+
+    found = Plugins.discover()
+    found.add(Package(), "package")
+    return found
+
+
+EXPLODING = Request("exploding", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,), ratios=(100,))
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(
+    place: Place, shared_cache: Path
+) -> None:
+    """Regression: it ended all of a study, at the same place every time."""
+    here = replace(place, cache=shared_cache)
+    told: list[tuple[str, str]] = []
+
+    def failed(run: Run, error: Exception) -> None:
+        told.append((run.method.name, type(error).__name__))
+
+    [outcome] = execute([EXPLODING, MAJORITY], here, found=exploding(), failed=failed)
+    assert told == [("exploding", "Diverged")]
+    assert [record.id for record in Store(place.out).records()] == [outcome.record.id]
+    for requests, handler in (([EXPLODING, MAJORITY], None), ([EXPLODING], failed)):
+        with pytest.raises(Diverged):
+            list(execute(requests, here, found=exploding(), failed=handler))
+
+
+def warnings_of(
+    request: Request, place: Place, found: Plugins, caplog: pytest.LogCaptureFixture
+) -> list[str]:
+    caplog.clear()
+    list(plan([request], place, lambda *_: None, found))
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
+    done: tuple[Place, list[Outcome]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, outcomes = done
+    of_fold_0 = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
+    begins = replace(SIMCLR, init=str(of_fold_0), folds=None)
+    synthetic = plugins().datasets.get("synthetic").offer
+    merged = synthetic.merged(
+        "synthetic-2", "two", {"one": synthetic.classes[:3], "two": synthetic.classes[3:]}
+    )
+
+    class Package:
+        @hookimpl
+        def cervbench_datasets(self) -> dict[str, Card]:
+            return {"synthetic-2": merged, "others": replace(synthetic, name="others")}
+
+    found = Plugins.discover()
+    found.add(Package(), "package")
+    [warning] = warnings_of(begins, place, found, caplog)
+    assert (
+        f"{of_fold_0} was trained on fold 0 of synthetic. Images that fold 1, 2, 3, 4 of synthetic" in warning
+    )
+    [warning] = warnings_of(replace(begins, dataset="synthetic-2", folds=(0, 3)), place, found, caplog)
+    assert "that fold 3 of synthetic-2 tests" in warning
+    assert warnings_of(replace(begins, folds=(0,)), place, found, caplog) == []
+    assert warnings_of(replace(begins, dataset="others"), place, found, caplog) == []
+    assert warnings_of(replace(begins, method="majority"), place, found, caplog) == []
+
+    elsewhere = tmp_path / "weights.safetensors"
+    shutil.copy(of_fold_0, elsewhere)
+    for beside in (None, "{}", "not JSON"):
+        if beside is not None:
+            (tmp_path / "run.json").write_text(beside)
+        assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []

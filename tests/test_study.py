@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 
 from cervbench.plugin.settings import SettingsError
 from cervbench.study import Request, Study, shipped
@@ -40,12 +41,21 @@ def test_lists_are_every_combination() -> None:
         ("[[runs]", "study mine"),
         ("[runs]\nmethod = 'simclr'\ndataset = 'herlev'", "in two brackets"),
         ("[[runs]]\nmethod = []\ndataset = 'herlev'", "method is an empty list"),
+        ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nratios = []", r"ratios = \[\]: .*at least 1"),
+        ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nevaluations = []", r"evaluations = \[\]"),
+        ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nfolds = []", r"folds = \[\]"),
         ("tiers = 3\n[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'", "'tiers' is unknown"),
     ],
 )
 def test_what_is_wrong_with_a_study_is_said(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Study.parse("mine", text)
+
+
+def test_from_python_an_empty_list_is_not_everything_either() -> None:
+    """Regression: no folds at all ran all of them."""
+    with pytest.raises(ValidationError, match="folds"):
+        Request("simclr", "herlev", folds=())
 
 
 def test_every_study_that_ships_can_be_read() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from cervbench.atomic import write_atomically
 from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 
@@ -56,8 +57,7 @@ def draw_sheet(dataset: Dataset, pairs: Sequence[Pair], path: Path) -> None:
             text = f"{dataset.pack.images[row]}\n{dataset.pack.labels[row]}"
             write.text((left + shift + 2, top + side), text, "black")
         write.text((left + 2, top + side + 26), f"correlation {pair.correlation:.3f}", "black")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    write_atomically(path, lambda beside: sheet.save(beside, format="PNG"))
 
 
 def _small(pixels: StoredImages) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from cervbench.atomic import write_text
+from cervbench.plugin.settings import wrong_values
 
 
 class Closed(BaseModel):
@@ -57,10 +58,8 @@ def read(path: Path, kind: type[Kind]) -> list[Kind]:
     except FileNotFoundError:
         return []
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise MeasurementError(
-            f"{path}: {where}: {first['msg']}. Restore it from a copy; or delete it and measure again"
+            f"{path}: {wrong_values(error, most=1)}. Restore it from a copy; or delete it and measure again"
         ) from None
 
 

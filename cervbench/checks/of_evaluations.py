@@ -14,7 +14,7 @@ from cervbench.methods import cervbench_methods
 from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash, to_columns
+from cervbench.records.table import canonical, content_hash, to_columns
 from cervbench.runs import task_of
 from cervbench.training.trained import Trained
 
@@ -49,7 +49,7 @@ class ExaminedEvaluation:
         answers = offer.load_predict()(trained.at("checked"), labelled, parts.test, settings)
         store = Store(ground.folder())
         columns = parts.with_truth(answers, [seen.draw for seen in labelled])
-        store.write_predictions("checked", self.evaluation, columns)
+        store.write_predictions("checked", self.evaluation, canonical(columns))
         return store.table("checked", self.evaluation)
 
 

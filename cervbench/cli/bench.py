@@ -1,6 +1,6 @@
 """`cervbench bench`: how fast it is here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cervbench import place
-from cervbench.cli import parsing
+from cervbench.cli import options, parsing
 from cervbench.cli.errors import Failed
 from cervbench.plugin.manager import plugins
 
@@ -19,45 +19,25 @@ if TYPE_CHECKING:
 PEERS = ("lightly", "kornia")
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    """`64,128`: in pixels."""
-    wrong = [part for part in parsing.names(text) if not part.isdecimal()]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} in {text!r} is not a whole number")
-    return tuple(map(int, parsing.names(text)))
-
-
 @click.group()
 def bench() -> None:
     """Measure how fast it is here: beside the bare model, and beside other libraries."""
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="JSON on stdout, all else on stderr."),
-        click.option(
-            "--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True
-        ),
-        click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option(
-            "--data-root",
-            type=click.Path(path_type=Path),
-            default=place.data_root,
-            help="One folder a dataset.  [default: CERVBENCH_DATA]",
-        ),
-        click.option(
-            "--dataset", help="Where images come from.  [default: herlev where it is, else synthetic]"
-        ),
-    ):
-        command = option(command)
-    return command
+_shared = options.together(
+    click.option("--dataset", help="Where images come from.  [default: herlev where it is, else synthetic]"),
+    options.data_root,
+    options.device,
+    click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True),
+    options.out,
+    options.as_json(),
+)
 
 
 @bench.command()
 @click.option("--methods", type=parsing.names, metavar="NAMES", help="[default: all with a pretext stage]")
 @click.option("--backbones", type=parsing.names, metavar="NAMES", help="[default: resnet18]")
-@click.option("--sizes", type=_sizes, metavar="64,128", help="In pixels.  [default: 64]")
+@click.option("--sizes", type=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
 @click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
 @click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: what takes 1.5 s]")
 @click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")
@@ -66,7 +46,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     is_flag=True,
     help="The rows that the page wants of a GPU, in place of the defaults; what is given still counts.",
 )
-@_options
+@_shared
 def throughput(
     dataset: str | None,
     data_root: Path,
@@ -112,7 +92,7 @@ def throughput(
 @click.option("--size", type=click.IntRange(min=8), default=64, show_default=True, help="In pixels.")
 @click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True, help="Of a turn.")
-@_options
+@_shared
 def peers(
     dataset: str | None,
     data_root: Path,

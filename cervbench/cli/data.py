@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cervbench import place
+from cervbench.cli import options
 from cervbench.cli.errors import Failed
 from cervbench.cli.progress import shown
 from cervbench.data.cards.card import Archive, Card
@@ -25,15 +26,6 @@ class _Dataset(click.ParamType):
 
 
 _card = click.argument("card", metavar="DATASET", type=_Dataset())
-_root = click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    default=place.data_root,
-    help="One folder a dataset.  [default: CERVBENCH_DATA]",
-)
-_json = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a line on stdout, all else on stderr."
-)
 
 
 @click.group()
@@ -43,18 +35,18 @@ def data() -> None:
 
 @data.command()
 @_card
-@_root
-@_json
+@options.data_root
+@options.as_json()
 def fetch(card: Card, data_root: Path, as_json: bool) -> None:
     """Download a dataset from its official source and unpack it below the data root."""
     from cervbench.data.fetch import fetch as fetch_card
 
     with shown() as progress:
 
-        def report(archive: Archive, done: int, total: int | None) -> None:
+        def watch(archive: Archive, done: int, total: int | None) -> None:
             progress(f"fetch {archive.url.rsplit('/', 1)[-1]}", done, total or done, {})
 
-        fetched = fetch_card(card, data_root, place.cache_root(), report)
+        fetched = fetch_card(card, data_root, place.cache_root(), watch)
     if as_json:
         files = [{"url": one.url, "size": one.size, "sha256": one.sha256} for one in fetched.downloads]
         click.echo(json.dumps({"dataset": card.name, "folder": str(fetched.folder), "files": files}))
@@ -67,8 +59,8 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
 
 @data.command()
 @_card
-@_root
-@_json
+@options.data_root
+@options.as_json()
 def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     """Build the pack and the folds that runs read. `run` does the same where it was not done before."""
     from cervbench.data.dataset import open_dataset
@@ -105,8 +97,8 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
 
 @data.command()
 @_card
-@_root
-@_json
+@options.data_root
+@options.as_json()
 def check(card: Card, data_root: Path, as_json: bool) -> None:
     """Compare what is on disk with what the card says, and name every deviation."""
     from cervbench.data.check import check as check_card
@@ -125,9 +117,9 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
 
 @data.command()
 @_card
-@_root
-@_json
-@click.option("--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True)
+@options.data_root
+@options.as_json()
+@options.out
 def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     """Measure what a random split of a dataset would leak, and write it as a page."""
     from cervbench.audit import audit as audit_dataset

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -27,16 +27,22 @@ class Finding:
 
 
 def versions() -> Iterator[Finding]:
-    told = ", ".join(
-        f"{package} {version(package)}" for package in ("cervbench", "torch", "torchvision", "timm")
-    )
-    yield Finding("versions", f"{told}, Python {sys.version.split()[0]}")
+    how = "pip install cervbench torch torchvision timm: one command, so that they fit each other"
+    told, missing = [], []
+    for package in ("cervbench", "torch", "torchvision", "timm"):
+        try:
+            told.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    yield Finding("versions", ", ".join([*told, f"Python {sys.version.split()[0]}"]))
+    if missing:
+        yield Finding("versions", f"not installed: {', '.join(missing)}", how, prevents_runs=True)
+        return
     try:
         import timm
         import torch
         import torchvision
     except Exception as error:
-        how = "install torch, torchvision and timm in one pip command, so that they fit each other"
         yield Finding("versions", f"cannot be imported: {error}", how, prevents_runs=True)
     else:
         del timm, torch, torchvision
@@ -79,8 +85,7 @@ def data_root() -> Iterator[Finding]:
         how = "set CERVBENCH_DATA to the folder that holds a folder a dataset; --dataset synthetic needs none"
         yield Finding("data root", f"there is no folder {root}", how)
         return
-    entries = plugins().datasets.items()
-    here = [name for name, entry in entries if (root / (entry.offer.folder or name)).is_dir()]
+    here = [name for name, entry in plugins().datasets.items() if entry.offer.below(root).is_dir()]
     yield Finding("data root", f"{root} holds {', '.join(here) or 'no dataset that is known by name'}")
 
 

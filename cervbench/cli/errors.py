@@ -24,7 +24,7 @@ EXPECTED: dict[str, type[click.ClickException]] = {
     "cervbench.data.error.DataError": Failed,
     "cervbench.data.parts.AnswerError": Failed,
     "cervbench.training.weights.WeightsError": Failed,
-    "cervbench.training.loop.NonFiniteLoss": Failed,
+    "cervbench.training.loop.Diverged": Failed,
     "cervbench.records.store.RecordError": Failed,
     "cervbench.leaderboard.pages.PagesError": Failed,
     "cervbench.bench.measurement.MeasurementError": Failed,
@@ -57,8 +57,12 @@ def explained() -> Iterator[None]:
         to_do = _DISK.get(error.errno, "see that this path is there and can be used")
         raise Failed(f"{error.strerror}{where}: {to_do}") from None
     except Exception as error:
-        for kind in type(error).__mro__:
-            name = f"{kind.__module__}.{kind.__qualname__}"
-            if name in EXPECTED:
-                raise EXPECTED[name](str(error)) from None
+        if kind := expected(error):
+            raise kind(str(error)) from None
         raise
+
+
+def expected(error: Exception) -> type[click.ClickException] | None:
+    """What an error becomes that is the user's to mend; None for any other."""
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((EXPECTED[name] for name in names if name in EXPECTED), None)

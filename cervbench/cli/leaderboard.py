@@ -1,14 +1,13 @@
 """`cervbench leaderboard`: pages from records, and pages against records."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from cervbench.cli import options
 from cervbench.cli.errors import FAILED
-from cervbench.cli.verify import score_of
+from cervbench.plugin.manager import plugins
 
 
 @click.group()
@@ -16,21 +15,15 @@ def leaderboard() -> None:
     """Make pages from records, or check them."""
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--all", "everything", is_flag=True, help="Smoke-tier and off-protocol records too."),
-        click.option("--records", type=_FOLDER, default=Path("leaderboards"), help="The output folder."),
-        click.option("--pages", type=_FOLDER, default=None, help="Where the pages are; in it by default."),
-    ):
-        command = option(command)
-    return command
-
-
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_shared = options.together(
+    options.records,
+    click.option("--pages", type=options.FOLDER, help="Where the pages are; in it by default."),
+    click.option("--all", "everything", is_flag=True, help="Smoke-tier and off-protocol records too."),
+)
 
 
 @leaderboard.command()
-@_options
+@_shared
 def build(everything: bool, records: Path, pages: Path | None) -> None:
     """Write the index, a page a variant, and their charts."""
     from cervbench.leaderboard import build
@@ -41,12 +34,12 @@ def build(everything: bool, records: Path, pages: Path | None) -> None:
 
 
 @leaderboard.command()
-@_options
+@_shared
 def check(everything: bool, records: Path, pages: Path | None) -> None:
     """Verify every record, and compare the pages with what the records give."""
     from cervbench.leaderboard import check
 
-    problems = check(_holding_records(records), pages, everything, score_of, _workers())
+    problems = check(_holding_records(records), pages, everything, plugins().score_of, _workers())
     for problem in problems:
         click.echo(problem)
     if problems:

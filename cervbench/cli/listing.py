@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cervbench.cli import options
 from cervbench.cli.config import described
 from cervbench.plugin.manager import Plugins, plugins
 
@@ -112,7 +113,7 @@ WIDEST = 70
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--config", metavar="NAME", help="Instead, every setting of one method.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all that is known.")
+@options.as_json("a row, with all that is known,")
 def listing(kind: str, config: str | None, as_json: bool) -> None:
     """List what there is to run.
 

@@ -23,6 +23,11 @@ def ratios(text: str) -> tuple[int, ...]:
     return tuple(sorted({_whole(part.removesuffix("%"), text) for part in _parts(text)}))
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """`64,128`: in pixels, in the order given."""
+    return tuple(dict.fromkeys(_whole(part, text) for part in _parts(text)))
+
+
 def names(text: str) -> tuple[str, ...]:
     """`linear,knn`, in the order given."""
     return tuple(dict.fromkeys(_parts(text)))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cervbench.cli import options
 from cervbench.cli.errors import FAILED
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.scaffold import new_package
@@ -39,7 +40,7 @@ def new(name: str, into: Path) -> None:
 
 @plugin.command()
 @click.argument("package")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a check.")
+@options.as_json("a check")
 def check(package: str, as_json: bool) -> None:
     """Run every check on what an installed PACKAGE offers; ends with 1 where one fails.
 

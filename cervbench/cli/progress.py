@@ -2,19 +2,20 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-Progress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called with what is being done, the step, the steps (0 where they are not counted), and values."""
+if TYPE_CHECKING:
+    from cervbench.harness import ShowProgress
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
+def shown() -> Iterator["ShowProgress"]:
     """What is being done, how far it is, loss and images a second, and the time that is left."""
     if sys.stderr.isatty():
         with _bar() as progress:
@@ -24,7 +25,7 @@ def shown() -> Iterator[Progress]:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar() -> Iterator["ShowProgress"]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -53,7 +54,7 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
-def _lines() -> Progress:
+def _lines() -> "ShowProgress":
     current, last = "", 0.0
 
     def progress(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:

@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from cervbench import place
-from cervbench.cli import parsing
+from cervbench.cli import options, parsing
+from cervbench.cli.errors import Failed, expected
 from cervbench.cli.progress import shown
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard.pages import build
@@ -59,18 +60,11 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
     metavar="KEY=VALUE",
     help="A setting of the method; protocol.KEY=VALUE leaves the protocol.",
 )
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    default=place.data_root,
-    help="One folder a dataset.  [default: CERVBENCH_DATA]",
-)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@options.data_root
+@options.out
+@options.device
 @click.option("--dry-run", is_flag=True, help="Show what would run and what is done already.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a record on stdout, all else on stderr."
-)
+@options.as_json("a record")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -93,14 +87,36 @@ def run(
     here = place.Place(data_root=data_root, out=out, device=device)
     if dry_run:
         _show_plan(requests, here, as_json)
-        return
-    variants: dict[str, bool] = {}
+    else:
+        _run(requests, here, as_json)
+
+
+def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
+    """A run that fails does not keep the others from theirs."""
+    begun: set[str] = set()
+    broken: set[str] = set()
+    fresh = False
+
+    def failed(run: Run, error: Exception) -> None:
+        if not expected(error):
+            raise error
+        click.echo(f"Error: {_run_in_words(run)}: {error}", err=True)
+        broken.add(run.id)
+
     with shown() as progress:
-        for outcome in execute(requests, here, progress):
+        for outcome in execute(requests, here, progress, failed=failed):
             click.echo(_as_json(outcome) if as_json else _in_words(outcome))
-            variant = outcome.record.run.dataset.variant
-            variants[variant] = variants.get(variant, False) or outcome.fresh
-    _build_pages(out, variants)
+            begun.add(outcome.record.run.id)
+            fresh |= outcome.fresh
+    if not (fresh or broken):
+        click.echo("all of it was done already; nothing was run", err=True)
+    if begun:
+        _build_pages(here)
+    if broken:
+        raise Failed(
+            f"{len(broken)} of {len(broken | begun)} runs failed, as said above; "
+            "the same command does what is missing"
+        )
 
 
 def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
@@ -165,8 +181,6 @@ def _run_in_words(run: Run) -> str:
     return f"{run.dataset.variant} {run.protocol.tier} fold {run.fold} · {trained}"
 
 
-def _build_pages(out: Path, variants: Mapping[str, bool]) -> None:
-    if not any(variants.values()):
-        click.echo("all of it was done already; nothing was run", err=True)
-    pages = build(out)
-    click.echo(f"{len(pages)} pages: {(out / 'README.md').resolve()}", err=True)
+def _build_pages(here: place.Place) -> None:
+    pages = build(here.out, cache=here.cache)
+    click.echo(f"{len(pages)} pages: {(here.out / 'README.md').resolve()}", err=True)

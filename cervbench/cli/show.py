@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cervbench import place
+from cervbench.cli import options
 from cervbench.cli.progress import shown
 from cervbench.plugin.manager import plugins
 from cervbench.records.record import Record
@@ -12,26 +13,15 @@ from cervbench.records.store import Store, read_bytes
 
 
 @click.command()
-@click.argument("record", metavar="RUN")
+@click.argument("record", metavar="RECORD")
 @click.option("--attention", is_flag=True, help="Test images, with what weighs most framed in red.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: attention-<id>]")
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Of pictures.")
-@click.option(
-    "--records",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("leaderboards"),
-    show_default=True,
-    help="The output folder that holds the record.",
-)
+@options.records
 @click.option("--dataset", help="The manifest or folder, where the record's dataset is one of your own.")
 @click.option("--init", help="The file of weights, where the record's encoder began from one.")
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    default=place.data_root,
-    help="One folder a dataset.  [default: CERVBENCH_DATA]",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@options.data_root
+@options.device
 def show(
     record: str,
     attention: bool,
@@ -43,11 +33,12 @@ def show(
     data_root: Path,
     device: str,
 ) -> None:
-    """Show what the classifier of a RUN looks at.
+    """Show what the classifier of a RECORD looks at.
 
-    RUN is a record of finetune: its file, or its id. The classifier is fine-tuned again from the kept
-    encoder, in the first of its label orders; where the weight of a patch is above the mean of its image, the
-    patch is framed in red. A table beside the pictures has the weights.
+    RECORD is one of finetune, or of another evaluation that offers its classifier: its file, or its id. The
+    classifier is trained again from the kept encoder, in the first of its label orders; where the weight of a
+    patch is above the mean of its image, the patch is framed in red. A table beside the pictures has the
+    weights.
     """
     if not attention:
         raise click.UsageError("say what to show: --attention")
@@ -65,7 +56,7 @@ def show(
     click.echo(
         "the classifier answers as the record says, bit for bit"
         if looked.apart == 0
-        else f"the classifier was fine-tuned again and is not quite the record's: its answers are up to "
+        else f"the classifier was trained again and is not quite the record's: its answers are up to "
         f"{looked.apart:.2g} apart, since device, threads or versions are others",
         err=True,
     )
@@ -79,5 +70,5 @@ def _find(record: str, records: Path) -> tuple[Record, Store]:
         if not of_id:
             raise click.UsageError(f"{record} is no file of a record, and no id of one in {records}/records")
         path = of_id[0].absolute()
-    store = Store(path.parents[2])
+    store = Store.holding(path)
     return store.unchanged(path, read_bytes(path)), store

@@ -1,12 +1,11 @@
 """`cervbench verify`: score records again from their predictions."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cervbench.cli.errors import FAILED
+from cervbench.plugin.manager import plugins
 
 
 @click.command()
@@ -22,20 +21,12 @@ def verify(records: tuple[Path, ...]) -> None:
     paths = [path for given in records for path in _files(given)]
     differing = 0
     for path in paths:
-        problems = verify_file(path, score_of)
+        problems = verify_file(path, plugins().score_of)
         differing += bool(problems)
         click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *problems]))
     click.echo(f"{len(paths)} records, {differing} of them differ", err=True)
     if differing:
         raise SystemExit(FAILED)
-
-
-def score_of(evaluation: str) -> Callable[..., Any]:
-    """The score function of an installed evaluation, by `package:name`."""
-    from cervbench.plugin.manager import plugins
-
-    score: Callable[..., Any] = plugins().evaluations.get(evaluation).offer.load_score()
-    return score
 
 
 def _files(given: Path) -> list[Path]:

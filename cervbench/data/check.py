@@ -29,7 +29,6 @@ class Finding:
 class Report:
     """What is there, and every deviation."""
 
-    dataset: str
     images: int
     groups: int
     counts: Mapping[str, int]
@@ -45,13 +44,11 @@ def check(
     card: Card, data_root: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Report:
     """Lists, decodes and compares every image of the dataset below the data root."""
-    folder = data_root / (card.folder or card.name)
+    folder = card.below(data_root)
     try:
         items = card.items(folder)
     except DataError as error:
-        return Report(
-            card.name, 0, 0, dict.fromkeys(card.classes, 0), (Finding("listing", str(folder), str(error)),)
-        )
+        return Report(0, 0, dict.fromkeys(card.classes, 0), (Finding("listing", str(folder), str(error)),))
     counts = Counter(item.label for item in items)
     findings = [
         *_classes(card, counts),
@@ -61,7 +58,6 @@ def check(
         *_pixels(card, items, progress),
     ]
     return Report(
-        dataset=card.name,
         images=len(items),
         groups=len({item.group for item in items}),
         counts={name: counts[name] for name in card.classes},

@@ -16,7 +16,7 @@ from cervbench.atomic import write_text
 from cervbench.data.cards.card import Archive
 from cervbench.data.error import DataError
 
-Report = Callable[[Archive, int, int | None], None]
+DownloadWatch = Callable[[Archive, int, int | None], None]
 """Called with the archive, the bytes at hand and the bytes in all, where the server says so."""
 
 ATTEMPTS = 6
@@ -40,7 +40,7 @@ class _BrokeOffError(Exception):
     """The connection ended early; worth another attempt."""
 
 
-def download(archive: Archive, folder: Path, report: Report) -> Download:
+def download(archive: Archive, folder: Path, watch: DownloadWatch) -> Download:
     """The file of `archive` in `folder`: as it lies there, or fetched; checked in both cases."""
     if urlsplit(archive.url).scheme not in ("http", "https"):
         raise DataError(f"{archive.url} is not an http address; nothing else is fetched")
@@ -50,7 +50,7 @@ def download(archive: Archive, folder: Path, report: Report) -> Download:
         part = path.with_name(path.name + ".part")
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                _receive(archive, part, report)
+                _receive(archive, part, watch)
                 break
             except _BrokeOffError as error:
                 if attempt == ATTEMPTS:
@@ -83,7 +83,7 @@ def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".validator")
 
 
-def _receive(archive: Archive, part: Path, report: Report) -> None:
+def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
     """One attempt: from where the part ends, when the server can and the file is still the same."""
     validator = _validator_file(part).read_text("utf-8") if _validator_file(part).exists() else ""
     have = part.stat().st_size if part.exists() and validator else 0
@@ -92,7 +92,7 @@ def _receive(archive: Archive, part: Path, report: Report) -> None:
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
     try:
         with urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT) as response:
-            _store(response, archive, part, have, report)
+            _store(response, archive, part, have, watch)
     except HTTPError as error:
         if error.code == 416:  # nothing lies beyond the part at hand: it is the whole file, or no part of it
             if error.headers.get("Content-Range") == f"bytes */{have}":
@@ -110,7 +110,7 @@ def _receive(archive: Archive, part: Path, report: Report) -> None:
         raise _BrokeOffError(str(error) or type(error).__name__) from None
 
 
-def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, report: Report) -> None:
+def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watch: DownloadWatch) -> None:
     start, total = _extent(response)
     if start not in (0, have):
         raise _BrokeOffError(f"the server sent bytes from {start}, and {have} were asked for")
@@ -134,7 +134,7 @@ def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, repo
                     f"{part} cannot be written: {error}; run the command again to go on"
                 ) from None
             received += len(chunk)
-            report(archive, received, total)
+            watch(archive, received, total)
             if archive.size is not None and received > archive.size:
                 part.unlink()
                 raise DataError(f"{archive.url} sends more than the {archive.size} bytes that the card says")

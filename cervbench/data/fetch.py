@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cervbench.data.cards.card import Archive, Card
-from cervbench.data.download import Download, Report, download, pin
+from cervbench.data.download import Download, DownloadWatch, download, pin
 from cervbench.data.error import DataError
 from cervbench.data.unpack import ArchiveError, unpack
 
@@ -21,13 +21,13 @@ def _silent(archive: Archive, received: int, total: int | None) -> None:
     pass
 
 
-def fetch(card: Card, data_root: Path, cache: Path, report: Report = _silent) -> Fetched:
+def fetch(card: Card, data_root: Path, cache: Path, watch: DownloadWatch = _silent) -> Fetched:
     """Download, check and unpack into the dataset's folder, or say what has to be done by hand."""
     from filelock import FileLock
 
     if card.synthetic:
         raise DataError(f"{card.name} needs no files: its images are drawn when they are read")
-    folder = data_root / (card.folder or card.name)
+    folder = card.below(data_root)
     if not card.source.archives:
         raise DataError(f"{card.title} has to be fetched by hand, into {folder}. {card.source.by_hand}")
     if folder.exists():
@@ -38,7 +38,7 @@ def fetch(card: Card, data_root: Path, cache: Path, report: Report = _silent) ->
     downloads = cache / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     with FileLock(downloads / f".{folder.name}.lock"):
-        done = tuple(download(archive, downloads, report) for archive in card.source.archives)
+        done = tuple(download(archive, downloads, watch) for archive in card.source.archives)
         _unpack(done, folder)
         for one in done:
             pin(one)

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -43,7 +42,6 @@ class Pack:
     folder: Path
     form: str
     """What, beside the files, decided it."""
-    name: str
     variant: str
     hash: str
     images: tuple[str, ...]
@@ -74,7 +72,6 @@ class Pack:
         pack = cls(
             folder=folder,
             form=index["form"],
-            name=index["name"],
             variant=index["variant"],
             hash=index["hash"],
             images=tuple(index["images"]),
@@ -100,25 +97,36 @@ def prepare(
 ) -> Pack:
     """The pack of a dataset as it is on this disk: opened when it is there, built when it is not."""
     packs = cache / "packs" / card.name
-    source = data_root / (card.folder or card.name)
+    source = card.below(data_root)
     if not (source.exists() or card.synthetic):
         return _carried(packs, card, source, stored_size)
     items = sorted(card.items(source), key=lambda item: item.id)
     _refuse_unusable(card, items)
     folder = packs / _fingerprint(card, items, stored_size)
-    pack = _opened(folder)
-    if pack is None:
-        if folder.exists():
-            _LOG.warning("the pack %s is damaged: it is discarded and built anew", folder)
-            shutil.rmtree(folder)
-        _build(card, items, folder, stored_size, progress)
-        pack = Pack.open(folder)
+    return _opened(folder) or _built_once(card, items, folder, stored_size, progress)
+
+
+def _built_once(
+    card: Card, items: Sequence[Item], folder: Path, side: int, progress: Callable[[int, int], None]
+) -> Pack:
+    """The pack of a folder that held none, built by one process while others wait for it."""
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        pack = _opened(folder)  # by now another process may have built it
+        if pack is None:
+            if folder.exists():
+                _LOG.warning("the pack %s is damaged: it is discarded and built anew", folder)
+                shutil.rmtree(folder)
+            _build(card, items, folder, side, progress)
+            pack = Pack.open(folder)
     return pack
 
 
 def _carried(packs: Path, card: Card, source: Path, stored_size: int) -> Pack:
     """A pack brought from another machine stands in for files that are not here."""
-    built = [pack for path in sorted(packs.glob("*")) if (pack := _opened(path))]
+    built = [pack for path in sorted(packs.glob("[!.]*")) if (pack := _opened(path))]
     fitting = [pack for pack in built if pack.form == _form(card, stored_size)]
     if len(fitting) == 1:
         _LOG.warning("%s is not on this disk: the pack %s stands in", source, fitting[0].folder)
@@ -176,14 +184,15 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
 def _build(
     card: Card, items: Sequence[Item], folder: Path, side: int, progress: Callable[[int, int], None]
 ) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    beside = folder.with_name(f".building-{folder.name}")
+    if beside.exists():  # left by a kill
+        shutil.rmtree(beside)
+    beside.mkdir()
     try:
         with naming(folder / "pixels.npy"):
             sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, progress)
         index = {
             "form": _form(card, side),
-            "name": card.name,
             "variant": variant(card, items),
             "hash": _content_hash(
                 (item.id, item.label, item.group, item.split, digest)
@@ -197,12 +206,7 @@ def _build(
             "digests": [digest.hex() for digest in digests],
         }
         write_text(beside / "index.json", json.dumps(index))
-        beside.chmod(0o755)
-        try:
-            beside.rename(folder)
-        except OSError:
-            if not folder.exists():  # otherwise another process built the same pack meanwhile
-                raise
+        beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

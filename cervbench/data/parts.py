@@ -47,8 +47,7 @@ class Parts:
 
     def labelled(self, ratio: int, draws: int | None = None) -> list[Labelled]:
         """What may be seen at a ratio, once a draw; `draws` may ask for fewer than the protocol has."""
-        rules = self.protocol.labels
-        count = min(rules.draws_at(ratio), draws or rules.draws)
+        count = self.protocol.labels.draws_at(ratio, draws)
         return [self._labelled(ratio, draw) for draw in range(count)]
 
     def with_truth(self, answers: Mapping[str, np.ndarray], draws: Sequence[int]) -> dict[str, np.ndarray]:
@@ -81,7 +80,7 @@ class Parts:
 
     def _labelled(self, ratio: int, draw: int) -> Labelled:
         train = self._uncovered(self.fold.train, ratio, draw)
-        sees_val = ratio >= self.protocol.labels.val_from
+        sees_val = self.protocol.labels.sees_val(ratio)
         val = self._uncovered(self.fold.val, ratio, draw) if sees_val else self.fold.val[:0]
         return Labelled(
             classes=self.dataset.card.classes,

@@ -45,5 +45,6 @@ def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
             "the encoder and a linear layer trained on the labels",
             FineTuneSettings,
             frozen=False,
+            classifier="cervbench.evaluations.finetune:fine_tuned",
         ),
     }

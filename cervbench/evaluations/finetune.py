@@ -25,6 +25,10 @@ class FineTuning(Stage):
     """Cross-entropy with inverse-frequency class weights."""
 
     sees: Literal["labelled"] = "labelled"
+    remedy = (
+        "Its learning rate is the protocol's: see what it starts from, or leave the protocol with "
+        "--set protocol.finetune.learning_rate_trained=… (or learning_rate_scratch=…)"
+    )
 
     def __init__(
         self, classifier: nn.Module, labels: np.ndarray, classes: int, rate: float, decay: float

@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -35,7 +35,7 @@ def key(*what: object) -> bytes:
 
 
 def key_of_bytes(content: bytes) -> bytes:
-    return hashlib.sha256(_definitions() + content).digest()
+    return hashlib.sha256(DEFINITIONS + content).digest()
 
 
 class Cache:
@@ -110,7 +110,6 @@ def _check(key: bytes, text: bytes) -> bytes:
     return hashlib.sha256(key + text).digest()[:_CHECK]
 
 
-@cache
 def _definitions() -> bytes:
     """Changes whenever a value's definition may have: the text of what computes it, and numpy's version."""
     text = hashlib.sha256(np.__version__.encode())
@@ -119,3 +118,7 @@ def _definitions() -> bytes:
             if module.name.endswith(".py") and (not computing or module.name in computing):
                 text.update(module.read_bytes())
     return text.digest()
+
+
+DEFINITIONS = _definitions()
+"""Taken when the code is imported: the files may be others by the time that something is computed."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from cervbench.leaderboard.cache import Cache, key
+from cervbench.leaderboard.cache import DEFINITIONS, Cache, key
 from cervbench.leaderboard.cells import (
     Cell,
     ClassFigures,
@@ -149,7 +149,7 @@ class Figures:
             with threadpool_limits(1):
                 yield map
             return
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_begin_work)
+        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin_work, (DEFINITIONS,))
         try:
             yield partial(pool.map, chunksize=_SENT_AT_ONCE)
         finally:
@@ -180,8 +180,10 @@ def _described(at: At) -> tuple[Any, ...]:
     )
 
 
-def _begin_work() -> None:
+def _begin_work(definitions: bytes) -> None:
     """One thread a process; Ctrl-C is for the one that started it, and it ends with that one."""
+    if definitions != DEFINITIONS:
+        raise RuntimeError("the code of cervbench was changed on the disk meanwhile: give the command again")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)

@@ -11,8 +11,9 @@ from cervbench.scoring.classification import HEADLINE
 _ABOUT = """# Leaderboards
 
 How well self-supervised methods learn from cervical images when labels are scarce. Every figure on these
-pages was computed from stored predictions, and each table links to the records that it rests on.
-`cervbench verify records` computes them again; `cervbench leaderboard check` compares the pages too."""
+pages was computed from stored predictions, and each table links to the records that it rests on. From the
+folder above this one, `cervbench verify leaderboards` computes them again, and `cervbench leaderboard check`
+compares the pages too."""
 
 _READING = """## How to read the tables
 
@@ -37,14 +38,15 @@ _READING = """## How to read the tables
   and draws. Its interval is for that row alone, with no correction for their number: one that holds 0 says
   that nothing was shown.
 - Reference rows ask for no pretraining on these images: the majority class, width and height, colour, an
-  untrained encoder, ImageNet's features. What does not beat them has learned nothing.
-- Equal epochs are not equal compute: the views that were made of the images and the time in pretraining,
-  means over folds, stand beside every row. What a method makes of a view, nine patches or four turns, its own
-  page says."""
+  untrained encoder, ImageNet's features. They are not in the paired test. What is not above them has not
+  shown that it sees more than a crop's size, its colours or untrained weights give away.
+- Equal epochs are not equal compute: the views that were made of the images and the time in pretraining (by
+  the clock of a machine that may have had other work), medians over folds, stand beside every row. What a
+  method makes of a view, nine patches or four turns, its own page says."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class VariantPage:
     """A variant's page, as the index names it."""
 
     variant: str
@@ -60,11 +62,11 @@ SPEED = {
 """Pages of `cervbench bench` by file, and what they tell: named where they stand in the same folder."""
 
 
-def index(entries: Sequence[Entry], speed: Sequence[str] = ()) -> str:
-    real = [entry for entry in entries if not entry.synthetic]
-    synthetic = [entry for entry in entries if entry.synthetic]
+def index(pages: Sequence[VariantPage], speed: Sequence[str] = ()) -> str:
+    real = [page for page in pages if not page.synthetic]
+    synthetic = [page for page in pages if page.synthetic]
     parts = [MARK, _ABOUT]
-    if not entries:
+    if not pages:
         parts.append("There are no records yet: `cervbench run` makes them.")
     if real:
         parts += ["## Datasets", *map(_summary, real)]
@@ -72,7 +74,7 @@ def index(entries: Sequence[Entry], speed: Sequence[str] = ()) -> str:
         parts += [
             "## Synthetic images",
             "Drawn by a procedure, to exercise the machinery. They say nothing about cells.",
-            "\n".join(f"- [{markdown(entry.variant)}]({link(entry.file)})" for entry in synthetic),
+            "\n".join(f"- [{markdown(page.variant)}]({link(page.file)})" for page in synthetic),
         ]
     if speed:
         lines = [f"- [{file.removesuffix('.md')}]({file}): {SPEED[file]}" for file in speed]
@@ -80,15 +82,15 @@ def index(entries: Sequence[Entry], speed: Sequence[str] = ()) -> str:
     return "\n\n".join([*parts, _READING]) + "\n"
 
 
-def _summary(entry: Entry) -> str:
+def _summary(page: VariantPage) -> str:
     """The best of each table at its fewest labels and at its most."""
     rows = []
-    for table in entry.tables:
-        where = f"[{markdown(title(table))}]({link(entry.file)}#{table.digest})"
+    for table in page.tables:
+        where = f"[{markdown(title(table))}]({link(page.file)}#{table.digest})"
         best = [_best(table, ratio) for ratio in (table.ratios[0], table.ratios[-1])]
         rows.append([where, str(len(table.ranked)), *best])
-    header = ["balanced accuracy, %", "methods", "best with the fewest labels", "best with the most"]
-    return f"### [{markdown(entry.variant)}]({link(entry.file)})\n\n{grid(header, rows)}"
+    header = ["balanced accuracy, %", "ranked rows", "best with the fewest labels", "best with the most"]
+    return f"### [{markdown(page.variant)}]({link(page.file)})\n\n{grid(header, rows)}"
 
 
 def _best(table: Table, ratio: int) -> str:

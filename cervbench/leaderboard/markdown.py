@@ -1,6 +1,7 @@
 """Pages as Markdown: a page a variant, and the index."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
 from cervbench.leaderboard.cells import AUC, FEWEST_GROUPS, Figure
 from cervbench.leaderboard.escaping import link, markdown
@@ -86,7 +87,7 @@ def _gain(shown: Figure | None) -> str:
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
     cells = [_cell(line, ratio, metric, line.name in best.get((metric, ratio), ())) for ratio in table.ratios]
-    views, seconds = (_observed_mean(line.row, key) for key in ("pretext_images", "pretext_seconds"))
+    views, seconds = (_observed_median(line.row, key) for key in ("pretext_images", "pretext_seconds"))
     effort = [
         "–" if views is None else f"{views:,.0f}",
         "–" if seconds is None else duration(seconds),
@@ -118,10 +119,10 @@ def _range(counts: Iterable[int]) -> str:
     return str(known[0]) if len(known) == 1 else f"{known[0]}–{known[-1]}"
 
 
-def _observed_mean(row: Row, key: str) -> float | None:
+def _observed_median(row: Row, key: str) -> float | None:
     """Over the folds that say it; nothing for a row that was not pretrained."""
     known = [seen[key] for seen in row.observed.values() if isinstance(seen.get(key), int | float)]
-    return sum(known) / len(known) if known and not row.baseline else None
+    return median(known) if known and not row.baseline else None
 
 
 def duration(seconds: float) -> str:
@@ -195,12 +196,8 @@ def _pooling(table: Table) -> str:
 
 
 def _devices(table: Table) -> str:
-    seen = {
-        " ".join(str(observed[key]) for key in ("device", "precision") if key in observed)
-        for line in table.lines
-        for observed in line.row.observed.values()
-    }
-    return f"computed on {markdown(', '.join(sorted(seen - {''})))}" if seen - {""} else ""
+    seen = {device for line in table.lines for device in line.row.devices}
+    return f"computed on {markdown(', '.join(sorted(seen)))}" if seen else ""
 
 
 def _class_wise(table: Table, lines: Sequence[Line]) -> str:

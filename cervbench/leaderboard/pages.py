@@ -10,7 +10,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
 from cervbench.leaderboard.escaping import file_name, markdown
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.index import SPEED, Entry, index
+from cervbench.leaderboard.index import SPEED, VariantPage, index
 from cervbench.leaderboard.markdown import MARK, page
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import POOLED_SCHEMA, Row
@@ -29,17 +29,24 @@ class PagesError(Exception):
     """A page cannot be written where it should be; the message says why and what to do."""
 
 
-def build(out: Path, pages: Path | None = None, everything: bool = False, workers: int = 1) -> list[Path]:
+def build(
+    out: Path,
+    pages: Path | None = None,
+    everything: bool = False,
+    workers: int = 1,
+    cache: Path | None = None,
+) -> list[Path]:
     """Write the pages of an output folder, by default into it; returns their paths, the index first.
 
     Records off protocol and of the smoke tier are left out of a variant's page unless it has no
     others, or `everything` is asked for; the page counts what it leaves out. What is not known from
-    before is computed in as many processes as `workers` says, where there is much of it.
+    before is computed in as many processes as `workers` says, where there is much of it, and
+    kept below `cache`, which is the folder that `CERVBENCH_CACHE` names by default.
     """
     pages = pages or out
     while True:
         records = Store(out).paths()
-        made = _render(out, records, pages, everything, workers)
+        made = _render(out, records, pages, everything, workers, cache or cache_root())
         for name in made:
             _refuse_foreign(pages / name)
         for name, text in made.items():
@@ -68,7 +75,7 @@ def check(
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:
-        made = _render(out, records, pages, everything, workers)
+        made = _render(out, records, pages, everything, workers, cache_root())
     except RecordError as error:
         return [str(error)]
     mend = "run `cervbench leaderboard build`"
@@ -82,30 +89,32 @@ def check(
     return problems
 
 
-def _render(out: Path, paths: Sequence[Path], pages: Path, everything: bool, workers: int) -> dict[str, str]:
+def _render(
+    out: Path, paths: Sequence[Path], pages: Path, everything: bool, workers: int, cache: Path
+) -> dict[str, str]:
     """Every page by its name in the folder, variant by variant: only one variant's rows are held at once."""
     store = Store(out)
     made = {"README.md": ""}
-    entries = []
-    with Cache(cache_root()) as cache:
-        figures = Figures(store, cache, workers)
+    listed = []
+    with Cache(cache) as kept:
+        figures = Figures(store, kept, workers)
         for variant, records in groupby(paths, key=lambda path: path.parent.name):
-            rows, left_out = _selected(gather(store, list(records), cache), everything)
+            rows, left_out = _selected(gather(store, list(records), kept), everything)
             shown = tables(rows, figures)
             charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in shown}
             for table in shown:
                 made[charts[table.digest]] = chart(table, MARK)
             synthetic = any(row.sample.run.dataset.synthetic for row in rows)
-            entry = Entry(variant, f"{file_name(variant)}.md", synthetic, shown)
-            made[entry.file] = page(
+            file = f"{file_name(variant)}.md"
+            listed.append(VariantPage(variant, file, synthetic, shown))
+            made[file] = page(
                 variant,
                 [_SYNTHETIC] * synthetic + left_out,
                 shown,
                 charts,
                 Path(os.path.relpath(out / "records" / variant, pages)).as_posix(),
             )
-            entries.append(entry)
-    made["README.md"] = index(entries, [file for file in SPEED if (pages / file).exists()])
+    made["README.md"] = index(listed, [name for name in SPEED if (pages / name).exists()])
     return made
 
 

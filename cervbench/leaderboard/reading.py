@@ -42,5 +42,5 @@ def _seen(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[P
 
 
 def _from_json(kept: Sequence[Any]) -> Seen:
-    row, fold, ratio, entry, observed = kept
-    return Seen(row, fold, ratio, Entry(*entry), observed)
+    row, fold, ratio, entry, observed, devices = kept
+    return Seen(row, fold, ratio, Entry(*entry), observed, devices)

@@ -2,18 +2,17 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from cervbench.leaderboard.escaping import short
-from cervbench.records.record import Record, digest
+from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.task import Task
 
 POOLED_SCHEMA = "classification/1"
-_OBSERVED = ("pretext_images", "pretext_seconds", "device", "precision", "pooling")
-TIERS = ("standard", "quick", "smoke")
+_OBSERVED = ("pretext_images", "pretext_seconds", "pooling")
 
 
 class Contest(NamedTuple):
@@ -55,6 +54,7 @@ class Seen(NamedTuple):
     ratio: int
     entry: Entry
     observed: Mapping[str, Any]
+    devices: Sequence[str]
 
 
 @dataclass(eq=False)
@@ -65,6 +65,8 @@ class Row:
     entries: dict[int, dict[int, Entry]] = field(default_factory=lambda: defaultdict(dict))
     observed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     """What was observed of the pretraining of each fold."""
+    devices: set[str] = field(default_factory=set)
+    """Those that any of it was computed on, each with its precision."""
 
     @cached_property
     def key(self) -> TableKey:
@@ -93,6 +95,7 @@ class Row:
     def add(self, seen: Seen) -> None:
         self.entries[seen.ratio][seen.fold] = seen.entry
         self.observed[seen.fold] = seen.observed
+        self.devices.update(seen.devices)
 
 
 def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
@@ -126,7 +129,7 @@ def _unique(named: Sequence[str]) -> list[str]:
 
 def _base_name(row: Row, beneath: bool) -> str:
     run = row.sample.run
-    if not row.baseline or run.backbone == "none":
+    if not row.baseline or run.backbone == NO_BACKBONE:
         return run.method.name
     if run.init == "random":
         return "untrained" if row.sample.evaluation.frozen else "scratch"
@@ -183,4 +186,12 @@ def seen(record: Record) -> Seen:
         ratio=record.ratio,
         entry=Entry(record.id, record.predictions.hash, record.labels.train, record.labels.val),
         observed={name: record.observed[name] for name in _OBSERVED if name in record.observed},
+        devices=tuple(_devices(record.observed)),
     )
+
+
+def _devices(observed: Mapping[str, Any]) -> Iterator[str]:
+    """Of the evaluation, and of the pretraining where it was done elsewhere."""
+    for host in (observed, observed.get("pretext_host")):
+        if isinstance(host, Mapping) and "device" in host:
+            yield " ".join(str(host[name]) for name in ("device", "precision") if name in host)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
 from cervbench.leaderboard.figures import At, Figures
-from cervbench.leaderboard.rows import TIERS, Contest, Row, TableKey, names
-from cervbench.records.record import Record, digest
+from cervbench.leaderboard.rows import Contest, Row, TableKey, names
+from cervbench.protocol.protocol import TIERS
+from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
 
 FEWEST_TEST_IMAGES = 5
@@ -70,7 +71,7 @@ class Table:
 def title(table: Table) -> str:
     """What tells a table from the others of its variant, in words."""
     record = table.sample
-    model = [] if table.key.backbone == "none" else [f"{table.key.backbone}, {table.key.init[:16]} init"]
+    model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
     rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if record.run.protocol.off else []
     return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off])
@@ -113,8 +114,9 @@ class _Plan:
 
 
 def _order(contest: Contest) -> tuple[bool, int, int, Contest]:
-    """Of a tier, what was made under the newest rules comes first."""
-    place = TIERS.index(contest.tier) if contest.tier in TIERS else len(TIERS)
+    """The largest tier first, and of a tier what was made under the newest rules."""
+    tiers = TIERS[::-1]
+    place = tiers.index(contest.tier) if contest.tier in tiers else len(tiers)
     return bool(contest.off), place, -contest.rules, contest
 
 
@@ -137,7 +139,7 @@ def _split(rows: Sequence[Row]) -> dict[TableKey, tuple[list[Row], list[Row]]]:
 
 
 def _fits(row: Row, key: TableKey) -> bool:
-    return row.key.backbone in ("none", key.backbone) or row.key.init == "imagenet"
+    return row.key.backbone in (NO_BACKBONE, key.backbone) or row.key.init == "imagenet"
 
 
 def _table(

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Generic, TypeVar
 
 from cervbench.plugin.problems import Problem
+from cervbench.plugin.settings import did_you_mean
 
 Offered = TypeVar("Offered")
 
@@ -83,8 +83,7 @@ class Catalog(Generic[Offered]):
             return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
         if self.kind == "method" and name in PACKAGES:
             return f"method {name!r} is a package of its own: pip install {PACKAGES[name]}"
-        near = get_close_matches(name, [*known, *(PACKAGES if self.kind == "method" else ())], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*known, *(PACKAGES if self.kind == "method" else ())])
         there_are = f"there are {', '.join(known)}" if known else f"no package offers any {self.kind}"
         problems = "; some packages have problems, see: cervbench list plugins" if self._problems else ""
         return f"no {self.kind} {name!r}{hint} ({there_are}{problems})"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from inspect import getmembers, isroutine, signature
 from typing import Any
 
@@ -11,6 +10,7 @@ import pluggy
 from cervbench.plugin import hooks
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
 from cervbench.plugin.problems import belongs, in_words, place_of_function
+from cervbench.plugin.settings import did_you_mean
 
 SPECS = dict(getmembers(hooks, lambda member: hasattr(member, "cervbench_spec")))
 """The hooks there are, by name."""
@@ -26,9 +26,8 @@ def invalid_hook(source: object, error: pluggy.PluginValidationError) -> tuple[s
             continue
         where = place_of_function(function)
         if name not in SPECS:
-            near = get_close_matches(name, SPECS, n=1)
-            hint = f"call it {near[0]}" if near else f"the hooks are {', '.join(SPECS)}"
-            return where, f"there is no hook {name}", hint
+            what = f"there is no hook {name}{did_you_mean(name, SPECS)}"
+            return where, what, f"the hooks are {', '.join(SPECS)}"
         return where, message.splitlines()[-1], f"its signature is {name}{signature(SPECS[name])}"
     return repr(source), in_words(error), "see the list of hooks in cervbench/plugin/hooks.py"
 

@@ -6,7 +6,7 @@
 `predict` is handed the trained method, the images whose labels may be seen, once a draw, and the test
 images without theirs. It answers for every test image once a draw, in columns of equal length: `image`,
 `draw`, and columns of its own (`p_<class>` for classifiers). The harness joins group and label,
-stores the table, and calls `score` on the table as read back.
+calls `score` on the table in the very form in which it is stored, and stores it.
 """
 
 from collections.abc import Mapping

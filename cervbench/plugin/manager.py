@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -15,15 +15,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
-from cervbench.plugin.catalog import Catalog, Entry, UnknownName
+from cervbench.plugin.catalog import Catalog, Entry
 from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
 from cervbench.plugin.problems import Problem, in_words, place_of, place_of_function
 
 if TYPE_CHECKING:
     from cervbench.data.cards.card import Card
-
-__all__ = ["Catalog", "Entry", "Plugins", "Problem", "UnknownName", "plugins"]
 
 GROUP = "cervbench"
 CORE = "cervbench"
@@ -107,11 +105,15 @@ class Plugins:
                 self.problems.append(problem)
                 logging.getLogger("cervbench").warning("%s", problem)
 
+    def score_of(self, evaluation: str) -> Callable[..., Any]:
+        """The score function of an evaluation, by `package:name`."""
+        return self.evaluations.get(evaluation).offer.load_score()
+
     def load_everything(self) -> None:
         """Import what the offers name, so that `problems` holds all there are."""
         for catalog in (self.methods, self.backbones, self.evaluations):
             for name, entry in catalog.items():
-                for part in ("method", "build", "predict", "score"):
+                for part in ("method", "build", "predict", "score", "classifier"):
                     target = getattr(entry.offer, part, None)
                     try:
                         resolve(target)

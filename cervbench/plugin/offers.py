@@ -55,18 +55,26 @@ class EvaluationOffer:
     frozen: bool = True
     """The encoder is used as it is; False when the evaluation trains it further."""
     revision: int = 1
+    classifier: str | Callable[..., Any] | None = None
+    """`classifier(trained, seen, settings)` -> the trained classifier of one draw, whose probabilities are
+    the answers of `predict`; `cervbench show --attention` looks at it."""
 
     def __post_init__(self) -> None:
         if (self.schema == "classification/1") != (self.score == CLASSIFICATION):
             raise TypeError(
                 "tables of classification/1 have one score; a score of its own has a schema of its own"
             )
+        if self.classifier is not None and self.schema != "classification/1":
+            raise TypeError("what has a classifier answers in tables of classification/1")
 
     def load_predict(self) -> Callable[..., Any]:
         return resolve(self.predict)
 
     def load_score(self) -> Callable[..., Any]:
         return resolve(self.score)
+
+    def load_classifier(self) -> Callable[..., Any] | None:
+        return resolve(self.classifier)
 
 
 @dataclass(frozen=True)

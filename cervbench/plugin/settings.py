@@ -1,10 +1,11 @@
 """Settings that name the nearest right key when one is misspelt."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 
 class SettingsError(ValueError):
@@ -20,25 +21,37 @@ class Settings(BaseModel):
     def parse(cls, values: Mapping[str, Any], of: str) -> Self:
         """The settings of `of`, or one SettingsError that names every wrong key and value."""
         known = {key: value for key, value in values.items() if key in cls.model_fields}
-        wrong = [_unknown(key, list(cls.model_fields), of) for key in values if key not in known]
+        wrong = [
+            f"{of} has no setting {key!r}{did_you_mean(key, cls.model_fields)} "
+            f"(it has {', '.join(cls.model_fields) or 'none'})"
+            for key in values
+            if key not in known
+        ]
         try:
             settings = cls.model_validate(known)
         except ValidationError as error:
-            wrong.append(f"{of}: {in_words(error)}")
+            wrong.append(f"{of}: {wrong_values(error)}")
         if wrong:
             raise SettingsError("\n".join(wrong))
         return settings
 
 
-def in_words(error: ValidationError) -> str:
-    """Every wrong value as `key = value: what is wrong`."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
+def wrong_values(error: ValidationError, most: int | None = None) -> str:
+    """Every wrong value, or the first few, as `key = value: what is wrong`."""
+    return "; ".join(map(_wrong_value, error.errors()[:most]))
 
 
-def _unknown(key: str, known: list[str], of: str) -> str:
-    near = get_close_matches(key, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{of} has no setting {key!r}{hint} (it has {', '.join(known) or 'none'})"
+def _wrong_value(found: ErrorDetails) -> str:
+    """What is missing has no value, and what is no JSON has no key either."""
+    key = ".".join(map(str, found["loc"]))
+    value = "" if found["type"] == "missing" else f" = {found['input']!r:.60}"
+    return f"{key}{value}: {found['msg']}" if key else found["msg"]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint to follow an unknown name with; empty where nothing known is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]

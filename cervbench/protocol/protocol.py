@@ -23,9 +23,13 @@ class LabelRules(Settings):
     draws: int
     val_from: int
 
-    def draws_at(self, ratio: int) -> int:
-        """With all labels there is nothing to draw."""
-        return 1 if ratio >= 100 else self.draws
+    def draws_at(self, ratio: int, asked: int | None = None) -> int:
+        """With all labels there is nothing to draw; an evaluation may ask for fewer than there are."""
+        return 1 if ratio >= 100 else min(self.draws, asked or self.draws)
+
+    def sees_val(self, ratio: int) -> bool:
+        """Whether labels of val may be seen, too."""
+        return ratio >= self.val_from
 
 
 class PackRules(Settings):
@@ -85,9 +89,9 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
 def _change(budget: dict[str, Any], key: str, value: Any) -> bool:
     """Set a dotted key of a tier in place, if it has it; whether that changed anything."""
     *path, last = key.split(".")
-    table = budget
+    table: Any = budget
     for name in path:
-        table = table.get(name, {})
+        table = table.get(name) if isinstance(table, dict) else None
     if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
         raise SettingsError(f"the protocol has no number {key!r} (set one as protocol.pretext.epochs=10)")
     changes = bool(table[last] != value)

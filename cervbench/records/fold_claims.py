@@ -40,7 +40,7 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Itera
     rules = protocol.load(record.run.protocol.tier).labels
     for part, rows, stored in (
         ("train", fold.train, record.labels.train),
-        ("val", fold.val if record.ratio >= rules.val_from else fold.val[:0], record.labels.val),
+        ("val", fold.val if rules.sees_val(record.ratio) else fold.val[:0], record.labels.val),
     ):
         seen = len(uncovered(manifest.labels, manifest.orders[:, 0], rows, record.ratio))
         if stored != seen:

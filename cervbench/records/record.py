@@ -16,6 +16,9 @@ from pydantic import (
 
 from cervbench.scoring.task import Task
 
+NO_BACKBONE = "none"
+"""What a run says of a method that has no encoder."""
+
 
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from cervbench.atomic import write_text
+from cervbench.plugin.settings import wrong_values
 from cervbench.records.record import Record
-from cervbench.records.table import canonical, read_table, to_columns, write_table
+from cervbench.records.table import read_table, to_columns, write_table
 
 
 class RecordError(Exception):
@@ -27,6 +28,17 @@ class Store:
     """The output folder: `records/<variant>/<id>.json`, `predictions/<variant>/<id>.parquet`."""
 
     root: Path
+
+    @classmethod
+    def holding(cls, path: Path) -> "Store":
+        """The output folder that a record lies in."""
+        folders = path.absolute().parents
+        if len(folders) < 3 or folders[1].name != "records":
+            raise RecordError(
+                f"{path}: a record lies in <out>/records/<variant>/, from where its predictions are found; "
+                "put it back there"
+            )
+        return cls(folders[2])
 
     def record_path(self, variant: str, id: str) -> Path:
         return self.root / "records" / variant / f"{id}.json"
@@ -50,8 +62,8 @@ class Store:
         write_text(path, text + "\n")
         return path
 
-    def write_predictions(self, variant: str, id: str, columns: Mapping[str, np.ndarray]) -> None:
-        write_table(self.predictions_path(variant, id), canonical(columns))
+    def write_predictions(self, variant: str, id: str, table: pa.Table) -> None:
+        write_table(self.predictions_path(variant, id), table)
 
     def table(self, variant: str, id: str) -> pa.Table:
         """The stored table of a record, as read back."""
@@ -107,7 +119,7 @@ def parse_record(path: Path, content: bytes) -> Record:
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors()[:3])
+        told = wrong_values(error, most=3)
     except ValueError as error:
         told = str(error)
     raise _unreadable(path, told)

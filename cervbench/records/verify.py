@@ -27,7 +27,7 @@ TOLERANCE = 1e-9
 def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
     """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty when it is right."""
     try:
-        record = read_record(path)
+        record, store = read_record(path), Store.holding(path)
     except RecordError as error:
         return [str(error)]
     path = path.absolute()
@@ -36,7 +36,7 @@ def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
         problems.append(f"id: stored {path.stem} (the file's name), recomputed {record.id}")
     if path.parent.name != record.run.dataset.variant:
         problems.append(f"variant: stored {record.run.dataset.variant}, in the folder {path.parent.name}")
-    return problems + verify(Store(path.parents[2]), record, score_of, path.stem)
+    return problems + verify(store, record, score_of, path.stem)
 
 
 def verify(store: Store, record: Record, score_of: ScoreOf | None = None, id: str | None = None) -> list[str]:
@@ -122,7 +122,7 @@ def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:
 def _chosen_draws(record: Record, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
     """Draws in the table that are not the protocol's, of which the settings may ask for the first few."""
     rules = protocol.load(record.run.protocol.tier).labels
-    count = min(rules.draws_at(record.ratio), record.evaluation.settings.get("draws") or rules.draws)
+    count = rules.draws_at(record.ratio, record.evaluation.settings.get("draws"))
     if (stored := np.unique(columns["draw"]).tolist()) != list(range(count)):
         yield f"draws: stored {stored}, by the protocol {list(range(count))}"
 

@@ -25,11 +25,6 @@ class Pooled:
     probabilities: Floats
     """draws × images × classes."""
 
-    @property
-    def predicted(self) -> Ints:
-        """draws × images."""
-        return self.probabilities.argmax(axis=2)
-
     def table(self, units: Ints, unit_count: int, task: Task) -> Table:
         return Table(self.labels, self.probabilities, units, unit_count, task)
 

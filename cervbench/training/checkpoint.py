@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +25,18 @@ class Checkpoints:
 
     folder: Path
 
-    def save(self, step: int, stage: nn.Module, optimizer: torch.optim.Optimizer, seconds: float) -> None:
+    def save(
+        self,
+        step: int,
+        stage: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        seconds: float,
+        logged: Mapping[str, float],
+    ) -> None:
         state = io.BytesIO()  # torch, writing to the disk itself, would not say that it is full
-        torch.save({"optimizer": optimizer.state_dict(), "seconds": seconds}, state)
+        kept = {"optimizer": optimizer.state_dict(), "seconds": seconds, "logged": dict(logged)}
+        torch.save(kept, state)
         self.folder.mkdir(parents=True, exist_ok=True)
         older = list(self.folder.iterdir())
         beside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
@@ -44,25 +54,30 @@ class Checkpoints:
         for path in older:
             shutil.rmtree(path, ignore_errors=True)
 
-    def resume(self, stage: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-        """Load the latest checkpoint, if there is a whole one: its step, and the seconds spent until it."""
+    def resume(
+        self, stage: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[int, float, dict[str, float]]:
+        """Load the latest checkpoint, if there is a whole one: its step, seconds, and what was logged."""
         found = sorted(self.folder.glob("step-*"))
         if not found:
-            return 0, 0.0
+            return 0, 0.0, {}
         weights, optimizer_state = found[-1] / "weights.safetensors", found[-1] / "optimizer.pt"
         if damaged := [path for path in (weights, optimizer_state) if not is_whole(path)]:
             logging.getLogger("cervbench").warning(
                 "%s is missing or damaged: the checkpoint is discarded, its stage begins anew", damaged[0]
             )
             self.clear()
-            return 0, 0.0
+            return 0, 0.0, {}
         load_weights(stage, weights)
         state = torch.load(optimizer_state, weights_only=True, map_location="cpu")
         optimizer.load_state_dict(state["optimizer"])
-        return int(found[-1].name.removeprefix("step-")), float(state["seconds"])
+        step = int(found[-1].name.removeprefix("step-"))
+        return step, float(state["seconds"]), dict(state.get("logged", {}))
 
     def clear(self) -> None:
         """Out of sight in one step first: a kill in between leaves no half a checkpoint to resume from."""
+        for left in self.folder.parent.glob(".done-*"):  # by such a kill
+            shutil.rmtree(left, ignore_errors=True)
         if self.folder.exists():
             beside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=".done-"))
             self.folder.rename(beside / self.folder.name)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cervbench.data.batches import Images
 from cervbench.training.encoder import Encoder
-from cervbench.training.loop import NonFiniteLoss
+from cervbench.training.loop import Diverged
 
 LEAST_RANK = 2.0
 LEAST_SPREAD = 0.01
@@ -21,7 +21,7 @@ LOOKED_AT = 128
 """Vectors of a batch, since a stage waits for it."""
 
 
-def examined(encoder: Encoder, images: Images) -> dict[str, float]:
+def examined(encoder: Encoder, images: Images, remedy: str) -> dict[str, float]:
     """Rank and spread of what the frozen encoder makes of some of the images."""
     encoder.eval()
     some = images.mixed().subset(np.arange(min(len(images), EXAMINED)))
@@ -29,10 +29,7 @@ def examined(encoder: Encoder, images: Images) -> dict[str, float]:
         batches = [encoder(pixels).float().cpu().numpy() for pixels, _ in some.batches(encoder.normalise)]
     vectors = np.concatenate(batches)
     if not np.isfinite(vectors).all():
-        raise NonFiniteLoss(
-            "the encoder answers with numbers that are not finite; try a smaller learning rate "
-            "(--set learning_rate=…)"
-        )
+        raise Diverged(f"the encoder answers with numbers that are not finite. {remedy}")
     return rank_and_spread(vectors)
 
 

@@ -29,8 +29,8 @@ Watch = Callable[[int, int, Mapping[str, float]], None]
 """Called with step, steps and plain floats: the loss, its parts, and others of `RESERVED`."""
 
 
-class NonFiniteLoss(ArithmeticError):  # noqa: N818
-    """The loss of a stage is no number any more; the message says when and what to try."""
+class Diverged(ArithmeticError):  # noqa: N818
+    """Training has diverged: numbers are not finite any more; the message says which and what to try."""
 
 
 @dataclass
@@ -41,6 +41,8 @@ class State:
     step: int = 0
     seconds: float = 0.0
     """Spent in training, earlier sittings included."""
+    logged: dict[str, float] = field(default_factory=dict)
+    """The last value of everything that was logged, earlier sittings included."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ class Sitting:
     checkpoints: Checkpoints | None = None
     every_seconds: float = 30.0
     watch: Watch = field(default=lambda step, steps, values: None)
+    look: Callable[[], Mapping[str, float]] = dict
+    """Called for more to log, where something is logged."""
 
 
 def begin(stage: Stage, sitting: Sitting) -> State:
     """The state at the start of a stage, or where an earlier sitting left it."""
     state = State(_optimizer(stage))
     if sitting.checkpoints is not None:
-        state.step, state.seconds = sitting.checkpoints.resume(stage, state.optimizer)
+        state.step, state.seconds, state.logged = sitting.checkpoints.resume(stage, state.optimizer)
     return state
 
 
@@ -66,18 +70,20 @@ def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sittin
         raise ValueError(f"{_name(stage)} is shown nothing: views() answers with no policy, and needs one")
     device = next(stage.parameters()).device
     stage.train()
-    log = _Log(steps, feed, sitting.watch, state.step)
+    log = _Log(stage, steps, feed, sitting, state.step)
     started = saved = time.perf_counter()
     spent = state.seconds
     with ahead(feed, state.step, until, device) as batches:
         for batch in batches:
             values = _step(stage, state, batch, feed.purpose, steps)
-            log.add(state.step, values, state.optimizer.param_groups[0]["lr"])
+            log.add(state, values)
             now = time.perf_counter()
             state.seconds = spent + now - started
             if sitting.checkpoints and (state.step == until or now - saved > sitting.every_seconds):
                 log.refuse_non_finite(state.step)
-                sitting.checkpoints.save(state.step, stage, state.optimizer, state.seconds)
+                sitting.checkpoints.save(
+                    state.step, stage, state.optimizer, seconds=state.seconds, logged=state.logged
+                )
                 saved = time.perf_counter()
     log.refuse_non_finite(state.step)
     return state
@@ -122,30 +128,31 @@ def _name(stage: Stage) -> str:
 class _Log:
     """Gathers losses on the device and looks at them only at logging intervals."""
 
-    def __init__(self, steps: int, feed: Feed, watch: Watch, step: int) -> None:
-        self.steps, self.feed, self.watch = steps, feed, watch
+    def __init__(self, stage: Stage, steps: int, feed: Feed, sitting: Sitting, step: int) -> None:
+        self.stage, self.steps, self.feed, self.sitting = stage, steps, feed, sitting
         self.every = max(1, steps // LOGGED)
         self.since, self.clock = step, time.perf_counter()
         self.sums: dict[str, Tensor] = {}
 
-    def add(self, step: int, values: Mapping[str, Tensor], rate: float) -> None:
+    def add(self, state: State, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
-        if step % self.every and step != self.steps:
+        if state.step % self.every and state.step != self.steps:
             return
-        self.refuse_non_finite(step)
-        now, count = time.perf_counter(), step - self.since
+        self.refuse_non_finite(state.step)
+        now, count = time.perf_counter(), state.step - self.since
         means = {name: float(total) / count for name, total in self.sums.items()}
-        means["learning_rate"] = rate
+        means["learning_rate"] = state.optimizer.param_groups[0]["lr"]
         means["images_per_second"] = count * self.feed.per_step * len(self.feed.views) / (now - self.clock)
-        self.since, self.clock, self.sums = step, now, {}
-        self.watch(step, self.steps, means)
+        means |= self.sitting.look()
+        self.since, self.clock, self.sums = state.step, now, {}
+        state.logged |= means
+        self.sitting.watch(state.step, self.steps, means)
 
     def refuse_non_finite(self, step: int) -> None:
         wrong = [name for name, total in self.sums.items() if not bool(torch.isfinite(total))]
         if wrong:
-            raise NonFiniteLoss(
+            raise Diverged(
                 f"{', '.join(wrong)} became non-finite between step {self.since + 1} and {step} of "
-                f"{self.steps}; the last checkpoint is from before. "
-                "Try a smaller learning rate (--set learning_rate=…)"
+                f"{self.steps}. {self.stage.remedy}"
             )

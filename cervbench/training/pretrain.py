@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,14 @@ def pretrain(
         observed = _train(method, recipe, train, workshop)
         reestimate_norms(method, train)
         if method.encoder is not None:
-            observed |= {"pooling": method.encoder.pooling, **examined(method.encoder, train)}
+            remedy = PretextStage.remedy if recipe.offer.pretext else "Begin from other weights (--init)"
+            observed |= {"pooling": method.encoder.pooling, **examined(method.encoder, train, remedy)}
         write_atomically(weights, lambda beside: save_weights(method, beside))
         seal(weights)
         write_text(log, json.dumps(observed))
         seal(log)
-        Checkpoints(workshop.folder / "pretext").clear()
-    if collapsed(observed):
+    Checkpoints(workshop.folder / "pretext").clear()
+    if recipe.offer.pretext and collapsed(observed):
         logging.getLogger("cervbench").warning(
             "%s has collapsed: its vectors have rank %s and spread %s, so images can hardly be told apart. "
             "A smaller learning rate, or another batch size, may prevent it",
@@ -105,15 +107,13 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
         return {"pretext_steps": 0, "pretext_images": 0, "pretext_seconds": 0.0}
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
-    last: dict[str, float] = {}
     with looking_at(method.encoder) as look:
-
-        def watch(step: int, of: int, values: Mapping[str, float]) -> None:
-            values = {**values, **look()}
-            last.update(values)
-            workshop.watch("pretext", step, of, values)
-
-        sitting = Sitting(Checkpoints(workshop.folder / "pretext"), workshop.checkpoint_seconds, watch)
+        sitting = Sitting(
+            checkpoints=Checkpoints(workshop.folder / "pretext"),
+            every_seconds=workshop.checkpoint_seconds,
+            watch=partial(workshop.watch, "pretext"),
+            look=look,
+        )
         state = train(stage, begin(stage, sitting), steps, feed, steps, sitting)
     views = steps * feed.per_step * len(feed.views)
     return {
@@ -122,5 +122,5 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
         "pretext_images": views,
         "pretext_seconds": round(state.seconds, 3),
         "pretext_images_per_second": round(views / state.seconds, 1),
-        "pretext_last": {name: value for name, value in last.items() if name != "images_per_second"},
+        "pretext_last": {name: value for name, value in state.logged.items() if name != "images_per_second"},
     }

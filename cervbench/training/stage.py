@@ -20,6 +20,8 @@ class Stage(nn.Module):
     weight_decay: float
     momentum: float = 0.9
     """Of sgd."""
+    remedy: str = "Try a smaller learning rate"
+    """What to try where its numbers are not finite any more."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]: ...
@@ -38,6 +40,7 @@ class PretextStage(Stage):
     """A method being pretrained. Its batches have no labels to see."""
 
     sees = "images"
+    remedy = "Try a smaller learning rate (--set learning_rate=…)"
 
     def __init__(self, method: Method) -> None:
         super().__init__()

@@ -106,6 +106,7 @@ class Trained:
 
     def clear_checkpoints(self) -> None:
         """Of the record that was worked on, once it is written."""
+        assert self.record  # without one it is all of the pretraining
         Checkpoints(self.folder / self.record).clear()
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:

@@ -1,3 +1,4 @@
+import errno
 import re
 from dataclasses import replace
 from html import unescape
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from PIL import Image
 
 from cervbench.audit.findings import Audit, NamedPair
 from cervbench.audit.ladder import Rung, climb, shuffled_within_class
@@ -89,6 +91,19 @@ def test_pairs_of_one_group_or_one_bin_are_no_finding(dataset: Dataset) -> None:
 def test_the_sheet_shows_the_pairs(dataset: Dataset, tmp_path: Path) -> None:
     draw_sheet(dataset, closest_pairs(dataset, 3), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_a_sheet_that_cannot_be_written_whole_is_not_written(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(image: Image.Image, path: Path, **options: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Image.Image, "save", half)
+    with pytest.raises(OSError, match=r"sheet\.png"):
+        draw_sheet(dataset, closest_pairs(dataset, 3), tmp_path / "sheet.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:

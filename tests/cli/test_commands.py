@@ -3,16 +3,20 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from cervbench.cli import COMMANDS, main
 from cervbench.cli.errors import EXPECTED
 from cervbench.cli.progress import in_words
-from cervbench.plugin.manager import plugins
+from cervbench.plugin import Method, MethodConfig, Offer, hookimpl
+from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.offers import resolve
 
 SMOKE = [
@@ -179,7 +183,7 @@ def test_an_output_folder_that_cannot_be_written_ends_with_1(tmp_path: Path) -> 
 
 
 def test_an_interrupted_command_ends_with_1_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cervbench.cli.run.execute", interrupted)
@@ -202,6 +206,36 @@ def test_run_prints_one_record_a_line_and_the_second_time_that_it_was_done(tmp_p
     again = [json.loads(line) for line in second.stdout.splitlines()]
     assert again == [record | {"fresh": False} for record in records]
     assert "done already" in second.stderr
+
+
+class Exploding(Method):
+    """Has no finite loss."""
+
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self.encoder(views[0]).sum() * torch.nan
+
+
+def test_a_run_that_fails_keeps_no_other_of_a_study_from_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Plugins.discover()
+    offer = Offer(MethodConfig, Exploding, "nobody")
+    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"exploding": offer})), "package")
+    monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
+    study, out = tmp_path / "some.toml", tmp_path / "out"
+    study.write_text(
+        '[[runs]]\nmethod = ["exploding", "majority"]\ndataset = "synthetic"\nbackbone = "test_resnet"\n'
+        'tier = "smoke"\nfolds = [0, 1]\nratios = [100]\nevaluations = ["linear"]\n'
+    )
+    answer = cervbench("run", str(study), "--out", str(out))
+    assert answer.exit_code == 1, answer.output
+    for fold in (0, 1):
+        told = f"Error: synthetic smoke fold {fold} · exploding test_resnet random seed 0: "
+        assert answer.stderr.count(told) == 1
+    assert answer.stderr.splitlines()[-1].startswith("Error: 2 of 4 runs failed")
+    assert "Traceback" not in answer.stderr
+    assert len(answer.stdout.splitlines()) == len(list(out.glob("records/synthetic/*.json"))) == 2
+    assert "majority" in (out / "synthetic.md").read_text()
 
 
 def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
@@ -227,6 +261,18 @@ def test_doctor_finds_nothing_that_prevents_a_run() -> None:
     answer = cervbench("doctor")
     assert answer.exit_code == 0, answer.output
     assert "torch" in answer.output
+
+
+def test_doctor_names_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "torchvision":
+            raise PackageNotFoundError(package)
+        return "1"
+
+    monkeypatch.setattr("cervbench.cli.doctor.version", version)
+    answer = cervbench("doctor")
+    assert answer.exit_code == 1
+    assert "! versions: not installed: torchvision\n    pip install" in answer.output
 
 
 def test_progress_tells_loss_and_speed() -> None:

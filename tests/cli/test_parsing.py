@@ -26,6 +26,16 @@ def test_ratios(typed: str, meant: tuple[int, ...]) -> None:
     assert parsing.ratios(typed) == meant
 
 
+def test_sizes_keep_their_order_and_stand_once() -> None:
+    assert parsing.sizes("128, 64,128") == (128, 64)
+
+
+@pytest.mark.parametrize("typed", ["", "a", "64,", "-64", "6.4"])
+def test_sizes_that_mean_nothing_are_refused(typed: str) -> None:
+    with pytest.raises(click.BadParameter):
+        parsing.sizes(typed)
+
+
 def test_names_keep_their_order_and_stand_once() -> None:
     assert parsing.names("linear, knn,linear") == ("linear", "knn")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cervbench.data import pack
 from cervbench.data.cards.own import own_card
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
@@ -115,6 +116,42 @@ def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None
     assert prepare(card, tmp_path, tmp_path / "cache", 32).images == built.images
     with pytest.raises(DataError, match="CERVBENCH_DATA"):
         prepare(card, tmp_path, tmp_path / "cache", 16)
+
+
+def test_a_pack_that_a_kill_left_half_built_is_no_pack(tmp_path: Path) -> None:
+    """Regression: it could stand in for absent files, or for a second pack beside the whole one."""
+    folder = folder_of_classes(tmp_path / "own")
+    card = own_card(folder)
+    built = prepare(card, tmp_path, tmp_path / "cache", 32)
+    shutil.copytree(built.folder, built.folder.with_name(f".building-{built.folder.name}"))
+    files = folder.rename(tmp_path / "elsewhere")
+    assert prepare(card, tmp_path, tmp_path / "cache", 32).folder == built.folder
+    shutil.rmtree(built.folder)
+    with pytest.raises(DataError, match="CERVBENCH_DATA"):
+        prepare(card, tmp_path, tmp_path / "cache", 32)
+    files.rename(folder)
+    assert prepare(card, tmp_path, tmp_path / "cache", 32).hash == built.hash
+    assert [path.name for path in built.folder.parent.iterdir() if path.is_dir()] == [built.folder.name]
+
+
+def test_a_pack_that_another_process_built_meanwhile_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: it was taken for a damaged one and discarded, while the other read it."""
+    folder = folder_of_classes(tmp_path / "own")
+    opened = pack._opened
+    built: list[int] = []
+
+    def late(path: Path) -> Pack | None:
+        monkeypatch.setattr(pack, "_opened", opened)
+        found = opened(path)
+        built.append(pack_of(folder, tmp_path / "cache").pixels.path.stat().st_ino)
+        return found
+
+    monkeypatch.setattr(pack, "_opened", late)
+    again = pack_of(folder, tmp_path / "cache")
+    assert [again.pixels.path.stat().st_ino] == built
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("column", ["images", "labels", "groups", "digests"])

@@ -20,7 +20,7 @@ from cervbench.records.record import (
     Run,
 )
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash, read_table, to_columns
+from cervbench.records.table import canonical, content_hash, read_table, to_columns
 from cervbench.scoring.classification import classification
 from cervbench.scoring.task import Task
 
@@ -180,7 +180,7 @@ def write_row(
                 },
             )
             variant = run.dataset.variant
-            store.write_predictions(variant, record.id, made)
+            store.write_predictions(variant, record.id, canonical(made))
             table = read_table(store.predictions_path(variant, record.id))
             scored = changed(
                 record,

@@ -63,6 +63,14 @@ def test_a_cache_that_is_broken_costs_time_and_nothing_else(out: Path, cache: Pa
     assert contents(out) == first
 
 
+@pytest.mark.usefixtures("two_methods")
+def test_what_is_computed_is_kept_where_it_is_said(out: Path, cache: Path, tmp_path: Path) -> None:
+    """Regression: `cervbench.run` kept it on this machine, whatever cache its place had."""
+    build(out, cache=tmp_path / "other")
+    assert (tmp_path / "other" / "leaderboard.sqlite").exists()
+    assert not cache.exists()
+
+
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_what_was_kept_and_has_changed_on_the_disk_is_computed_again(
     out: Path, cache: Path, write: Write, every: int

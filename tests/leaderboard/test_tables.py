@@ -203,6 +203,21 @@ def footer(out: Path) -> str:
     return str(line)
 
 
+def test_every_device_that_had_a_part_is_named(
+    out: Path, write: Write, changed: Callable[..., Record]
+) -> None:
+    first, *_ = write("simclr", ratios=(10, 100))
+    assert "computed on cpu bf16." in footer(out)
+    elsewhere = {
+        "device": "cpu: slow",
+        "precision": "fp32",
+        "pretext_host": {"device": "cuda: fast", "precision": "tf32", "threads": 8},
+    }
+    Store(out).write(changed(first, observed={**first.observed, **elsewhere}))
+    for _ in ("computed", "kept"):
+        assert "computed on cpu bf16, cpu: slow fp32, cuda: fast tf32." in footer(out)
+
+
 def test_intervals_of_one_draw_are_said_to_be_conditional_on_it(out: Path, write: Write) -> None:
     write("simclr", ratios=(10, 100), evaluation="finetune")
     assert "on the one order in which labels were uncovered, as is the paired test" in footer(out)

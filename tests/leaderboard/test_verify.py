@@ -18,7 +18,7 @@ from cervbench.protocol.folds import frozen
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import LabelCount, Predictions, Record
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash, read_table, to_columns, write_table
+from cervbench.records.table import canonical, content_hash, read_table, to_columns, write_table
 from cervbench.records.verify import verify_file
 from cervbench.scoring.classification import classification
 from cervbench.scoring.task import Task
@@ -221,7 +221,7 @@ def test_labels_and_images_are_held_against_the_frozen_folds(
     run = record.run.model_copy(update={"dataset": dataset, "fold": 2})
     made = changed(record, run=run, task=task, labels=LabelCount(train=seen[0], val=seen[1]))
     store = Store(out)
-    store.write_predictions("herlev", made.id, columns)
+    store.write_predictions("herlev", made.id, canonical(columns))
     path = score_again(store, made, changed)
     assert verify_file(path) == []
     edit(path, "labels.train", seen[0] + 1)
@@ -233,6 +233,16 @@ def test_labels_and_images_are_held_against_the_frozen_folds(
 
     edit_table(store.predictions_path("herlev", made.id), regroup)
     assert any("stored elsewhere, in the folds" in problem for problem in verify_file(path))
+
+
+@pytest.mark.parametrize("place", ["/{id}.json", "/cells/{id}.json", "/out/cells/{id}.json"])
+def test_a_record_that_lies_where_no_record_does_is_told_where_it_belongs(
+    record: Record, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Regression: near the root it ended in an IndexError."""
+    monkeypatch.setattr("cervbench.records.verify.read_record", lambda path: record)
+    (problem,) = verify_file(Path(place.format(id=record.id)))
+    assert "a record lies in <out>/records/<variant>/" in problem
 
 
 def test_the_recipe_for_strangers_runs_as_the_docs_print_it(path: Path, tmp_path: Path) -> None:

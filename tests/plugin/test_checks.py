@@ -34,8 +34,9 @@ from cervbench.plugin import (
     hookimpl,
     plain_policy,
 )
+from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
-from cervbench.plugin.manager import CHOSEN, Plugins, UnknownName
+from cervbench.plugin.manager import CHOSEN, Plugins
 from cervbench.plugin.settings import SettingsError
 
 PAPER = "A paper, 2020"

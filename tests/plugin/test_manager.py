@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 from textwrap import dedent
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from cervbench.plugin import MethodConfig, Offer, hookimpl
-from cervbench.plugin.manager import CHOSEN, Plugins, UnknownName
+from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
+from cervbench.plugin.catalog import UnknownName
+from cervbench.plugin.manager import CHOSEN, Plugins
 
 GOOD = """
     from cervbench.plugin import MethodConfig, Offer, hookimpl
@@ -138,7 +139,7 @@ def test_a_package_without_hooks_is_told_so(site: Site) -> None:
 
 def test_a_misspelt_hook_is_told_the_nearest_one(site: Site) -> None:
     site.install("bad-plugin", "1.0", BROKEN["misspells a hook"][0])
-    assert site.discover().problems[0].how_to_mend == "call it cervbench_methods"
+    assert "did you mean 'cervbench_methods'?" in site.discover().problems[0].what
 
 
 def test_a_package_for_another_cervbench_is_not_imported(site: Site) -> None:
@@ -223,6 +224,15 @@ def test_a_class_that_cannot_be_imported_shows_when_everything_is_loaded(site: S
     assert "has no attribute 'Learner'" in found.problems[0].what
 
 
+def test_a_classifier_that_cannot_be_imported_shows_as_well() -> None:
+    offer = EvaluationOffer("json:dumps", "a test", classifier="json:no_such")
+    package = SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"some": offer}))
+    found = Plugins.of({"one": package})
+    found.load_everything()
+    [problem] = found.problems
+    assert "classifier of evaluation 'some' cannot be imported" in problem.what
+
+
 class Learner:
     pass
 
@@ -233,6 +243,14 @@ def offering(*names: str) -> SimpleNamespace:
         return {name: Offer(MethodConfig, Learner, "A paper") for name in names}
 
     return SimpleNamespace(cervbench_methods=cervbench_methods)
+
+
+def judging(score: Callable[..., Any]) -> SimpleNamespace:
+    @hookimpl
+    def cervbench_evaluations() -> dict[str, EvaluationOffer]:
+        return {"same": EvaluationOffer(sorted, "A paper", score=score, schema="own/1")}
+
+    return SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
 
 
 def test_a_name_offered_twice_belongs_to_neither() -> None:
@@ -273,6 +291,13 @@ def test_an_unknown_name_is_told_the_nearest_and_the_list() -> None:
         UnknownName, match=r"no method 'mocco'; did you mean 'moco'\? \(there are dino, moco\)"
     ):
         methods.get("mocco")
+
+
+def test_the_score_of_an_evaluation_is_found_by_package_and_name() -> None:
+    found = Plugins.of({"one": judging(min), "two": judging(max)})
+    assert found.score_of("two:same") is max
+    with pytest.raises(UnknownName, match="one:same"):
+        found.score_of("same")
 
 
 def test_a_method_whose_package_is_missing_names_the_package() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cervbench.plugin import MethodConfig, SettingsError
+from cervbench.plugin import MethodConfig, Settings, SettingsError
 
 
 class Config(MethodConfig):
@@ -28,3 +28,15 @@ def test_every_wrong_key_and_value_is_told_at_once() -> None:
     assert "momentum = 2.0" in values
     assert "optimizer = 'lion'" in values
     assert "learning_rate =" not in values
+
+
+class Needy(Settings):
+    name: str
+    size: int
+
+
+def test_a_missing_value_is_not_shown_and_a_long_one_is_cut() -> None:
+    with pytest.raises(SettingsError) as told:
+        Needy.parse({"size": "x" * 500}, "it")
+    assert str(told.value).startswith("it: name: Field required; size = 'xxxx")
+    assert len(str(told.value)) < 200

@@ -24,7 +24,9 @@ def test_a_changed_number_is_off_protocol_and_says_which() -> None:
     assert protocol.off == ("pretext.epochs=3",)
 
 
-@pytest.mark.parametrize("key", ["pretext.epoch", "pretext", "nothing", "linear.strength.more"])
+@pytest.mark.parametrize(
+    "key", ["pretext.epoch", "pretext", "nothing", "linear.strength.more", "linear.strength.a.b"]
+)
 def test_a_number_that_the_protocol_does_not_have_cannot_be_changed(key: str) -> None:
     with pytest.raises(SettingsError, match="no number"):
         load("quick", {key: 3})

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cervbench.records.table import content_hash, read_table, write_table
+from cervbench.records.table import canonical, content_hash, read_table, to_columns, write_table
 
 
 def by_hand(table: pa.Table) -> str:
@@ -47,6 +47,23 @@ WHOLE = pa.table(
 )
 def test_the_hash_is_of_names_types_and_values_one_after_the_other(table: pa.Table) -> None:
     assert content_hash(table) == by_hand(table)
+
+
+def test_what_is_scored_before_it_is_stored_is_what_is_read_back(tmp_path: Path) -> None:
+    columns = {
+        "draw": np.array([1, 0, 1, 0]),
+        "p_b": np.array([0.1, 1 / 3, np.nan, 1e-60]),
+        "sure": np.array([True, False, True, True]),
+        "label": np.array(["b", "a", "", "µ"], dtype=object),
+        "image": np.array(["y", "y", "x", "x"]),
+        "group": np.array(["1", "2", "3", "4"]),
+    }
+    table = canonical(columns)
+    write_table(tmp_path / "table.parquet", table)
+    again = read_table(tmp_path / "table.parquet")
+    assert again.schema.names == table.schema.names == ["image", "group", "label", "draw", "p_b", "sure"]
+    for name, values in to_columns(again).items():
+        np.testing.assert_array_equal(values, to_columns(table)[name], strict=True)
 
 
 def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:

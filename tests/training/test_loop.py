@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 
 from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.views import Normalise, Pyramid, View, plain_policy
-from cervbench.training.checkpoint import Checkpoints
+from cervbench.evaluations.finetune import FineTuning
+from cervbench.plugin import MethodConfig
+from cervbench.protocol.protocol import load
+from cervbench.training.checkpoint import Checkpoints, seal
 from cervbench.training.collapse import looking_at
-from cervbench.training.loop import RESERVED, NonFiniteLoss, Sitting, begin, train
+from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, train
 from cervbench.training.schedule import rate_at
-from cervbench.training.stage import Stage
+from cervbench.training.stage import PretextStage, Stage
 
 STEPS = 12
 
@@ -111,13 +115,44 @@ def test_a_checkpoint_half_written_is_never_read(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [f"step-{STEPS:09d}"]
 
 
-def test_a_loss_that_is_no_number_stops_with_what_to_try(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_with_what_its_stage_says_to_try(tmp_path: Path) -> None:
     stage, feed, sitting, _ = setup(tmp_path)
+    stage.remedy = "Look elsewhere"
     with torch.no_grad():
         stage.out.weight.fill_(torch.nan)
-    with pytest.raises(NonFiniteLoss, match=r"learning_rate"):
+    told = "^loss, error, gradient_norm became non-finite between step 1 and 1 of 12. Look elsewhere$"
+    with pytest.raises(Diverged, match=told):
         train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
     assert not list(tmp_path.glob("step-*"))
+
+
+def test_settings_that_a_remedy_names_can_be_set() -> None:
+    """Regression: a fine-tuning that diverged advised to set the learning rate of the pretext stage."""
+    (own,) = re.findall(r"--set ([\w.]+)=…", PretextStage.remedy)
+    assert own in MethodConfig.model_fields
+    (of_protocol,) = re.findall(r"--set protocol\.([\w.]+)=…", FineTuning.remedy)
+    (other,) = re.findall(r"or (\w+)=…", FineTuning.remedy)
+    for key in (of_protocol, f"finetune.{other}"):
+        assert load("quick", {key: 1e-5}).off == (f"{key}=1e-05",)
+
+
+def test_what_was_logged_is_known_to_a_stage_resumed_at_its_end(tmp_path: Path) -> None:
+    stage, feed, sitting, logged = setup(tmp_path)
+    train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+    fresh, feed, sitting, _ = setup(tmp_path)
+    state = train(fresh, begin(fresh, sitting), STEPS, feed, STEPS, sitting)
+    assert {"step": STEPS, **state.logged} == logged[-1]
+
+
+def test_a_checkpoint_of_before_there_was_a_log_in_it_is_resumed(tmp_path: Path) -> None:
+    stage, feed, sitting, _ = setup(tmp_path)
+    train(stage, begin(stage, sitting), 5, feed, STEPS, sitting)
+    (kept,) = tmp_path.glob("*/optimizer.pt")
+    state = torch.load(kept, weights_only=True)
+    torch.save({name: state[name] for name in ("optimizer", "seconds")}, kept)
+    seal(kept)
+    fresh, _, sitting, _ = setup(tmp_path)
+    assert (begin(fresh, sitting).step, begin(fresh, sitting).logged) == (5, {})
 
 
 def test_the_rate_warms_up_for_a_tenth_and_then_follows_half_a_cosine() -> None:

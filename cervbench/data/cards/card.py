@@ -91,6 +91,10 @@ class Card:
     folder: str = ""
     """Below the data root; the name of the dataset by default."""
 
+    def below(self, data_root: Path) -> Path:
+        """Where its files are."""
+        return data_root / (self.folder or self.name)
+
     def merged(self, name: str, title: str, classes: Mapping[str, Sequence[str]]) -> "Card":
         """The same images with classes merged: new class to the old ones, in the new order."""
         new_class = {old: new for new, olds in classes.items() for old in olds}

@@ -24,12 +24,6 @@ included, are the folders of the original archive."""
 SEVERITY = {name: max(0, rank - 2) for rank, name in enumerate(EXPECTED)}
 """The three normals differ in kind and not in degree, so they share the lowest rank."""
 
-SESSION_GAP = 300
-"""An id reads `A-B-nnn`, and A runs like a clock: 323 values that come in runs. That it is time in
-seconds is a reading, not documented. What was measured: images of one run know each other by more
-than their class. Folds that keep only A together still leak most of what random folds leak; runs of A
-whose gaps are at most 300 stop it, and wider runs change little (docs/data.md)."""
-
 SESSION_STARTS = (
     148494967, 148495491, 148497551, 148498683, 148499274, 148499815, 148500154, 148503071, 148710162,
     148714237, 148714902, 148718455, 148719308, 148839765, 148841826, 148848523, 148881675, 148882307,
@@ -47,7 +41,13 @@ SESSION_STARTS = (
     158986766, 158987453, 158989297, 204870815, 209047342, 209047881, 209307421, 209522316, 209565409,
 )  # fmt: skip
 """The first A of each of the 126 sessions of the complete set, frozen so that a partial copy has the
-same groups."""
+same groups.
+
+An id reads `A-B-nnn`, and A runs like a clock: 323 values that come in runs. That it is time in
+seconds is a reading, not documented. What was measured: images of one run know each other by more
+than their class. Folds that keep only A together still leak most of what random folds leak; runs of A
+whose gaps are at most 300, which are the sessions, stop it, and wider runs change little (docs/data.md).
+"""
 
 _ID = re.compile(r"(\d{9})-\d{9}-\d{3}")
 

@@ -1,0 +1,52 @@
+"""Options that several commands share, each declared once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cervbench import place
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+data_root = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=place.data_root,
+    help="One folder a dataset.  [default: CERVBENCH_DATA]",
+)
+out = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=place.OUTPUT,
+    show_default=True,
+    help="The output folder.",
+)
+records = click.option(
+    "--records",
+    type=FOLDER,
+    default=place.OUTPUT,
+    show_default=True,
+    help="The output folder that holds the records.",
+)
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+
+
+def as_json(each: str = "a line") -> Decorator:
+    return click.option(
+        "--json", "as_json", is_flag=True, help=f"One JSON object {each} on stdout, all else on stderr."
+    )
+
+
+def together(*options: Decorator) -> Decorator:
+    """Several options as one decorator; help shows them in this order."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated

@@ -1,0 +1,54 @@
+"""What is kept stands for the code that computed it, which may not be what lies on the disk by then."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+import cervbench
+from cervbench.leaderboard import build
+from cervbench.records.record import Record
+
+PACKAGE = Path(cervbench.__file__).parent
+CHANGE = "print('# changed', file=open('cervbench/scoring/metrics.py', 'a'))"
+
+
+def printed(folder: Path, *lines: str) -> str:
+    """By a process that imports the package from a folder."""
+    command = [sys.executable, "-c", "\n".join(lines)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_code_that_changes_after_it_was_imported_changes_no_key_until_it_is_imported_again(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "cervbench", ignore=shutil.ignore_patterns("__pycache__"))
+    imported = "from cervbench.leaderboard import cache"
+    key = "print(cache.__file__, cache.key('a figure').hex())"
+    before = printed(tmp_path, imported, key)
+    assert before.startswith(str(tmp_path))
+    meanwhile = printed(tmp_path, imported, CHANGE, key)
+    afterwards = printed(tmp_path, imported, key)
+    assert before == meanwhile != afterwards
+
+
+def test_all_that_computes_what_is_kept_is_imported_with_the_cache() -> None:
+    loaded = printed(PACKAGE.parent, "import sys, cervbench.leaderboard.cache; print(*sys.modules)").split()
+    rooms = ("scoring", "records", "leaderboard")
+    modules = [path for room in rooms for path in PACKAGE.glob(f"{room}/*.py")]
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in modules}
+    assert {name.removesuffix(".__init__") for name in names} <= set(loaded)
+
+
+def test_processes_whose_code_is_another_compute_nothing(
+    out: Path, write: Callable[..., list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("simclr", ratios=(100,))
+    monkeypatch.setattr("cervbench.leaderboard.figures.WORTH_WORKERS", 1)
+    monkeypatch.setattr("cervbench.leaderboard.figures.DEFINITIONS", b"of the code before")
+    with pytest.raises(BrokenProcessPool):
+        build(out, workers=2)
