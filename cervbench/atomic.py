@@ -1,10 +1,11 @@
-"""Writing a file whole or not at all.
+"""Writing a file, or a folder, whole or not at all.
 
 Guarantees: whoever reads the path sees the old content or the new, never a part, even when the
 writer is killed or the power fails. Does not guarantee which of two writers wins; locks do that.
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,20 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda beside: _fill(beside, text))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its place at `path` when all of it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield beside
+        beside.chmod(0o755)
+        beside.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from cervbench.checks import ground
-from cervbench.data.views import Normalise
+from cervbench.data.views.normalise import UNIT
 from cervbench.training.encoder import Encoder
 from cervbench.training.weights import build_encoder
 
@@ -21,7 +21,7 @@ class AsItIs(Encoder):
     def __init__(self, width: int) -> None:
         nothing = nn.Identity()
         nothing.num_features = width  # type: ignore[assignment]
-        super().__init__(nothing, Normalise((0.0,) * 3, (1.0,) * 3))
+        super().__init__(nothing, UNIT)
 
     def forward(self, vectors: Tensor) -> Tensor:
         return vectors

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cervbench.atomic import naming, write_text
+from cervbench.atomic import naming, whole_folder, write_text
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
@@ -184,11 +184,9 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
 def _build(
     card: Card, items: Sequence[Item], folder: Path, side: int, progress: Callable[[int, int], None]
 ) -> None:
-    beside = folder.with_name(f".building-{folder.name}")
-    if beside.exists():  # left by a kill
-        shutil.rmtree(beside)
-    beside.mkdir()
-    try:
+    for left in folder.parent.glob(f".{folder.name}.*"):  # by a kill
+        shutil.rmtree(left)
+    with whole_folder(folder) as beside:
         with naming(folder / "pixels.npy"):
             sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, progress)
         index = {
@@ -206,9 +204,6 @@ def _build(
             "digests": [digest.hex() for digest in digests],
         }
         write_text(beside / "index.json", json.dumps(index))
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write_pixels(

@@ -5,10 +5,8 @@ multiple of the archives' size, and the folder appears complete or not at all.
 """
 
 import lzma
-import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
+from cervbench.atomic import naming, whole_folder
 from cervbench.data.error import DataError
 
 EXPANSION = 100
@@ -53,18 +52,9 @@ def unpack(archives: Sequence[Path], folder: Path) -> None:
     """Unpack all archives into `folder`, which must not exist yet."""
     if folder.exists():
         raise DataError(f"{folder} exists already; remove or rename it first")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise DataError(f"nothing can be written into {folder.parent}: {error}") from None
-    try:
+    with naming(folder), whole_folder(folder) as beside:
         for archive in archives:
             _unpack_one(archive, beside)
-        beside.chmod(0o755)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _unpack_one(archive: Path, folder: Path) -> None:

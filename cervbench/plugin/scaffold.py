@@ -2,13 +2,12 @@
 
 import keyword
 import re
-import shutil
-import tempfile
 from collections.abc import Container, Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
+from cervbench.atomic import whole_folder
 from cervbench.plugin.catalog import PACKAGES
 from cervbench.plugin.settings import SettingsError
 
@@ -24,17 +23,11 @@ def new_package(name: str, into: Path, taken: Container[str] = ()) -> Path:
     target = into / f"cervbench-{name}"
     if target.exists() or target.is_symlink():
         raise SettingsError(f"{target} is there already; choose another name, or another folder with --into")
-    into.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=into, prefix=".writing-"))
-    try:
+    with whole_folder(target) as beside:
         for path, text in template.items():
             file = beside / _renamed(path.as_posix(), name, in_a_path=True)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(_renamed(text, name), "utf-8")
-        beside.chmod(0o755)
-        beside.rename(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return target
 
 

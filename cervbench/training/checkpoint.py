@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from cervbench.atomic import naming, write_text
+from cervbench.atomic import naming, whole_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,15 @@ class Checkpoints:
         state = io.BytesIO()  # torch, writing to the disk itself, would not say that it is full
         kept = {"optimizer": optimizer.state_dict(), "seconds": seconds, "logged": dict(logged)}
         torch.save(kept, state)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        older = list(self.folder.iterdir())
-        beside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".writing-"))
-        try:
-            with naming(self.folder / f"step-{step:09d}"):
-                save_weights(stage, beside / "weights.safetensors")
-                (beside / "optimizer.pt").write_bytes(state.getbuffer())
-                for path in list(beside.iterdir()):
-                    with path.open("rb") as written:
-                        os.fsync(written.fileno())
-                    seal(path)
-                beside.rename(self.folder / f"step-{step:09d}")
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        older = list(self.folder.iterdir()) if self.folder.exists() else []
+        checkpoint = self.folder / f"step-{step:09d}"
+        with naming(checkpoint), whole_folder(checkpoint) as beside:
+            save_weights(stage, beside / "weights.safetensors")
+            (beside / "optimizer.pt").write_bytes(state.getbuffer())
+            for path in list(beside.iterdir()):
+                with path.open("rb") as written:
+                    os.fsync(written.fileno())
+                seal(path)
         for path in older:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from cervbench.data.batches import Examples, Feed, Images
 from cervbench.data.parts import AnswerError
-from cervbench.data.views import Normalise
+from cervbench.data.views.normalise import UNIT, Normalise
 from cervbench.plugin.method import Method
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
@@ -22,9 +22,6 @@ from cervbench.training.stage import Stage
 
 StageWatch = Callable[[str, int, int, Mapping[str, float]], None]
 """Called with the name of the stage, the step, the steps and plain floats."""
-
-PLAIN = Normalise((0.0,) * 3, (1.0,) * 3)
-"""What a method without an encoder sees: colours from 0 to 1."""
 
 
 @dataclass
@@ -56,7 +53,7 @@ class Trained:
 
     @property
     def normalise(self) -> Normalise:
-        return PLAIN if self.encoder is None else self.encoder.normalise
+        return UNIT if self.encoder is None else self.encoder.normalise
 
     def at(self, record: str) -> "Trained":
         """A copy at work on a record: checkpoints of one are never taken for those of another."""

@@ -123,7 +123,7 @@ def test_a_pack_that_a_kill_left_half_built_is_no_pack(tmp_path: Path) -> None:
     folder = folder_of_classes(tmp_path / "own")
     card = own_card(folder)
     built = prepare(card, tmp_path, tmp_path / "cache", 32)
-    shutil.copytree(built.folder, built.folder.with_name(f".building-{built.folder.name}"))
+    shutil.copytree(built.folder, built.folder.with_name(f".{built.folder.name}.killed"))
     files = folder.rename(tmp_path / "elsewhere")
     assert prepare(card, tmp_path, tmp_path / "cache", 32).folder == built.folder
     shutil.rmtree(built.folder)
