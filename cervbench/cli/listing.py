@@ -1,25 +1,22 @@
 """`cervbench list`: what there is to run, by kind."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
 
 from cervbench.cli import options
 from cervbench.cli.config import described
+from cervbench.plugin.catalog import Catalog, Offered
 from cervbench.plugin.manager import Plugins, plugins
 
 Row = dict[str, Any]
 
 
 def methods(found: Plugins) -> Iterable[Row]:
-    for name, entry in found.methods.items():
-        offer = entry.offer
-        yield {
-            "name": name,
-            "package": entry.package,
-            "version": entry.version,
+    for row, offer in _offered(found.methods):
+        yield row | {
             "reference": offer.reference,
             "revision": offer.revision,
             "pretext": offer.pretext,
@@ -28,12 +25,8 @@ def methods(found: Plugins) -> Iterable[Row]:
 
 
 def datasets(found: Plugins) -> Iterable[Row]:
-    for name, entry in found.datasets.items():
-        card = entry.offer
-        yield {
-            "name": name,
-            "package": entry.package,
-            "version": entry.version,
+    for row, card in _offered(found.datasets):
+        yield row | {
             "title": card.title,
             "images": sum(card.expected.values()) or None,
             "classes": list(card.classes),
@@ -45,23 +38,13 @@ def datasets(found: Plugins) -> Iterable[Row]:
 
 
 def backbones(found: Plugins) -> Iterable[Row]:
-    for name, entry in found.backbones.items():
-        yield {
-            "name": name,
-            "package": entry.package,
-            "version": entry.version,
-            "reference": entry.offer.reference,
-            "notes": entry.offer.notes,
-        }
+    for row, offer in _offered(found.backbones):
+        yield row | {"reference": offer.reference, "notes": offer.notes}
 
 
 def evaluations(found: Plugins) -> Iterable[Row]:
-    for name, entry in found.evaluations.items():
-        offer = entry.offer
-        yield {
-            "name": name,
-            "package": entry.package,
-            "version": entry.version,
+    for row, offer in _offered(found.evaluations):
+        yield row | {
             "reference": offer.reference,
             "revision": offer.revision,
             "encoder": "frozen" if offer.frozen else "trained further",
@@ -94,6 +77,11 @@ def packages(found: Plugins) -> Iterable[Row]:
                 if problem.package == package
             ],
         }
+
+
+def _offered(catalog: Catalog[Offered]) -> Iterator[tuple[Row, Offered]]:
+    for name, entry in catalog.items():
+        yield {"name": name, "package": entry.package, "version": entry.version}, entry.offer
 
 
 KINDS: dict[str, Callable[[Plugins], Iterable[Row]]] = {
