@@ -1,5 +1,6 @@
 """Throughput: views a second end to end beside the ceiling, round by round."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import median
@@ -12,6 +13,7 @@ from cervbench.bench.rows import Row
 from cervbench.bench.timing import alternate, median_ratio, seconds
 from cervbench.bench.workload import Bench, Workload
 from cervbench.observed import peak_memory, reset_peak_memory
+from cervbench.plugin.settings import SettingsError
 
 WARM_UP = 3.0
 """Seconds, at the least."""
@@ -20,12 +22,19 @@ TURN = 1.5
 
 
 def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | None = None) -> Iterator[Row]:
-    """A row a cell, as each is measured."""
+    """A row a cell, as each is measured; of several, one whose backbone is refused is left out, and said."""
     for cell in cells:
         bench.understood(cell)
     matmul = matmul_rate(bench.device)
     for cell in cells:
-        yield measured(bench, cell, matmul, rounds, steps)
+        try:
+            row = measured(bench, cell, matmul, rounds, steps)
+        except SettingsError as refusal:
+            if len(cells) == 1:
+                raise
+            logging.getLogger("cervbench").warning("%s is left out: %s", cell, refusal)
+        else:
+            yield row
 
 
 def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: int | None) -> Row:

@@ -109,9 +109,14 @@ def test_phases_are_taken_while_the_stage_trains_on_and_each_takes_time(workload
     assert min(taken.values()) > 0
 
 
-def test_a_row_says_what_was_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cervbench.bench.throughput.WARM_UP", 0)
     monkeypatch.setattr("cervbench.bench.flops.SIZES", {"cpu": (64, 128)})
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_row_says_what_was_measured(bench: Bench) -> None:
     (row,) = throughput(bench, [TINY], rounds=1, steps=1)
     assert (row.dataset, row.size, row.batch, row.views) == ("synthetic", 32, 8, 2)
     assert row.ratio == pytest.approx(row.images_per_second / row.ceiling_images_per_second, rel=1e-2)
@@ -123,6 +128,17 @@ def test_a_row_says_what_was_measured(bench: Bench, monkeypatch: pytest.MonkeyPa
 def test_what_has_no_pretext_stage_is_refused_before_anything_is_timed(bench: Bench) -> None:
     with pytest.raises(SettingsError, match="supervised has no pretext stage"):
         next(throughput(bench, [Cell("supervised", "resnet18", 32, 8)], rounds=1))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_refused_backbone_leaves_the_other_rows(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: of all methods on a ResNet, those after MAE were not measured."""
+    refused = Cell("mae", "resnet18", 32, 8)
+    rows = throughput(bench, [refused, TINY], rounds=1, steps=1)
+    assert [row.method for row in rows] == ["simclr"]
+    assert "mae on resnet18, 32 px, batch 8 is left out: mae leaves patches out" in caplog.text
+    with pytest.raises(SettingsError, match="mae leaves patches out"):
+        list(throughput(bench, [refused], rounds=1, steps=1))
 
 
 def test_the_beginner_changes_from_round_to_round() -> None:
