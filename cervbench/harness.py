@@ -71,15 +71,16 @@ def plan(
 ) -> Iterator[tuple[Understood, Dataset, Run]]:
     """The runs that requests ask for, a request at a time; a list of them has understood every request."""
     for asked in [understand(request, found) for request in requests]:
-        dataset = open_dataset(
-            asked.card,
-            place.data_root,
-            place.cache,
-            asked.protocol,
-            lambda n, of, card=asked.card: progress(f"pack {card.name}", n, of, {}),  # type: ignore[misc]
-        )
+        dataset = _opened(asked, place, progress)
         for run in runs(asked, dataset, found):
             yield asked, dataset, run
+
+
+def _opened(asked: Understood, place: Place, progress: ShowProgress) -> Dataset:
+    def packing(done: int, total: int) -> None:
+        progress(f"pack {asked.card.name}", done, total, {})
+
+    return open_dataset(asked.card, place.data_root, place.cache, asked.protocol, packing)
 
 
 @dataclass

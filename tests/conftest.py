@@ -1,20 +1,10 @@
-"""What tests share: real images where they are, and places that leave nothing behind."""
+"""What tests share: places that leave nothing behind."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from cervbench.place import Place
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real datasets."""
-    folder = Path(os.environ.get("CERVBENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    if not (folder / "herlev").is_dir():
-        pytest.skip(f"needs real images: no folder {folder}/herlev (set CERVBENCH_DATA)")
-    return folder
 
 
 @pytest.fixture(scope="session")

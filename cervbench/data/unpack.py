@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
@@ -120,7 +121,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
             kind = "folder" if info.is_dir() else "file"
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "link" if mode == stat.S_IFLNK else "device"
-            yield _Member(info.filename, kind, lambda info=info: opened.open(info))  # type: ignore[misc]
+            yield _Member(info.filename, kind, partial(opened.open, info))
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
@@ -129,4 +130,4 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
             kind = "folder" if info.isdir() else "file" if info.isreg() else "device"
             if info.issym() or info.islnk():
                 kind = "link"
-            yield _Member(info.name, kind, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
+            yield _Member(info.name, kind, partial(opened.extractfile, info))

@@ -11,9 +11,9 @@ from cervbench.scoring.classification import HEADLINE
 _ABOUT = """# Leaderboards
 
 How well self-supervised methods learn from cervical images when labels are scarce. Every figure on these
-pages was computed from stored predictions, and each table links to the records that it rests on. From the
-folder above this one, `cervbench verify leaderboards` computes them again, and `cervbench leaderboard check`
-compares the pages too."""
+pages was computed from stored predictions, and each table links to the records that it rests on. In this
+folder, `cervbench verify .` computes them again, and `cervbench leaderboard check --records .` compares the
+pages too."""
 
 _READING = """## How to read the tables
 

@@ -8,11 +8,7 @@ from PIL import Image
 
 from cervbench.data.cards import cric
 from cervbench.data.error import DataError
-from cervbench.place import data_root
 from cervbench.protocol.folds import frozen
-
-REAL = data_root() / "cric"
-real_data = pytest.mark.skipif(not REAL.exists(), reason="needs the CRIC fields below CERVBENCH_DATA")
 
 COLLECTION = """image_id,image_filename,image_doi,cell_id,bethesda_system,nucleus_x,nucleus_y
 1,aa.png,10/1,7,SCC,700,500
@@ -97,17 +93,15 @@ def test_every_broken_field_is_named(original):
         cric.items(original)
 
 
-@real_data
-def test_the_collections_own_table_holds_the_cells_of_the_card():
-    cells = list(cric.read_cells(REAL / "classifications.csv"))
+def test_the_collections_own_table_holds_the_cells_of_the_card(real):
+    cells = list(cric.read_cells(real("cric") / "classifications.csv"))
     assert Counter(cell.label for cell in cells) == cric.EXPECTED
     assert sorted(cell.id for cell in cells) == sorted(frozen("cric").images)
     assert len({cell.field for cell in cells}) == 400
 
 
-@real_data
-def test_the_cells_here_are_cells_of_the_collection_with_the_same_class():
-    collection = {cell.id: cell.label for cell in cric.read_cells(REAL / "classifications.csv")}
-    items = cric.items(REAL)
+def test_the_cells_here_are_cells_of_the_collection_with_the_same_class(real):
+    collection = {cell.id: cell.label for cell in cric.read_cells(real("cric") / "classifications.csv")}
+    items = cric.items(real("cric"))
     assert len(items) == 5581
     assert all(collection[item.id] == item.label for item in items)

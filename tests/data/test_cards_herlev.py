@@ -7,12 +7,9 @@ from PIL import Image
 
 from cervbench.data.cards import herlev
 from cervbench.data.error import DataError
-from cervbench.place import data_root
 from cervbench.protocol.folds import frozen
 
 IDS = frozen("herlev").images
-REAL = data_root() / "herlev"
-real_data = pytest.mark.skipif(not REAL.exists(), reason="needs the Herlev images below CERVBENCH_DATA")
 
 
 def sessions_by_hand(gap):
@@ -95,9 +92,8 @@ def test_a_wrong_folder_is_told_what_was_looked_for(tmp_path):
         herlev.items(tmp_path / "nowhere")
 
 
-@real_data
-def test_the_real_files_are_the_917_images_of_the_card():
-    items = herlev.items(REAL)
+def test_the_real_files_are_the_917_images_of_the_card(real):
+    items = herlev.items(real("herlev"))
     assert tuple(item.id for item in items) == IDS
     assert {name: sum(item.label == name for item in items) for name in herlev.EXPECTED} == herlev.EXPECTED
     assert len({item.group for item in items}) == 126

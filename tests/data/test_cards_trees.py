@@ -7,9 +7,7 @@ from PIL import Image
 
 from cervbench.data.cards import hicervix, lbc, sipakmed
 from cervbench.data.error import DataError
-from cervbench.place import data_root
 
-LABELS = data_root() / "hicervix"
 HEADER = "\ufeffimage_name,class_name,class_id,level_1,level_2,level_3\n"
 
 
@@ -93,9 +91,8 @@ def test_one_file_name_in_two_folders_is_refused(cervix):
         hicervix.items(cervix)
 
 
-@pytest.mark.skipif(not LABELS.exists(), reason="needs the official label files below CERVBENCH_DATA")
-def test_the_official_label_files_hold_the_cells_of_the_card():
-    cells = list(hicervix.read_cells(LABELS))
+def test_the_official_label_files_hold_the_cells_of_the_card(real):
+    cells = list(hicervix.read_cells(real("hicervix")))
     assert Counter(cell.split for cell in cells) == {"train": 28160, "val": 4018, "test": 8051}
     assert Counter(cell.label for cell in cells) == hicervix.EXPECTED
     assert len(hicervix.EXPECTED) == 26

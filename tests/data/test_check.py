@@ -9,10 +9,6 @@ from cervbench.data.cards import cervbench_datasets
 from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import class_folders, image_files, listed
 from cervbench.data.check import check
-from cervbench.place import data_root
-
-REAL = data_root()
-needs_herlev = pytest.mark.skipif(not (REAL / "herlev").exists(), reason="needs Herlev below CERVBENCH_DATA")
 
 
 def items(folder):
@@ -138,9 +134,8 @@ def test_progress_ends_at_the_number_of_images(root):
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-@needs_herlev
-def test_the_real_herlev_is_what_its_card_says():
-    assert check(cervbench_datasets()["herlev"], REAL).findings == ()
+def test_the_real_herlev_is_what_its_card_says(real):
+    assert check(cervbench_datasets()["herlev"], real("herlev").parent).findings == ()
 
 
 def test_an_image_in_another_class_than_the_frozen_folds_say_is_named(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,14 +97,14 @@ def test_small_images_are_enlarged_and_stay_centred() -> None:
 
 
 def test_a_complete_dataset_has_its_name_and_a_part_of_it_a_name_of_its_own(
-    real_data: Path, tmp_path: Path
+    real: Callable[[str], Path], tmp_path: Path
 ) -> None:
     card = plugins().datasets.get("herlev").offer
-    whole = prepare(card, real_data, tmp_path, 8)
+    whole = prepare(card, real("herlev").parent, tmp_path, 8)
     assert whole.variant == "herlev"
     part = tmp_path / "data" / "herlev" / "light_dysplastic"
     part.mkdir(parents=True)
-    for path in sorted((real_data / "herlev" / "light_dysplastic").iterdir())[:20]:
+    for path in sorted((real("herlev") / "light_dysplastic").iterdir())[:20]:
         (part / path.name).write_bytes(path.read_bytes())
     assert prepare(card, tmp_path / "data", tmp_path, 8).variant.startswith("herlev@")
 
