@@ -9,10 +9,13 @@ import torch
 
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import Demand, ExaminedMethod, differing, train_stepwise
+from cervbench.checks.examined import Demand, ExaminedMethod, differing, parts_at, train_stepwise
+from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
 from cervbench.plugin import Offer
+from cervbench.plugin.method import Progress
+from cervbench.plugin.problems import place_of
 from cervbench.training.checkpoint import load_weights
-from cervbench.training.pretrain import build_method
+from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.trained import Trained
 from cervbench.training.weights import build_encoder
 
@@ -195,6 +198,26 @@ def it_gives_finite_features(method: ExaminedMethod) -> None:
     _require_features(method.undisturbed.trained)
 
 
+def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
+    """On a GPU, were there one, no tensor of the host meets one of the GPU in `loss` or `after_step`."""
+    recipe = method.recipe(method.backbone)
+    learner, gpu = build_method(recipe).train(), PretendedGPU()
+    _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train.isolated())
+    views = [gpu.tensor(view) for view in feed.batch(0).views]
+    gpu.move(learner)
+    try:
+        with gpu.inside():
+            learner.loss(views)
+            for step in (1, SOME_STEPS):
+                learner.after_step(Progress(step, SOME_STEPS))
+    except ValueAsked as asked:
+        at = place_of(asked, method.home, type(learner).__name__)
+        if asked.device == GPU:
+            return f"each step waits for the GPU: {at} looks at a value there"
+        return f"followed as far as {at}, which looks at a value of the host"
+    return None
+
+
 def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
     """Where there is a CUDA device, it trains, has its features and is fine-tuned there as well."""
     if not torch.cuda.is_available():
@@ -215,6 +238,7 @@ WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
     it_resumes_to_the_same_bits,
     it_learns_the_same_whatever_the_labels,
     it_survives_odd_batches_and_image_sizes,
+    it_keeps_to_the_device_of_its_views,
     its_state_goes_through_safetensors,
 )
 WITH_AN_ENCODER: tuple[Demand, ...] = (its_encoder_is_stored_once, its_encoder_can_be_used_afterwards)

@@ -175,6 +175,50 @@ class StaysOnTheHost(Sound):
         return super().loss(views) + (self.projected(views[0]) - torch.zeros(16)).square().mean()
 
 
+class KeepsATensorAside(Sound):
+    def build(self, encoder: Encoder) -> None:
+        super().build(encoder)
+        self.target = torch.zeros(16)
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        return super().loss(views) + (self.projected(views[0]) - self.target).square().mean()
+
+
+class FollowsFromTheHost(Sound):
+    def build(self, encoder: Encoder) -> None:
+        super().build(encoder)
+        self.register_buffer("centre", torch.zeros(16))
+
+    def after_step(self, progress: Progress) -> None:
+        centre: Tensor = self.centre
+        centre.lerp_(torch.ones(16), progress.share)
+
+
+class LooksAtTheLoss(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        loss = super().loss(views)
+        return loss if loss.item() > 0 else -loss
+
+
+class PicksByValue(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        answers = self.projected(views[0])
+        return super().loss(views) + answers[answers > 0].mean()
+
+
+class FetchesTheLoss(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        loss = super().loss(views)
+        self.seen = loss.detach().cpu()
+        return loss
+
+
+class MixesByADraw(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        share = torch.rand(()).item()
+        return super().loss([share * views[0] + (1 - share) * views[1], views[1]])
+
+
 class DrawsFromNumpy(Sound):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         return super().loss(views) + np.random.rand() * self.projected(views[0]).square().mean()
@@ -292,6 +336,11 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "trains the last block alone": (plugin(LastBlockAlone), r"reaches backbone\.conv1\.weight"),
         "optimises the head alone": (plugin(OptimisesTheHeadAlone), r"conv1\.weight.* never move"),
     },
+    "it_keeps_to_the_device_of_its_views": {
+        "makes a tensor on the host": (plugin(StaysOnTheHost), r"device.*test_checks\.py:\d+"),
+        "keeps a tensor aside": (plugin(KeepsATensorAside), r"device.*test_checks\.py:\d+"),
+        "follows from the host": (plugin(FollowsFromTheHost), r"device.*test_checks\.py:\d+"),
+    },
     "it_works_on_a_gpu": {"stays on the host": (plugin(StaysOnTheHost), "same device")},
     "it_gives_the_same_bits_again": {
         "draws elsewhere": (plugin(DrawsFromNumpy), "between two runs of the same seed")
@@ -406,6 +455,24 @@ def test_a_method_may_refuse_a_kind_of_backbone_and_is_examined_on_the_other() -
     note = checks["it_works_on_a_cnn_and_a_vit_or_says_which"]()
     assert note == "no CNN: it masks tokens, which this backbone has not: say --backbone vit"
     assert checks["it_trains_the_encoder"]() == ""
+
+
+@pytest.mark.parametrize(
+    ("looks", "note"),
+    [
+        (LooksAtTheLoss, "each step waits for the GPU"),
+        (PicksByValue, "each step waits for the GPU"),
+        (FetchesTheLoss, "each step waits for the GPU"),
+        (MixesByADraw, "followed as far as"),
+    ],
+)
+def test_a_method_that_looks_at_a_value_is_told_the_line(looks: type[Method], note: str) -> None:
+    lines, start = inspect.getsourcelines(looks)
+    looked = ("item()", "answers[", "cpu()")
+    at = start + next(number for number, line in enumerate(lines) if any(one in line for one in looked))
+    told = named("it_keeps_to_the_device_of_its_views", plugin(looks))()
+    assert note in told
+    assert f"{__file__}:{at} " in f"{told.replace(',', ' ,')} "
 
 
 class LeavesTheLastNormAside(WantsTokens):

@@ -1,0 +1,88 @@
+"""A GPU that is only pretended: its tensors have a shape and a device, and no values.
+
+What a method does there can be followed on any machine, to where tensors of two devices meet or a value is
+asked for. Whether it computes the right thing is for a real one to tell.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+GPU = torch.device("cuda", 0)
+
+
+class ValueAsked(Exception):  # noqa: N818
+    """Somebody looked at a value, or let a shape depend on one."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(f"looks at a value on {device}")
+        self.device = device
+
+
+class PretendedGPU:
+    """Where tensors are moved to; what is computed with them is computed `inside`."""
+
+    def __init__(self) -> None:
+        self._fake = FakeTensorMode(allow_non_fake_inputs=True)
+        self._moved: dict[int, Any] = {}
+
+    def tensor(self, real: Tensor) -> Tensor:
+        with self._fake:
+            moved: Tensor = self._fake.from_tensor(real).to(GPU)
+        return moved
+
+    def move(self, module: nn.Module) -> None:
+        """Parameters and buffers, in place; what has two names is one tensor still."""
+        for part in module.modules():
+            for name, parameter in list(part.named_parameters(recurse=False)):
+                setattr(part, name, self._once(parameter))
+            for name, buffer in list(part.named_buffers(recurse=False)):
+                setattr(part, name, self._once(buffer))
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        with warnings.catch_warnings(), self._fake, _Looks():
+            warnings.filterwarnings("ignore", "CUDA is not available|User provided device_type of 'cuda'")
+            yield
+
+    def _once(self, real: Tensor) -> Any:
+        if id(real) not in self._moved:
+            moved = self.tensor(real.detach())
+            if isinstance(real, nn.Parameter):
+                moved = nn.Parameter(moved, real.requires_grad)
+            self._moved[id(real)] = (moved, real)  # kept, so that no other tensor gets its id
+        return self._moved[id(real)][0]
+
+
+class _Looks(TorchDispatchMode):
+    """Ends what would wait for a device, or cannot go on without a value."""
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        devices = {tensor.device.type: tensor.device for tensor in tensors}
+        seen_from = devices.get(GPU.type, torch.device("cpu"))
+        try:
+            made = func(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise ValueAsked(seen_from) from error
+        if func is torch.ops.aten._to_copy.default and seen_from == GPU and made.device != GPU:
+            raise ValueAsked(GPU)
+        return made
