@@ -35,9 +35,11 @@ _shared = options.together(
 
 
 @bench.command()
-@click.option("--methods", type=parsing.names, metavar="NAMES", help="[default: all with a pretext stage]")
-@click.option("--backbones", type=parsing.names, metavar="NAMES", help="[default: resnet18]")
-@click.option("--sizes", type=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
+@options.several(
+    "--methods", parse=parsing.names, metavar="NAMES", help="[default: all with a pretext stage]"
+)
+@options.several("--backbones", parse=parsing.names, metavar="NAMES", help="[default: resnet18]")
+@options.several("--sizes", parse=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
 @click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
 @click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: what takes 1.5 s]")
 @click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")

@@ -1,6 +1,6 @@
 """Options that several commands share, each declared once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,15 @@ def as_json(each: str = "a line") -> Decorator:
     return click.option(
         "--json", "as_json", is_flag=True, help=f"One JSON object {each} on stdout, all else on stderr."
     )
+
+
+def several(*names: str, parse: Callable[[str], Any], metavar: str, help: str) -> Decorator:
+    """A list: with commas, by giving the option several times, or both; None where it is not given."""
+
+    def joined(ctx: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
+        return parse(",".join(given)) if given else None
+
+    return click.option(*names, multiple=True, callback=joined, metavar=metavar, help=help)
 
 
 def together(*options: Decorator) -> Decorator:

@@ -1,4 +1,4 @@
-"""From what is typed to values: click types as plain functions."""
+"""From what is typed to values, by plain functions."""
 
 import tomllib
 from typing import Any

@@ -33,21 +33,21 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
     "--backbone", default="resnet18", show_default=True, help="resnet50, vgg16, vit, any timm name."
 )
 @click.option("--init", default="random", show_default=True, help="random, imagenet, or a safetensors file.")
-@click.option(
+@options.several(
     "--labels",
     "ratios",
-    type=parsing.ratios,
+    parse=parsing.ratios,
     metavar="1,10,100",
     help="Per cent of the labels.  [default: the protocol's]",
 )
-@click.option(
+@options.several(
     "--eval",
     "evaluations",
-    type=parsing.names,
+    parse=parsing.names,
     metavar="NAMES",
     help="linear,knn,finetune.  [default: all three]",
 )
-@click.option("--folds", type=parsing.folds, metavar="0-4", help="[default: all]")
+@options.several("--folds", parse=parsing.folds, metavar="0-4", help="[default: all]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="How much is spent."

@@ -249,6 +249,17 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_list_is_given_with_commas_or_by_saying_the_option_again(tmp_path: Path) -> None:
+    """Regression: of `--eval linear --eval knn` the last alone was done."""
+    asked = ["run", "--method", "supervised", "--dataset", "synthetic", "--tier", "smoke", "--dry-run"]
+    again = ("--eval", "linear", "--eval", "knn", "--folds", "0", "--labels", "1", "--labels", "10,100")
+    commas = ("--eval", "linear,knn", "--folds", "0", "--labels", "1,10,100")
+    one, other = (cervbench(*asked, "--out", str(tmp_path), *way) for way in (again, commas))
+    assert one.exit_code == 0, one.output
+    assert len(one.stdout.splitlines()) == 6
+    assert one.stdout == other.stdout
+
+
 def test_prepare_tells_the_classes_and_groups() -> None:
     answer = cervbench("data", "prepare", "synthetic", "--json")
     assert answer.exit_code == 0, answer.output
