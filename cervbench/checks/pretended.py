@@ -37,6 +37,16 @@ class PretendedGPU:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._moved: dict[int, Any] = {}
 
+    @classmethod
+    def possible(cls) -> bool:
+        """Older releases of torch, built for CUDA, want a driver as soon as such a tensor is indexed."""
+        try:
+            with cls().inside():
+                torch.empty(1, device=GPU)[None]
+        except RuntimeError:
+            return False
+        return True
+
     def tensor(self, real: Tensor) -> Tensor:
         with self._fake:
             moved: Tensor = self._fake.from_tensor(real).to(GPU)

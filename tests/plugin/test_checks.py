@@ -15,6 +15,7 @@ from pydantic import PlainSerializer
 from torch import Tensor, nn
 
 from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
+from cervbench.checks.pretended import PretendedGPU
 from cervbench.data.parts import Parts
 from cervbench.plugin import (
     BackboneOffer,
@@ -378,15 +379,18 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
 }
 
 WITHOUT_A_GPU = "not looked at: torch finds no CUDA device here"
+WITHOUT_A_PRETENCE = f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
 BY_HAND = "not looked at: it was registered by hand, and only an installed package can be loaded anew"
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+needs_a_pretence = pytest.mark.skipif(not PretendedGPU.possible(), reason="this torch cannot pretend a GPU")
+NEEDS = {"it_works_on_a_gpu": [needs_a_gpu], "it_keeps_to_the_device_of_its_views": [needs_a_pretence]}
 
 CASES = [
     pytest.param(
         demand,
         fault,
         id=f"{fault} ({demand})",
-        marks=[needs_a_gpu] if demand == "it_works_on_a_gpu" else [],
+        marks=NEEDS.get(demand, []),
     )
     for demand, faults in BROKEN.items()
     for fault in faults
@@ -411,6 +415,8 @@ def test_a_sound_plugin_passes(check: Check) -> None:
     notes = {"it_registers_without_torch": BY_HAND}
     if not torch.cuda.is_available():
         notes["it_works_on_a_gpu"] = WITHOUT_A_GPU
+    if not PretendedGPU.possible():
+        notes["it_keeps_to_the_device_of_its_views"] = WITHOUT_A_PRETENCE
     assert check() == notes.get(check.demand.__name__, "")
 
 
@@ -457,6 +463,7 @@ def test_a_method_may_refuse_a_kind_of_backbone_and_is_examined_on_the_other() -
     assert checks["it_trains_the_encoder"]() == ""
 
 
+@needs_a_pretence
 @pytest.mark.parametrize(
     ("looks", "note"),
     [

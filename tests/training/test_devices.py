@@ -22,6 +22,8 @@ from cervbench.training.trained import LinearOnEncoder
 COUNT, STORED, SIZE, CLASSES = 16, 48, 32, 4
 LABELS = np.arange(COUNT) % CLASSES
 
+needs_a_pretence = pytest.mark.skipif(not PretendedGPU.possible(), reason="this torch cannot pretend a GPU")
+
 
 class Pretended(Pyramid):
     """Images of which nothing is known but their shape."""
@@ -40,6 +42,7 @@ def images(kind: type[Pyramid], device: torch.device) -> Images:
     return Images(names, native, np.arange(COUNT), kind(stored, SIZE, device))
 
 
+@needs_a_pretence
 @pytest.mark.parametrize("policy", ["simclr", "A", "B", "C", "D", "E"])
 def test_views_are_made_on_the_device_of_the_pixels(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)  # which asks for a real one
@@ -54,6 +57,7 @@ def fine_tuning() -> FineTuning:
     return FineTuning(LinearOnEncoder(encoder, CLASSES), LABELS, CLASSES, 1e-3, 1e-4)
 
 
+@needs_a_pretence
 def test_fine_tuning_keeps_to_the_device_of_its_batch() -> None:
     stage, gpu = fine_tuning(), PretendedGPU()
     batch = Batch([gpu.tensor(torch.rand(COUNT, 3, SIZE, SIZE))], gpu.tensor(torch.from_numpy(LABELS)))
