@@ -84,7 +84,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
     try:
         save_model(module, str(path))
     except SafetensorError as error:  # it has the system's error in words alone
-        number = re.search(r"os error (\d+)", str(error))
+        number = re.search(r"(?:os error |code: )(\d+)", str(error))
         if number is None:
             raise
         raise OSError(int(number[1]), str(error)) from error

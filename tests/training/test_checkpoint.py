@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from torch import nn
 
-from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.checkpoint import Checkpoints, save_weights
 from cervbench.training.trained import Trained
 
 
@@ -37,3 +39,24 @@ def test_without_a_record_there_is_nothing_to_clear(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         trained.clear_checkpoints()
     assert weights.exists()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Error while serializing: I/O error: File too large (os error 27)",
+        'Error while serializing: IoError(Os { code: 27, kind: FileTooLarge, message: "File too large" })',
+    ],
+)
+def test_what_the_system_refuses_is_known_by_its_number_in_every_release_of_safetensors(
+    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: 0.4 writes it in the second way, and a full disk was a traceback."""
+
+    def refuse(*arguments: Any) -> None:
+        raise SafetensorError(told)
+
+    monkeypatch.setattr("cervbench.training.checkpoint.save_model", refuse)
+    with pytest.raises(OSError, match="File too large") as refused:
+        save_weights(nn.Linear(1, 1), tmp_path / "weights.safetensors")
+    assert refused.value.errno == 27
