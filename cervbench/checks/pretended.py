@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -62,7 +63,7 @@ class PretendedGPU:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        with warnings.catch_warnings(), self._fake, _Looks():
+        with warnings.catch_warnings(), self._fake, _Looks(), _LooksOutsideTorch():
             warnings.filterwarnings("ignore", "CUDA is not available|User provided device_type of 'cuda'")
             yield
 
@@ -96,3 +97,23 @@ class _Looks(TorchDispatchMode):
         if func is torch.ops.aten._to_copy.default and seen_from == GPU and made.device != GPU:
             raise ValueAsked(GPU)
         return made
+
+
+class _LooksOutsideTorch(TorchFunctionMode):
+    """Ends what hands values to NumPy or into a text: no operation of torch, and refused as a fake's own."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.numpy, Tensor.__array__):
+            if args[0].device == GPU and not kwargs.get("force"):
+                raise TypeError(f"can't convert {GPU} device type tensor to numpy: its values are not here")
+            raise ValueAsked(args[0].device)
+        if func is Tensor.__format__ and args[0].dim() == 0:
+            raise ValueAsked(args[0].device)
+        return func(*args, **kwargs)

@@ -220,6 +220,32 @@ class MixesByADraw(Sound):
         return super().loss([share * views[0] + (1 - share) * views[1], views[1]])
 
 
+class ShufflesByNumpy(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        order = torch.randperm(len(views[0])).numpy()
+        return super().loss([view[np.sort(order)] for view in views])
+
+
+class ListsADraw(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        first, *_ = torch.randperm(2).tolist()
+        return super().loss([views[first], views[1 - first]])
+
+
+class SaysTheLoss(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        loss = super().loss(views)
+        self.said = f"{loss.detach():.3f}"
+        return loss
+
+
+class HandsTheLossToNumpy(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        loss = super().loss(views)
+        self.seen = np.asarray(loss.detach())
+        return loss
+
+
 class DrawsFromNumpy(Sound):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         return super().loss(views) + np.random.rand() * self.projected(views[0]).square().mean()
@@ -341,6 +367,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "makes a tensor on the host": (plugin(StaysOnTheHost), r"device.*test_checks\.py:\d+"),
         "keeps a tensor aside": (plugin(KeepsATensorAside), r"device.*test_checks\.py:\d+"),
         "follows from the host": (plugin(FollowsFromTheHost), r"device.*test_checks\.py:\d+"),
+        "hands a tensor to numpy": (plugin(HandsTheLossToNumpy), r"to numpy.*test_checks\.py:\d+"),
     },
     "it_works_on_a_gpu": {"stays on the host": (plugin(StaysOnTheHost), "same device")},
     "it_gives_the_same_bits_again": {
@@ -470,12 +497,15 @@ def test_a_method_may_refuse_a_kind_of_backbone_and_is_examined_on_the_other() -
         (LooksAtTheLoss, "each step waits for the GPU"),
         (PicksByValue, "each step waits for the GPU"),
         (FetchesTheLoss, "each step waits for the GPU"),
+        (SaysTheLoss, "each step waits for the GPU"),
         (MixesByADraw, "followed as far as"),
+        (ShufflesByNumpy, "followed as far as"),
+        (ListsADraw, "followed as far as"),
     ],
 )
 def test_a_method_that_looks_at_a_value_is_told_the_line(looks: type[Method], note: str) -> None:
     lines, start = inspect.getsourcelines(looks)
-    looked = ("item()", "answers[", "cpu()")
+    looked = ("item()", "answers[", "cpu()", "numpy()", "tolist()", ":.3f")
     at = start + next(number for number, line in enumerate(lines) if any(one in line for one in looked))
     told = named("it_keeps_to_the_device_of_its_views", plugin(looks))()
     assert note in told
