@@ -1,5 +1,7 @@
 """Kill a run with `kill -9` at ten random moments, resume it, and compare it with an undisturbed one.
 
+On the processor: a GPU adds in an order of its own each time.
+
 CERVBENCH_DATA=../shared/data python scripts/kill_and_resume.py [DATASET] [KILLS]
 """
 
@@ -18,7 +20,7 @@ from cervbench.records.store import Store
 
 
 def command(dataset: str, out: Path) -> list[str]:
-    asked = ["--method", "simclr", "--dataset", dataset, "--tier", "smoke", "--folds", "0"]
+    asked = ["--method", "simclr", "--dataset", dataset, "--tier", "smoke", "--folds", "0", "--device", "cpu"]
     return [sys.executable, "-m", "cervbench", "run", *asked, "--out", str(out)]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import median
 
+import torch
+
 from cervbench.bench.cells import Cell
 from cervbench.bench.device import described
 from cervbench.bench.flops import MatmulRate, flops_of_step, matmul_rate
@@ -22,17 +24,17 @@ TURN = 1.5
 
 
 def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | None = None) -> Iterator[Row]:
-    """A row a cell, as each is measured; of several, one whose backbone is refused is left out, and said."""
+    """A row a cell, as each is measured; of several, what is refused or too large is left out, and said."""
     for cell in cells:
         bench.understood(cell)
     matmul = matmul_rate(bench.device)
     for cell in cells:
         try:
             row = measured(bench, cell, matmul, rounds, steps)
-        except SettingsError as refusal:
+        except (SettingsError, torch.OutOfMemoryError) as reason:
             if len(cells) == 1:
                 raise
-            logging.getLogger("cervbench").warning("%s is left out: %s", cell, refusal)
+            logging.getLogger("cervbench").warning("%s is left out: %s", cell, reason)
         else:
             yield row
 

@@ -63,7 +63,7 @@ class PretendedGPU:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        with warnings.catch_warnings(), self._fake, _Looks(), _LooksOutsideTorch():
+        with warnings.catch_warnings(), self._fake, _Looks(), _WithoutValues():
             warnings.filterwarnings("ignore", "CUDA is not available|User provided device_type of 'cuda'")
             yield
 
@@ -99,8 +99,8 @@ class _Looks(TorchDispatchMode):
         return made
 
 
-class _LooksOutsideTorch(TorchFunctionMode):
-    """Ends what hands values to NumPy or into a text: no operation of torch, and refused as a fake's own."""
+class _WithoutValues(TorchFunctionMode):
+    """What is no operation: handing values to NumPy or into a text is a look, pinning wants a driver."""
 
     def __torch_function__(
         self,
@@ -116,4 +116,6 @@ class _LooksOutsideTorch(TorchFunctionMode):
             raise ValueAsked(args[0].device)
         if func is Tensor.__format__ and args[0].dim() == 0:
             raise ValueAsked(args[0].device)
+        if func is Tensor.pin_memory:
+            return args[0]
         return func(*args, **kwargs)

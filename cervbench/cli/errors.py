@@ -28,8 +28,15 @@ EXPECTED: dict[str, type[click.ClickException]] = {
     "cervbench.records.store.RecordError": Failed,
     "cervbench.leaderboard.pages.PagesError": Failed,
     "cervbench.bench.measurement.MeasurementError": Failed,
+    "torch.OutOfMemoryError": Failed,
 }
 """By name, since importing them all would slow every command."""
+
+_TO_DO = {
+    "torch.OutOfMemoryError": "a smaller --backbone or --tier takes less; so do smaller batches, off "
+    "protocol (--set protocol.pretext.batch_size=64, protocol.finetune.batch_size)"
+}
+"""For errors of others, which do not say it."""
 
 _DISK = {
     errno.ENOSPC: "free some space and give the same command again: what is done is kept",
@@ -57,12 +64,16 @@ def explained() -> Iterator[None]:
         to_do = _DISK.get(error.errno, "see that this path is there and can be used")
         raise Failed(f"{error.strerror}{where}: {to_do}") from None
     except Exception as error:
-        if kind := expected(error):
-            raise kind(str(error)) from None
+        if told := expected(error):
+            raise told from None
         raise
 
 
-def expected(error: Exception) -> type[click.ClickException] | None:
+def expected(error: Exception) -> click.ClickException | None:
     """What an error becomes that is the user's to mend; None for any other."""
     names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
-    return next((EXPECTED[name] for name in names if name in EXPECTED), None)
+    name = next((name for name in names if name in EXPECTED), None)
+    if name is None:
+        return None
+    to_do = _TO_DO.get(name)
+    return EXPECTED[name](f"{str(error).rstrip('.')}: {to_do}" if to_do else str(error))

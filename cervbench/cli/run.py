@@ -98,9 +98,9 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     fresh = False
 
     def failed(run: Run, error: Exception) -> None:
-        if not expected(error):
+        if (told := expected(error)) is None:
             raise error
-        click.echo(f"Error: {_run_in_words(run)}: {error}", err=True)
+        click.echo(f"Error: {_run_in_words(run)}: {told.message}", err=True)
         broken.add(run.id)
 
     with shown() as progress:

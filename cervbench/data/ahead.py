@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Protocol, TypeVar
 
 import torch
@@ -30,7 +31,7 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
     if device.type != "cuda":
         yield (feed.batch(step) for step in steps)
         return
-    beside = torch.cuda.Stream(device)
+    beside = _stream_beside(device)
     beside.wait_stream(torch.cuda.current_stream(device))
     computed: dict[int, torch.cuda.Event] = {}
 
@@ -38,7 +39,7 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
         # Steps are launched long before they are computed: their batches would pile up in memory.
         if (earlier := computed.pop(step - 2, None)) is not None:
             earlier.synchronize()
-        with torch.cuda.stream(beside):
+        with torch.cuda.device(device), torch.cuda.stream(beside):  # a thread has a current device of its own
             return feed.batch(step), beside.record_event()
 
     def received(batches: Iterator[tuple[Batch, torch.cuda.Event]]) -> Iterator[Batch]:
@@ -55,6 +56,12 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
             yield received(batches)
     finally:
         torch.cuda.current_stream(device).wait_stream(beside)
+
+
+@cache
+def _stream_beside(device: torch.device) -> torch.cuda.Stream:
+    """One for the process: what was freed on a stream is given out again on that stream alone."""
+    return torch.cuda.Stream(device)
 
 
 @contextmanager

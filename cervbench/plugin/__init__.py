@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         View,
         Zoom,
         named_policy,
+        on_device,
         plain_policy,
         windows,
     )
@@ -59,7 +60,7 @@ _LATER = {
     "cervbench.data.views": (
         "Blur", "Brightness", "Contrast", "Crop", "Elastic", "Equalise", "Flip", "Gamma", "Greyscale",
         "Hue", "Normalise", "Policy", "Pyramid", "Rotation", "Saturation", "Sharpen", "Shift", "Speckle",
-        "Together", "View", "Zoom", "named_policy", "plain_policy", "windows",
+        "Together", "View", "Zoom", "named_policy", "on_device", "plain_policy", "windows",
     ),
     "cervbench.plugin.attentive": ("Attentive",),
     "cervbench.plugin.average": ("keep_at", "moving_average"),

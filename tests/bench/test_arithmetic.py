@@ -141,6 +141,23 @@ def test_a_refused_backbone_leaves_the_other_rows(bench: Bench, caplog: pytest.L
         list(throughput(bench, [refused], rounds=1, steps=1))
 
 
+@pytest.mark.usefixtures("hasty")
+def test_a_cell_too_large_for_the_device_leaves_the_other_rows(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = Cell("simclr", "resnet50", 32, 8)
+
+    def workload(self: Bench, cell: Cell) -> Workload:
+        if cell == large:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return made(self, cell)
+
+    made = Bench.workload
+    monkeypatch.setattr(Bench, "workload", workload)
+    assert len(list(throughput(bench, [large, TINY], rounds=1, steps=1))) == 1
+    assert "simclr on resnet50, 32 px, batch 8 is left out: CUDA out of memory" in caplog.text
+
+
 def test_the_beginner_changes_from_round_to_round() -> None:
     order: list[str] = []
 

@@ -215,11 +215,25 @@ class Exploding(Method):
         return self.encoder(views[0]).sum() * torch.nan
 
 
+class TooLarge(Method):
+    """Says what torch says where a device's memory does not suffice."""
+
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.54 GiB.")
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        (Exploding, "loss"),
+        (TooLarge, "Tried to allocate 9.54 GiB: a smaller --backbone or --tier takes less"),
+    ],
+)
 def test_a_run_that_fails_keeps_no_other_of_a_study_from_its_records(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: type[Method], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Plugins.discover()
-    offer = Offer(MethodConfig, Exploding, "nobody")
+    offer = Offer(MethodConfig, method, "nobody")
     found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"exploding": offer})), "package")
     monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
     study, out = tmp_path / "some.toml", tmp_path / "out"
@@ -231,7 +245,8 @@ def test_a_run_that_fails_keeps_no_other_of_a_study_from_its_records(
     assert answer.exit_code == 1, answer.output
     for fold in (0, 1):
         told = f"Error: synthetic smoke fold {fold} · exploding test_resnet random seed 0: "
-        assert answer.stderr.count(told) == 1
+        (line,) = (line for line in answer.stderr.splitlines() if line.startswith(told))
+        assert why in line
     assert answer.stderr.splitlines()[-1].startswith("Error: 2 of 4 runs failed")
     assert "Traceback" not in answer.stderr
     assert len(answer.stdout.splitlines()) == len(list(out.glob("records/synthetic/*.json"))) == 2

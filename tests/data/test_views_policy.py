@@ -130,7 +130,10 @@ def test_an_accelerator_sees_what_the_processor_sees(policy: Policy) -> None:
         policy.apply(Pyramid(images, 32, device), torch.arange(12), parameters, NORMALISE).cpu()
         for device in ("cuda", "cpu")
     )
-    torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
+    # Equalising rounds to whole grey levels: what lies between two may end on either.
+    parts = (part for operation in policy.operations for part in operation.simple)
+    apart = ((there - here).abs() > 1e-3).float().mean()
+    assert apart <= (0.002 if any(isinstance(part, Equalise) for part in parts) else 0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

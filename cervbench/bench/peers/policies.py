@@ -46,7 +46,9 @@ def on_tensors(stored: Tensor, size: int) -> dict[str, OfRows]:
 
 
 def _smaller(stored: Tensor, side: int) -> Tensor:
-    return functional.interpolate(stored, size=(side, side), mode="bilinear", antialias=True)
+    """Made on the host: on CUDA whole numbers cannot be resized so."""
+    smaller = functional.interpolate(stored.cpu(), size=(side, side), mode="bilinear", antialias=True)
+    return smaller.to(stored.device)
 
 
 def _through_kornia(views: Callable[[Tensor], Tensor], stored: Tensor, rows: Tensor) -> Tensor:

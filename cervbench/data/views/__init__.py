@@ -17,6 +17,7 @@ from cervbench.data.views.pyramid import Pyramid
 from cervbench.data.views.sharpen import Sharpen
 from cervbench.data.views.speckle import Speckle
 from cervbench.data.views.tone import Equalise, Gamma
+from cervbench.data.views.transfer import on_device
 from cervbench.data.views.windows import windows
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "View",
     "Zoom",
     "named_policy",
+    "on_device",
     "plain_policy",
     "simclr_policy",
     "windows",

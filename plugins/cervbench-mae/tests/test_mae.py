@@ -68,6 +68,12 @@ def test_the_error_worked_by_hand() -> None:
     assert reconstruction_error(torch.zeros(1, 1, 4), hidden).item() == pytest.approx(0.75, abs=1e-6)
 
 
+def test_patches_are_those_of_torchs_unfold() -> None:
+    images = torch.rand(2, 3, 12, 32)
+    expected = nn.functional.unfold(images, (4, 8), stride=(4, 8)).transpose(1, 2)
+    assert torch.equal(patches(images, (4, 8)), expected)
+
+
 def test_the_error_is_that_of_lightlys_parts() -> None:
     """lightly sorts the values of a patch by pixel and then channel, timm's weights by channel first."""
     torch.manual_seed(0)

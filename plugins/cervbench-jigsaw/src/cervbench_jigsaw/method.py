@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, View
+from cervbench.plugin import Encoder, Method, View, on_device
 from cervbench_jigsaw.puzzle import PIECES, Puzzle, orders
 
 
@@ -28,7 +28,7 @@ class Jigsaw(Method):
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         (pieces,) = views
         said = self.embed(self.encoder(pieces.flatten(0, 1))).unflatten(0, pieces.shape[:2])
-        drawn = torch.randint(len(self.orders), (len(pieces),)).to(said.device, non_blocking=True)
+        drawn = on_device(torch.randint(len(self.orders), (len(pieces),)), said.device)
         # What is said of a piece does not depend on its place, so shuffling that shuffles the pieces.
         logits = self.arrange(laid(said, self.orders[drawn]).flatten(1)).float()
         right = (logits.argmax(1) == drawn).float().mean()

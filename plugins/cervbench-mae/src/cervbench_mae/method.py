@@ -7,7 +7,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, SettingsError, View, in_float32, named_policy
+from cervbench.plugin import Encoder, Method, SettingsError, View, in_float32, named_policy, on_device
 from cervbench_mae.decoder import Decoder
 
 
@@ -36,7 +36,7 @@ class MAE(Method):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         vit: VisionTransformer = self.encoder.backbone
         (images,) = views
-        order = shuffled(len(images), vit.patch_embed.num_patches).to(images.device, non_blocking=True)
+        order = on_device(shuffled(len(images), vit.patch_embed.num_patches), images.device)
         tokens = encoded(vit, images, order[:, : self.visible])
         hidden = taken(patches(images, vit.patch_embed.patch_size), order[:, self.visible :])
         return reconstruction_error(self.decoder(tokens, order), hidden)
@@ -63,7 +63,8 @@ def taken(rows: Tensor, chosen: Tensor) -> Tensor:
 
 def patches(images: Tensor, size: tuple[int, int]) -> Tensor:
     """n × patches × values, rows of patches from top to bottom."""
-    return functional.unfold(images, size, stride=size).transpose(1, 2)
+    rows = images.unflatten(3, (-1, size[1])).unflatten(2, (-1, size[0]))
+    return rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
 @in_float32

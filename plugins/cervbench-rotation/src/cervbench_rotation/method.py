@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Flip, Method, Policy, Rotation, View, named_policy
+from cervbench.plugin import Encoder, Flip, Method, Policy, Rotation, View, named_policy, on_device
 
 TURNS = 4
 
@@ -26,7 +26,7 @@ class RotationPrediction(Method):
             turns = torch.arange(TURNS, device=device).repeat_interleave(count)
             seen = every.flatten(0, 1)
         else:
-            turns = torch.randint(TURNS, (count,)).to(device, non_blocking=True)
+            turns = on_device(torch.randint(TURNS, (count,)), device)
             seen = every[turns, torch.arange(count, device=device)]
         logits = self.turn(self.encoder(seen)).float()
         right = (logits.argmax(1) == turns).float().mean()
