@@ -5,15 +5,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
+INSTALL = $(BIN)/python -m pip install
+LOWEST := .venv-lowest
 BASE_PYTHON ?=
 
-.PHONY: demo test check bench bench-gpu env clean
+.PHONY: demo test lowest check bench bench-gpu env clean
 
 demo: env
 	$(BIN)/cervbench run --method simclr --dataset synthetic --tier quick --folds 0 --labels 10,100 --out demo
 
 test: env
 	$(BIN)/python -m pytest
+
+# The tests with the lowest versions that are asked for, which uv can choose and pip cannot.
+lowest:
+	$(MAKE) $(LOWEST)/bin/python VENV=$(LOWEST) BASE_PYTHON=$(or $(BASE_PYTHON),python3.11)
+	$(LOWEST)/bin/python -m pip install uv
+	$(MAKE) test VENV=$(LOWEST) \
+	  INSTALL="$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct"
 
 check: env
 	$(BIN)/ruff check
@@ -34,7 +43,7 @@ env: $(VENV)/installed
 
 # One command, so that the core and all plugins agree on one torch, torchvision and timm.
 $(VENV)/installed: $(PROJECTS) | $(BIN)/python
-	$(BIN)/python -m pip install -e ".[dev]" $(PLUGINS)
+	$(INSTALL) -e ".[dev]" $(PLUGINS)
 	@touch $@
 
 $(BIN)/python:
@@ -47,6 +56,6 @@ $(BIN)/python:
 	exit 1
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf $(VENV) $(LOWEST) build dist demo .pytest_cache .mypy_cache .ruff_cache .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
