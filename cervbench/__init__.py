@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from cervbench.place import Place
@@ -24,7 +26,7 @@ def run(
     method: str,
     dataset: str,
     *,
-    labels: "tuple[int, ...] | None" = None,
+    labels: "int | Sequence[int] | None" = None,
     place: "Place | None" = None,
     **request: Any,
 ) -> "pd.DataFrame":
@@ -32,7 +34,7 @@ def run(
 
     `labels` are ratios in per cent; the other keywords are the fields of `cervbench.study.Request`:
     backbone, init, evaluations, folds, seed, tier, settings. `place` says where: data root, cache,
-    output folder, device, threads.
+    output folder, device, threads, as in `Place(out="my-results", device="cpu")` of `cervbench.place`.
     """
     import pandas as pd
 
@@ -42,7 +44,8 @@ def run(
     from cervbench.study import Request
 
     here = place or Place()
-    records = [o.record for o in execute([Request(method, dataset, ratios=labels, **request)], here)]
+    asked = {"method": method, "dataset": dataset, "ratios": labels, **request}
+    records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
     build(here.out, cache=here.cache)
     return pd.DataFrame(
         [

@@ -6,6 +6,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+
+class PlaceError(ValueError):
+    """A variable of the environment says what cannot be."""
+
+
 OUTPUT = Path("leaderboards")
 """Where records and pages go, unless another folder is named."""
 
@@ -23,7 +28,11 @@ def cache_root() -> Path:
 
 def checkpoint_seconds() -> float:
     """How long a stage trains, at the most, before it is saved."""
-    return float(os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30"))
+    given = os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30")
+    try:
+        return float(given)
+    except ValueError:
+        raise PlaceError(f"CERVBENCH_CHECKPOINT_SECONDS is {given!r}, and has to be a number") from None
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,10 @@ class Place:
     threads: int | None = None
     """Of the host; None leaves torch's choice. The same number gives the same bits."""
     checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
+
+    def __post_init__(self) -> None:
+        for name in ("data_root", "cache", "out"):
+            object.__setattr__(self, name, Path(getattr(self, name)))
 
     def pretraining(self, run_id: str) -> Path:
         """The folder of one pretraining: its checkpoints, its weights, and those of its fine-tunings."""

@@ -26,7 +26,7 @@ from cervbench.records.record import (
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training import RULES
-from cervbench.training.backbones import weights_package
+from cervbench.training.backbones import require_timm_name, weights_package
 from cervbench.training.recipe import Recipe
 
 KEPT_RUN = "run.json"
@@ -218,6 +218,7 @@ def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]
 def _name_backbone(offered: Entry[BackboneOffer] | None, asked: str) -> str:
     """A built-in's or timm's own name; a package's backbone has the package's before it."""
     if offered is None:
+        require_timm_name(asked)
         return asked
     return offered.name if offered.package == "cervbench" else f"{offered.package}:{offered.name}"
 

@@ -1,6 +1,7 @@
 """What is asked: a request names runs, a study is a TOML file of requests."""
 
 import itertools
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -8,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from cervbench.plugin.settings import SettingsError, did_you_mean, wrong_values
@@ -17,21 +18,45 @@ NOT_EMPTY = Field(min_length=1)
 """None asks for all there are; nothing at all is a mistake."""
 
 
+def _listed(value: Any) -> Any:
+    """One is a list of one."""
+    return (value,) if isinstance(value, int | str) else value
+
+
+Ratios = Annotated[Annotated[tuple[int, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
+Names = Annotated[Annotated[tuple[str, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
+Folds = Annotated[Annotated[tuple[int, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
+NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
+
+
 @checked(frozen=True)
 class Request:
     """One method on one dataset: over folds, then evaluated at ratios."""
 
     method: str
-    dataset: str
+    dataset: NameOrPath
     backbone: str = "resnet18"
     init: str = "random"
-    ratios: Annotated[tuple[int, ...], NOT_EMPTY] | None = None
-    evaluations: Annotated[tuple[str, ...], NOT_EMPTY] | None = None
-    folds: Annotated[tuple[int, ...], NOT_EMPTY] | None = None
-    seed: int = 0
+    ratios: Ratios = None
+    evaluations: Names = None
+    folds: Folds = None
+    seed: Annotated[int, Field(ge=0)] = 0
     tier: str = "quick"
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the method; those that start with `protocol.` change the protocol, and so leave it."""
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], of: str) -> "Request":
+        """The request, or one SettingsError that names what is wrong; `of` is where it stands."""
+        known = [field.name for field in fields(cls)]
+        for key in given:
+            if key not in known:
+                hint = did_you_mean(key, known)
+                raise SettingsError(f"{of} has no key {key!r}{hint} (it has {', '.join(known)})")
+        try:
+            return _CHECKED.validate_python(dict(given))
+        except ValidationError as error:
+            raise SettingsError(f"{of}: {wrong_values(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -44,7 +69,12 @@ class Study:
     def load(cls, study: str) -> "Study":
         """A study by path, or by the name of one that ships with the package."""
         if Path(study).is_file():
-            return cls.parse(Path(study).stem, Path(study).read_text("utf-8"))
+            try:
+                return cls.parse(Path(study).stem, Path(study).read_text("utf-8"))
+            except UnicodeDecodeError:
+                raise SettingsError(
+                    f"study {study}: this is no text in UTF-8; a study is a TOML file"
+                ) from None
         known = shipped()
         if study in known:
             return cls.parse(study, files("cervbench.studies").joinpath(f"{study}.toml").read_text("utf-8"))
@@ -84,22 +114,15 @@ SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")
 
 
 def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
-    known = [field.name for field in fields(Request)]
-    for key in runs:
-        if key not in known:
-            hint = did_you_mean(key, known)
-            raise SettingsError(f"study {study}: [[runs]] has no key {key!r}{hint}")
+    of = f"study {study}: [[runs]]"
     if empty := [key for key in SEVERAL if runs.get(key) == []]:
-        raise SettingsError(f"study {study}: [[runs]]: {empty[0]} is an empty list")
+        raise SettingsError(f"{of}: {empty[0]} is an empty list")
     lists = {k: v if isinstance(v, list) else [v] for k, v in runs.items() if k in SEVERAL}
     fixed = {k: v for k, v in runs.items() if k not in SEVERAL}
-    try:
-        return [
-            _CHECKED.validate_python({**fixed, **dict(zip(lists, values, strict=True))})
-            for values in itertools.product(*lists.values())
-        ]
-    except ValidationError as error:
-        raise SettingsError(f"study {study}: [[runs]]: {wrong_values(error)}") from None
+    return [
+        Request.parse({**fixed, **dict(zip(lists, values, strict=True))}, of)
+        for values in itertools.product(*lists.values())
+    ]
 
 
 _CHECKED = TypeAdapter(Request)

@@ -76,6 +76,13 @@ def run(dataset: Path | str, out: Path, *more: str, of: list[str] = MAJORITY) ->
     return cervbench("run", "--dataset", dataset, "--out", out, *of, *more)
 
 
+def test_checkpoint_seconds_that_are_no_number_are_named(
+    clinic: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERVBENCH_CHECKPOINT_SECONDS", "often")
+    refused(run(clinic, out), "CERVBENCH_CHECKPOINT_SECONDS is 'often'", code=2)
+
+
 def refused(answer: Result, *told: str, code: int = 1) -> None:
     """One message, which tells all of this, and no traceback."""
     assert answer.exit_code == code, answer.output
@@ -596,6 +603,20 @@ def test_a_checkpoint_that_cannot_be_written_is_named_and_leaves_nothing_half_wr
     refused(answer, "File too large", str(cache / "pretrainings"), "pretext/step-")
     assert [path for path in files(cache / "pretrainings") if path.suffix != ".lock"] == []
     done(run(clinic, out, of=SIMCLR))
+
+
+def test_a_record_without_its_predictions_is_made_again(clinic: Path, out: Path) -> None:
+    done(run(clinic, out))
+    (table,) = files(out / "predictions")
+    content = table.read_bytes()
+    table.unlink()
+    done(run(clinic, out))
+    assert table.read_bytes() == content
+
+
+def test_that_groups_are_unknown_is_told(clinic: Path, out: Path) -> None:
+    assert "nothing says which images belong together" in run(clinic, out).stderr
+    assert "unknown: each image stands for itself" in cervbench("data", "prepare", clinic).stdout
 
 
 @pytest.mark.parametrize("kind", ["predictions", "records"])

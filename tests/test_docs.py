@@ -17,7 +17,7 @@ from cervbench.data.dataset import open_dataset
 from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Offer
 from cervbench.plugin.checks import checks_of
 from cervbench.plugin.contract import SPECS
-from cervbench.plugin.manager import Plugins, plugins
+from cervbench.plugin.manager import CHOSEN, Plugins, plugins
 from cervbench.plugin.method import _CONTRACT
 from cervbench.plugin.scaffold import new_package
 from cervbench.protocol.protocol import load
@@ -111,10 +111,22 @@ def test_the_card_of_the_tutorial_opens_a_dataset(tmp_path: Path) -> None:
     assert len(set(dataset.pack.groups)) == 12
 
 
-def test_the_evaluation_of_the_tutorial_passes_its_checks() -> None:
-    [code] = python_of("writing-an-evaluation.md")
-    found = Plugins.of({"my-package": module_of(code, "centroid")})
-    checks = checks_of("my-package", found)
+def test_the_evaluation_of_the_tutorial_passes_its_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: in one file, as it stood there, it imported torch to register, which a check forbids."""
+    files = dict(zip(("__init__.py", "centroid.py"), python_of("writing-an-evaluation.md"), strict=True))
+    installed = {
+        "my_package-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n",
+        "my_package-1.0.dist-info/entry_points.txt": "[cervbench]\nit = my_package\n",
+        **{f"my_package/{name}": code for name, code in files.items()},
+    }
+    for name, text in installed.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(CHOSEN, "my-package")
+    checks = checks_of("my-package", Plugins.discover())
     assert "evaluation centroid" in {check.subject.name for check in checks}
     for check in checks:
         check()

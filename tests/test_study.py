@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+import cervbench
 from cervbench.plugin.settings import SettingsError
 from cervbench.study import Request, Study, shipped
 
@@ -44,12 +47,36 @@ def test_lists_are_every_combination() -> None:
         ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nratios = []", r"ratios = \[\]: .*at least 1"),
         ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nevaluations = []", r"evaluations = \[\]"),
         ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nfolds = []", r"folds = \[\]"),
+        (
+            "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nlabels = [10]",
+            r"no key 'labels' \(it has .*ratios",
+        ),
+        ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nseed = -1", "seed = -1"),
         ("tiers = 3\n[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'", "'tiers' is unknown"),
     ],
 )
 def test_what_is_wrong_with_a_study_is_said(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Study.parse("mine", text)
+
+
+def test_one_is_a_list_of_one() -> None:
+    text = "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nratios = 10\nfolds = 0\nevaluations = 'linear'"
+    [request] = Study.parse("mine", text).requests
+    assert (request.ratios, request.folds, request.evaluations) == ((10,), (0,), ("linear",))
+
+
+def test_a_study_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    junk = tmp_path / "junk.toml"
+    junk.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="no text in UTF-8"):
+        Study.load(str(junk))
+
+
+def test_from_python_an_unknown_keyword_is_refused() -> None:
+    """Regression: `fold=0` ran all folds, and `out=` wrote elsewhere, without a word."""
+    with pytest.raises(SettingsError, match=r"cervbench.run has no key 'fold'; did you mean 'folds'\?"):
+        cervbench.run("simclr", "synthetic", fold=0)
 
 
 def test_from_python_an_empty_list_is_not_everything_either() -> None:

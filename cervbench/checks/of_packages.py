@@ -72,7 +72,7 @@ def it_registers_without_torch(whole: WholePackage) -> str | None:
         if package == whole.package and "torch" in what:
             raise CheckFailed(
                 f"{what} (at {where})",
-                "keep the method in a module of its own and name it in the Offer as a string, "
+                "keep what needs it in a module of its own and name that in the offer as a string, "
                 '"my_package.method:MyMethod"; __init__.py holds the settings and the hooks',
             )
     return None

@@ -81,7 +81,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
         "images": len(pack.images),
         "classes": {name: pack.labels.count(name) for name in card.classes},
         "unlabelled": pack.labels.count(""),
-        "groups": len(set(pack.groups)),
+        "groups": len(set(pack.groups)) if card.groups_known else None,
         "folds": dataset.manifest.folds,
         "manifest": dataset.manifest.hash,
         "pack": pack.hash,
@@ -90,6 +90,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(known, ensure_ascii=False))
         return
+    known["groups"] = known["groups"] or "unknown: each image stands for itself, and folds may leak"
     for key, value in known.items():
         told = ", ".join(f"{name} {n}" for name, n in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key:>11}  {told}")

@@ -86,7 +86,8 @@ def data_root() -> Iterator[Finding]:
         yield Finding("data root", f"there is no folder {root}", how)
         return
     here = [name for name, entry in plugins().datasets.items() if entry.offer.below(root).is_dir()]
-    yield Finding("data root", f"{root} holds {', '.join(here) or 'no dataset that is known by name'}")
+    told = f"folders of {', '.join(here)}; `cervbench data check NAME` says what is in one" if here else ""
+    yield Finding("data root", f"{root} has {told or 'no folder of a dataset that is known by name'}")
 
 
 def cache() -> Iterator[Finding]:

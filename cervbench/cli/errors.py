@@ -18,6 +18,7 @@ class WrongUsage(click.ClickException):
 
 
 EXPECTED: dict[str, type[click.ClickException]] = {
+    "cervbench.place.PlaceError": WrongUsage,
     "cervbench.plugin.settings.SettingsError": WrongUsage,
     "cervbench.plugin.catalog.UnknownName": WrongUsage,
     "cervbench.protocol.folds.FoldError": WrongUsage,

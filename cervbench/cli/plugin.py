@@ -34,7 +34,7 @@ def new(name: str, into: Path) -> None:
         f"{folder} is written. Next:\n"
         f'  pip install -e "{folder}[dev]"\n'
         f"  cervbench plugin check {folder.name}\n"
-        f"  cervbench run --method {name} --dataset synthetic --tier smoke --folds 0"
+        f"  cervbench run --method {name} --dataset synthetic --tier smoke --folds 0 --out my-results"
     )
 
 

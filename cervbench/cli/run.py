@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from pydantic_core import to_jsonable_python
 
 from cervbench import place
 from cervbench.cli import options, parsing
@@ -94,6 +95,7 @@ def run(
 def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     """A run that fails does not keep the others from theirs."""
     begun: set[str] = set()
+    leaky: set[str] = set()
     broken: set[str] = set()
     fresh = False
 
@@ -107,9 +109,17 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
         for outcome in execute(requests, here, progress, failed=failed):
             click.echo(_as_json(outcome) if as_json else _in_words(outcome))
             begun.add(outcome.record.run.id)
+            if not outcome.record.task.groups_known:
+                leaky.add(outcome.record.run.dataset.variant)
             fresh |= outcome.fresh
     if not (fresh or broken):
         click.echo("all of it was done already; nothing was run", err=True)
+    for variant in sorted(leaky):
+        click.echo(
+            f"{variant}: nothing says which images belong together, so that folds may leak and figures "
+            "flatter; of your own images the column `group` of a manifest says it",
+            err=True,
+        )
     if begun:
         _build_pages(here)
     if broken:
@@ -142,6 +152,10 @@ def _request(settings: tuple[tuple[str, Any], ...], asked: Mapping[str, Any]) ->
 
 
 def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
+    if here.device != place.Place.device:
+        from cervbench.training.device import use
+
+        use(here.device, here.threads)
     store = Store(here.out)
     with shown() as progress:
         for asked, _, run in plan(requests, here, progress, plugins()):
@@ -178,7 +192,24 @@ def _in_words(outcome: Outcome) -> str:
 def _run_in_words(run: Run) -> str:
     """What tells a run from the others of a study."""
     trained = f"{run.method.name} {run.backbone} {run.init} seed {run.seed}"
-    return f"{run.dataset.variant} {run.protocol.tier} fold {run.fold} · {trained}"
+    others = [f"{name} {json.dumps(value)}" for name, value in _not_default(run).items()]
+    if run.protocol.off:
+        others.append(f"off protocol: {', '.join(run.protocol.off)}")
+    told = f" ({'; '.join(others)})" if others else ""
+    return f"{run.dataset.variant} {run.protocol.tier} fold {run.fold} · {trained}{told}"
+
+
+def _not_default(run: Run) -> dict[str, Any]:
+    """Settings of the method that somebody chose."""
+    methods = plugins().methods
+    if run.method.name not in methods:
+        return {}
+    settings = methods.get(run.method.name).offer.config.model_fields
+    return {
+        name: value
+        for name, value in run.method.config.items()
+        if to_jsonable_python(settings[name].get_default(call_default_factory=True)) != value
+    }
 
 
 def _build_pages(here: place.Place) -> None:

@@ -50,8 +50,9 @@ def _wrong_value(found: ErrorDetails) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to follow an unknown name with; empty where nothing known is near."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    as_written = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), as_written, n=1)
+    return f"; did you mean {as_written[near[0]]!r}?" if near else ""
 
 
 ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]

@@ -47,7 +47,8 @@ class Store:
         return self.root / "predictions" / variant / f"{id}.parquet"
 
     def has(self, variant: str, id: str) -> bool:
-        return self.record_path(variant, id).exists()
+        """Whether both are there: without its predictions a record is worth nothing, and is made again."""
+        return self.record_path(variant, id).exists() and self.predictions_path(variant, id).exists()
 
     def read(self, variant: str, id: str) -> Record:
         path = self.record_path(variant, id)

@@ -1,6 +1,7 @@
 """The baselines' backbones. Any other timm model is known by its timm name."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,18 +58,21 @@ def vit(image_size: int, pretrained: bool) -> Any:
     )
 
 
+def require_timm_name(name: str) -> None:
+    import timm
+
+    if ":" not in name and not timm.is_model(name):  # hf-hub:somebody/something
+        near = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
+        raise SettingsError(f"timm has no model {name!r}; near it: {near}")
+
+
 def by_timm_name(name: str, image_size: int, pretrained: bool) -> Any:
     """A timm model without its classifier, at the image size where the model must know it."""
     import timm
     from torch import nn
 
-    try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=0)
-    except RuntimeError as error:
-        if "Unknown model" not in str(error):
-            raise
-        near = ", ".join(timm.list_models(f"*{name}*")[:5]) or "see timm.list_models()"
-        raise SettingsError(f"timm has no model {name!r}; near it: {near}") from None
+    require_timm_name(name)
+    model = timm.create_model(name, pretrained=pretrained, num_classes=0)
     if hasattr(model, "patch_embed") and hasattr(model, "num_prefix_tokens"):
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=image_size)
     if isinstance(getattr(model, "pre_logits", None), nn.Module):

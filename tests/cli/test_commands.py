@@ -264,6 +264,31 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--backbone", "resnet19"), "timm has no model 'resnet19'; near it: resnet18"),
+        (("--device", "tpu"), "--device tpu: say auto, cpu, cuda or cuda:0"),
+        (("--method", "SimCLR"), "did you mean 'simclr'?"),
+    ],
+)
+def test_a_dry_run_promises_no_run_that_cannot_begin(
+    asked: tuple[str, str], told: str, tmp_path: Path
+) -> None:
+    answer = cervbench(*SMOKE, "--method", "simclr", *asked, "--out", str(tmp_path / "out"), "--dry-run")
+    assert answer.exit_code == 2, answer.output
+    assert told in answer.stderr
+
+
+def test_a_run_is_told_by_what_was_chosen_for_it(tmp_path: Path) -> None:
+    chosen = ("--set", "temperature=0.3", "--set", "protocol.pretext.epochs=3")
+    asked = (*SMOKE, "--method", "simclr", "--out", str(tmp_path / "out"), "--dry-run")
+    answer = cervbench(*asked, *chosen)
+    assert answer.exit_code == 0, answer.output
+    assert "(temperature 0.3; off protocol: pretext.epochs=3)" in answer.stdout
+    assert "(" not in cervbench(*asked).stdout
+
+
 def test_a_list_is_given_with_commas_or_by_saying_the_option_again(tmp_path: Path) -> None:
     """Regression: of `--eval linear --eval knn` the last alone was done."""
     asked = ["run", "--method", "supervised", "--dataset", "synthetic", "--tier", "smoke", "--dry-run"]

@@ -69,6 +69,8 @@ def test_absolute_paths_may_lie_anywhere(clinic, tmp_path_factory):
         ("path,label,split\na/1.png,low,dev\n", "row 2: split is 'dev'"),
         ("path,label\na/1.png,low,7\n", "row 2 has more values"),
         ("path,label\na/1.png,low\na/2.jpg,low\n", "1 classes"),
+        ("path,label,Group\na/1.png,low,w1\n", "'Group' would not be read; if it is 'group'"),
+        ("path,label,splits\na/1.png,low,train\n", "'splits' would not be read; if it is 'split'"),
         (
             "path,label,group,split\na/1.png,low,w1,train\nb/1.png,high,w1,test\n",
             "group 'w1' is in two splits, train in row 2 and test in row 3",
@@ -102,6 +104,21 @@ def test_an_empty_class_is_named(clinic):
         own_card(clinic)
 
 
+def test_splits_are_not_taken_for_classes(tmp_path):
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            (tmp_path / "mine" / split / name).mkdir(parents=True)
+            Image.new("RGB", (3, 3)).save(tmp_path / "mine" / split / name / "1.png")
+    with pytest.raises(DataError, match="test, train, val, which are splits and no classes"):
+        own_card(tmp_path / "mine")
+    assert own_card(tmp_path / "mine" / "train").classes == ("a", "b")
+
+
+def test_other_columns_are_left_alone(clinic):
+    card = own_card(manifest(clinic, "path,label,group,age\na/1.png,low,w1,30\nb/1.png,high,w2,40\n"))
+    assert card.groups_known
+
+
 def test_one_image_in_two_formats_is_refused(clinic):
     Image.new("RGB", (3, 3)).save(clinic / "a" / "1.bmp")
     with pytest.raises(DataError, match="a/1"):
@@ -114,5 +131,5 @@ def test_the_name_of_a_known_dataset_is_not_taken(clinic):
 
 
 def test_what_does_not_exist_is_said(tmp_path):
-    with pytest.raises(DataError, match=r"nothing\.csv does not exist"):
+    with pytest.raises(DataError, match=r"there is no file and no folder /.*nothing\.csv"):
         own_card(tmp_path / "nothing.csv")

@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, listed, present, some
+from cervbench.data.cards.listing import image_files, listed, some
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 SPLITS = ("train", "val", "test")
+NAMES_OF_SPLITS = {*SPLITS, "valid", "validation", "dev"}
 
 
 def own_card(path: Path) -> Card:
@@ -19,10 +21,13 @@ def own_card(path: Path) -> Card:
     Paths in a manifest are relative to it. An empty label means unlabelled. Without the column `group`
     nothing is known of what depends on what, and every image stands for itself.
     """
-    path = present(path).resolve()
+    if not path.exists():
+        raise DataError(f"there is no file and no folder {path.absolute()}")
+    path = path.resolve()
     if path.is_dir():
         return _card(path.name, path, path, _from_folders, groups_known=False)
     columns, _ = read_table(path, NEEDED, OPTIONAL)
+    _refuse_near_misses(columns, path)
     return _card(path.stem, path, path.parent, lambda _: _from_manifest(path), "group" in columns)
 
 
@@ -65,11 +70,27 @@ def _name(title: str, path: Path) -> str:
     return name
 
 
+def _refuse_near_misses(columns: Sequence[str], manifest: Path) -> None:
+    """Images would stand for themselves where `Group` was meant to keep them together."""
+    for column in set(columns) - {*NEEDED, *OPTIONAL}:
+        for meant in get_close_matches(column.lower(), set(OPTIONAL) - set(columns), cutoff=0.7):
+            raise DataError(
+                f"{manifest}: the column {column!r} would not be read; if it is {meant!r}, call it so, "
+                "and if not, give it another name"
+            )
+
+
 def _from_folders(folder: Path) -> list[Item]:
     found = []
-    for class_folder in sorted(folder.iterdir()):
-        if not class_folder.is_dir() or class_folder.name.startswith("."):
-            continue
+    class_folders = [
+        each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")
+    ]
+    if class_folders and all(each.name.lower() in NAMES_OF_SPLITS for each in class_folders):
+        raise DataError(
+            f"{folder} holds {', '.join(each.name for each in class_folders)}, which are splits and no "
+            "classes; write a manifest with the column split, or name one of these folders"
+        )
+    for class_folder in class_folders:
         images = list(image_files(class_folder))
         if not images:
             raise DataError(f"{class_folder} holds no image; fill this class, or remove its folder")
