@@ -20,7 +20,7 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, to_columns
-from cervbench.runs import KEPT_RUN, Due, Understood, due, recipe_of, runs, task_of, understand
+from cervbench.runs import KEPT_RUN, Due, Understood, chosen, due, recipe_of, runs, task_of, understand
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 
@@ -152,6 +152,7 @@ class _Work:
             observed={
                 **observed,
                 **observe_host(trained.device, {one.entry.package: one.entry.version}),
+                "chosen": sorted(chosen(self.run, self.plugins)),
                 "draws": len(labelled),
                 "evaluation_seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory(trained.device),

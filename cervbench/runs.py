@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
@@ -213,6 +216,18 @@ def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]
     _warn_of_tests_seen(asked, folds, plugins)
     for fold in folds:
         yield name_run(asked, dataset, fold)
+
+
+def chosen(run: Run, plugins: Plugins) -> dict[str, Any]:
+    """Settings of its method that are not the package's defaults."""
+    if run.method.name not in plugins.methods:
+        return {}
+    known = plugins.methods.get(run.method.name).offer.config.model_fields
+    return {
+        name: value
+        for name, value in run.method.config.items()
+        if to_jsonable_python(known[name].get_default(call_default_factory=True)) != value
+    }
 
 
 def _name_backbone(offered: Entry[BackboneOffer] | None, asked: str) -> str:

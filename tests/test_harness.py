@@ -23,6 +23,7 @@ import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import AnswerError, part
 from cervbench.harness import Outcome, execute, plan
+from cervbench.leaderboard import build
 from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plugin import (
@@ -86,6 +87,17 @@ def test_what_is_done_is_recognised(done: tuple[Place, list[Outcome]]) -> None:
     again = list(execute([SIMCLR], place))
     assert [o.record for o in again] == [o.record for o in outcomes]
     assert not any(o.fresh for o in again)
+
+
+def test_a_record_says_which_settings_were_chosen(done: tuple[Place, list[Outcome]], tmp_path: Path) -> None:
+    place, outcomes = done
+    assert {tuple(o.record.observed["chosen"]) for o in outcomes} == {()}
+    asked = replace(SIMCLR, ratios=(100,), evaluations=("linear",), settings={"temperature": 0.3})
+    [outcome] = execute([asked], replace(place, out=tmp_path))
+    assert outcome.record.observed["chosen"] == ["temperature"]
+    assert "simclr (temperature 0.3)" in "".join(
+        page.read_text() for page in build(tmp_path, cache=place.cache) if page.stem == "synthetic"
+    )
 
 
 def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[Outcome]]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from pydantic_core import to_jsonable_python
 
 from cervbench import place
 from cervbench.cli import options, parsing
@@ -19,7 +18,7 @@ from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import due
+from cervbench.runs import chosen, due
 from cervbench.scoring.classification import HEADLINE
 from cervbench.study import SEVERAL, Request, Study
 
@@ -192,24 +191,11 @@ def _in_words(outcome: Outcome) -> str:
 def _run_in_words(run: Run) -> str:
     """What tells a run from the others of a study."""
     trained = f"{run.method.name} {run.backbone} {run.init} seed {run.seed}"
-    others = [f"{name} {json.dumps(value)}" for name, value in _not_default(run).items()]
+    others = [f"{name} {json.dumps(value)}" for name, value in chosen(run, plugins()).items()]
     if run.protocol.off:
         others.append(f"off protocol: {', '.join(run.protocol.off)}")
     told = f" ({'; '.join(others)})" if others else ""
     return f"{run.dataset.variant} {run.protocol.tier} fold {run.fold} · {trained}{told}"
-
-
-def _not_default(run: Run) -> dict[str, Any]:
-    """Settings of the method that somebody chose."""
-    methods = plugins().methods
-    if run.method.name not in methods:
-        return {}
-    settings = methods.get(run.method.name).offer.config.model_fields
-    return {
-        name: value
-        for name, value in run.method.config.items()
-        if to_jsonable_python(settings[name].get_default(call_default_factory=True)) != value
-    }
 
 
 def _build_pages(here: place.Place) -> None:

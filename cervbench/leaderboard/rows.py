@@ -99,22 +99,30 @@ class Row:
 
 
 def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
-    """A name for each row; rows of one name are told apart by whatever it is in which they differ."""
+    """A name for each row, with the settings that somebody chose for it; rows of one name are told apart by
+    whatever it is in which they differ."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_name[short(_base_name(row, beneath))].append(index)
     named = [""] * len(rows)
     for name, indices in by_name.items():
         traits = [_traits(rows[index]) for index in indices]
-        differing = [
+        differing = {
             trait
-            for trait in sorted({trait for own in traits for trait in own})
+            for trait in {trait for own in traits for trait in own}
             if len({own.get(trait) for own in traits}) > 1
-        ]
+        }
         for index, own in zip(indices, traits, strict=True):
-            told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in differing if trait in own)
+            telling = own.keys() & (differing | _chosen(rows[index]))
+            told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in sorted(telling))
             named[index] = f"{name} ({told})" if told else name
     return _unique(named)
+
+
+def _chosen(row: Row) -> set[str]:
+    """Settings that were not the package's defaults, as whoever ran it says."""
+    said = row.sample.observed.get("chosen")
+    return {name for name in row.sample.run.method.config if isinstance(said, list) and name in said}
 
 
 def _unique(named: Sequence[str]) -> list[str]:

@@ -182,6 +182,24 @@ def test_rows_that_differ_in_anything_have_tables_or_names_that_say_so(
     assert rows[0].key != rows[1].key or (one != other and "#" not in one + other)
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (["temperature"], "simclr (temperature 0.5)"),
+        ([], "simclr"),
+        (["seed", "no setting of it"], "simclr"),
+        (7, "simclr"),
+        (None, "simclr"),
+    ],
+)
+def test_a_setting_that_was_chosen_is_named_in_a_row_that_stands_alone(
+    write: Write, changed: Callable[..., Record], said: object, name: str
+) -> None:
+    """Regression: with no row of the defaults beside it, a page did not say that they were left."""
+    (record,) = write(ratios=(100,), folds=(0,), config={"temperature": 0.5, "projection": 8})
+    assert names_of([Row(changed(record, observed={"chosen": said}))]) == [name]
+
+
 def test_rows_stand_in_the_order_of_the_ratios_that_all_of_them_have(out: Path, write: Write) -> None:
     write("wide", 0.4, ratios=(10,))
     write("wide", 0.95, ratios=(100,))
