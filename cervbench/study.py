@@ -23,9 +23,8 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, int | str) else value
 
 
-Ratios = Annotated[Annotated[tuple[int, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
+Numbers = Annotated[Annotated[tuple[int, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
 Names = Annotated[Annotated[tuple[str, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
-Folds = Annotated[Annotated[tuple[int, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
 NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
 
 
@@ -37,9 +36,9 @@ class Request:
     dataset: NameOrPath
     backbone: str = "resnet18"
     init: str = "random"
-    ratios: Ratios = None
+    ratios: Numbers = None
     evaluations: Names = None
-    folds: Folds = None
+    folds: Numbers = None
     seed: Annotated[int, Field(ge=0)] = 0
     tier: str = "quick"
     settings: Mapping[str, Any] = field(default_factory=dict)
