@@ -147,6 +147,8 @@ def _conditions(table: Table) -> str:
         _seeds(table),
         _devices(table),
     ]
+    if run.init.startswith("file:"):
+        said.append("**begun from a file of weights**: nobody here knows which of these images it has seen")
     if run.protocol.off:
         said.append(f"off protocol: {markdown(', '.join(run.protocol.off))}")
     verdict = (

@@ -223,6 +223,17 @@ class Seen(HTMLParser):
         self.text += data
 
 
+def test_that_weights_came_from_a_file_is_told(out: Path, write: Write) -> None:
+    """They may be of another fold, where images that are tested here were trained on."""
+    told = "nobody here knows which of these images it has seen"
+    write("supervised", ratios=(100,), init="file:1f2320ab00000000")
+    build(out)
+    assert (out / "cells.md").read_text().count(told) == 1
+    write("simclr", ratios=(100,))
+    build(out)
+    assert (out / "cells.md").read_text().count(told) == 1
+
+
 def shown(page: Path) -> Seen:
     return Seen(MarkdownIt("commonmark").enable("table").render(page.read_text()))
 
