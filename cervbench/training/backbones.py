@@ -59,9 +59,10 @@ def vit(image_size: int, pretrained: bool) -> Any:
 
 
 def require_timm_name(name: str) -> None:
+    """What is on a hub or in a folder only the attempt can tell."""
     import timm
 
-    if ":" not in name and not timm.is_model(name):  # hf-hub:somebody/something
+    if not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")) and not timm.is_model(name):
         near = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
         raise SettingsError(f"timm has no model {name!r}; near it: {near}")
 

@@ -268,6 +268,7 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     ("asked", "told"),
     [
         (("--backbone", "resnet19"), "timm has no model 'resnet19'; near it: resnet18"),
+        (("--backbone", "not-installed:convnet"), "timm has no model 'not-installed:convnet'"),
         (("--device", "tpu"), "--device tpu: say auto, cpu, cuda or cuda:0"),
         (("--method", "SimCLR"), "did you mean 'simclr'?"),
     ],
