@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cervbench.atomic import write_text
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.observed import observe_host, peak_memory, reset_peak_memory
 from cervbench.place import Place
@@ -20,7 +19,7 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, to_columns
-from cervbench.runs import KEPT_RUN, Due, Understood, chosen, due, recipe_of, runs, task_of, understand
+from cervbench.runs import LEFT_BY, Due, Understood, chosen, due, recipe_of, runs, task_of, understand
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 
@@ -186,20 +185,14 @@ class _Work:
 def pretrained(
     asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", watch: "StageWatch"
 ) -> tuple["Trained", Mapping[str, Any]]:
-    """The trained method of a run and what was observed on the way; loaded where they are kept.
-
-    Beside its weights stands what it was, for whoever begins from them.
-    """
+    """The trained method of a run and what was observed on the way; loaded where they are kept."""
     from cervbench.training.pretrain import Workshop, pretrain
 
     used = (asked.method, *asked.builds_on)
     host = observe_host(device, {method.package: method.version for method in used})
-    folder = place.pretraining(run.id)
-    workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host)
-    made = pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)
-    if not (folder / KEPT_RUN).exists():
-        write_text(folder / KEPT_RUN, run.model_dump_json())
-    return made
+    header = {LEFT_BY: run.model_dump_json()}
+    workshop = Workshop(place.pretraining(run.id), device, place.checkpoint_seconds, watch, host, header)
+    return pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)
 
 
 def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:

@@ -32,8 +32,8 @@ from cervbench.training import RULES
 from cervbench.training.backbones import require_timm_name, weights_package
 from cervbench.training.recipe import Recipe
 
-KEPT_RUN = "run.json"
-"""Beside the weights that a run has left: what it was."""
+LEFT_BY = "cervbench_run"
+"""In the header of the weights that a run has left: what it was, for whoever begins from them."""
 
 
 @dataclass(frozen=True)
@@ -255,12 +255,11 @@ def _name_init(init: str) -> str:
 
 
 def _warn_of_tests_seen(asked: Understood, folds: Sequence[int], plugins: Plugins) -> None:
-    """Weights that a run has left have beside them what it was: a fold tests what another trains on."""
+    """Weights that a run has left say what it was: a fold tests what another trains on."""
     if asked.request.init in ("random", "imagenet") or not asked.method.offer.backbone:
         return
-    try:
-        before = Run.model_validate_json(Path(asked.request.init).with_name(KEPT_RUN).read_bytes())
-    except (OSError, ValueError):  # they are from elsewhere
+    before = _left_by(Path(asked.request.init))
+    if before is None:
         return
     others = [fold for fold in folds if fold != before.fold]
     if others and before.method.pretext and _has_images_of(asked.card, before.dataset.name, plugins):
@@ -273,6 +272,17 @@ def _warn_of_tests_seen(asked: Understood, folds: Sequence[int], plugins: Plugin
             ", ".join(map(str, others)),
             asked.card.name,
         )
+
+
+def _left_by(weights: Path) -> Run | None:
+    """The run that has left a file of weights; None where they are from elsewhere."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            return Run.model_validate_json((file.metadata() or {})[LEFT_BY])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
 
 
 def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:

@@ -229,7 +229,7 @@ def test_a_path_that_leaves_the_root_is_refused_by_row(clinic: Path, tmp_path: P
 
 def test_a_label_that_is_one_typing_error_is_a_class_that_cannot_be_tested(clinic: Path, out: Path) -> None:
     table = manifest(clinic, "low/11.png,lwo", but=1)
-    refused(run(table, out), "images has the class 'lwo' in 1 groups", "5 folds", "Merge it")
+    refused(run(table, out), "images: class 'lwo' is in 1 groups", "5 folds", "Merge it")
 
 
 def cric(folder: Path, *rows: str, columns: str = "image,cell_id,bethesda,nucleus_x,nucleus_y") -> Path:
@@ -310,7 +310,7 @@ def test_a_class_of_a_known_dataset_that_has_no_image_is_named(herlev: Path, out
 def test_a_class_of_a_known_dataset_with_too_few_groups_is_named(herlev: Path, out: Path) -> None:
     for path in sorted((herlev / "herlev" / "normal_columnar").iterdir())[1:]:
         path.unlink()
-    told = ("the class 'normal_columnar' in 1 groups", "5 folds")
+    told = ("herlev: class 'normal_columnar' is in 1 groups", "5 folds")
     refused(run("herlev", out, "--data-root", str(herlev)), *told)
 
 
@@ -323,7 +323,7 @@ def test_a_foreign_file_among_those_of_a_known_dataset_is_named(herlev: Path, ou
 def test_a_class_with_too_few_groups_is_named(clinic: Path, out: Path) -> None:
     for path in sorted((clinic / "low").iterdir())[3:]:
         path.unlink()
-    refused(run(clinic, out), "clinic has the class 'low' in 3 groups", "5 folds", "Merge it", "`split`")
+    refused(run(clinic, out), "clinic: class 'low' is in 3 groups", "5 folds", "Merge it", "`split`")
 
 
 def test_one_class_alone_is_refused(clinic: Path, out: Path) -> None:

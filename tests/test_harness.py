@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cervbench
@@ -583,9 +584,10 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     assert warnings_of(replace(begins, dataset="others"), place, found, caplog) == []
     assert warnings_of(replace(begins, method="majority"), place, found, caplog) == []
 
-    elsewhere = tmp_path / "weights.safetensors"
-    shutil.copy(of_fold_0, elsewhere)
-    for beside in (None, "{}", "not JSON"):
-        if beside is not None:
-            (tmp_path / "run.json").write_text(beside)
+    copied, elsewhere = tmp_path / "copied.safetensors", tmp_path / "elsewhere.safetensors"
+    shutil.copy(of_fold_0, copied)
+    [warning] = warnings_of(replace(begins, init=str(copied)), place, found, caplog)
+    assert f"{copied} was trained on fold 0 of synthetic" in warning
+    for header in (None, {}, {"cervbench_run": "{}"}, {"cervbench_run": "not JSON"}):
+        save_file(load_file(of_fold_0), elsewhere, header)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []

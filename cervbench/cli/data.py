@@ -101,7 +101,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
 @options.data_root
 @options.as_json()
 def check(card: Card, data_root: Path, as_json: bool) -> None:
-    """Compare what is on disk with what the card says, and name every deviation."""
+    """Read every image on disk, compare with what the card says, and name what would mislead or end a run."""
     from cervbench.data.check import check as check_card
 
     with shown() as progress:
@@ -112,8 +112,12 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
         else:
             click.echo(f"{finding.kind}: {finding.subject}: {finding.detail}")
     if not report.ok:
-        raise Failed(f"{card.name} on this disk deviates from its card in {len(report.findings)} points")
-    click.echo(f"{card.name} is what its card says", err=as_json)
+        raise Failed(f"{card.name} on this disk is amiss in {len(report.findings)} points")
+    click.echo(
+        f"nothing amiss: {card.name} has {report.images} images in {len(card.classes)} classes, "
+        + (f"of {report.groups} groups" if card.groups_known else "groups unknown"),
+        err=as_json,
+    )
 
 
 @data.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.listing import image_files, some
 from cervbench.data.error import DataError
+from cervbench.protocol.folds import FoldError, frozen, require_dealable
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Finding:
     """One way in which the files are not what the card says."""
 
     kind: str
-    """`listing`, `missing`, `surplus`, `class`, `unknown`, `extra`, `crossing`, `unreadable`, `duplicate`."""
+    """`listing`, `missing`, `surplus`, `class`, `unknown`, `extra`, `crossing`, `folds`, `unreadable`,
+    `duplicate`."""
     subject: str
     """The class, image, group or file."""
     detail: str
@@ -54,7 +56,7 @@ def check(
         *_classes(card, counts),
         *_ids(card, items),
         *_extra(card, items, folder),
-        *_crossing(items),
+        *(list(_crossing(items)) or _undealable(card, items)),
         *_pixels(card, items, progress),
     ]
     return Report(
@@ -83,8 +85,6 @@ def _ids(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
     """Where the folds are frozen, every image of the dataset is known by name."""
     if not card.manifest:
         return
-    from cervbench.protocol.folds import frozen
-
     complete = frozen(card.manifest)
     label_of = dict(zip(complete.images, complete.labels, strict=True))
     for item in items:
@@ -117,6 +117,20 @@ def _crossing(items: Sequence[Item]) -> Iterator[Finding]:
     for group, names in splits.items():
         if len(names) > 1:
             yield Finding("crossing", group, f"the group is in {' and '.join(sorted(names))}")
+
+
+def _undealable(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
+    """What a run would refuse to part."""
+    splits = [item.split for item in items]
+    try:
+        require_dealable(
+            [item.id for item in items],
+            [item.label or "" for item in items],
+            [item.group for item in items],
+            splits if any(splits) else None,
+        )
+    except FoldError as error:
+        yield Finding("folds", card.name, str(error))
 
 
 def _pixels(card: Card, items: Sequence[Item], progress: Callable[[int, int], None]) -> Iterator[Finding]:

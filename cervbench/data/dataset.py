@@ -11,7 +11,7 @@ from cervbench.atomic import write_text
 from cervbench.data.cards.card import Card
 from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, prepare
-from cervbench.protocol.folds import Manifest, deal, frozen
+from cervbench.protocol.folds import FoldError, Manifest, deal, frozen, require_dealable
 from cervbench.protocol.protocol import Protocol
 
 
@@ -37,35 +37,32 @@ def open_dataset(
 ) -> Dataset:
     """The pack, built where it is not there yet, with frozen folds or folds by the same rule."""
     pack = prepare(card, data_root, cache, protocol.pack.stored_size, progress)
-    _refuse_rare(card, pack, 1 if any(pack.splits) else protocol.folds.count)
-    if card.manifest:
-        manifest = frozen(card.manifest).of(pack.images, pack.labels)
-        if manifest.groups != pack.groups:
-            wrong = next(i for i, g in enumerate(manifest.groups) if g != pack.groups[i])
-            raise DataError(
-                f"{card.name}: image {pack.images[wrong]} is of group {pack.groups[wrong]}, "
-                f"in the frozen folds of {manifest.groups[wrong]}"
-            )
-        return Dataset(card, pack, manifest)
-    return Dataset(card, pack, _dealt(pack, protocol))
+    _refuse_missing_classes(card, pack)
+    try:
+        return Dataset(card, pack, _frozen(card, pack) if card.manifest else _dealt(pack, protocol))
+    except FoldError as error:
+        raise DataError(f"{card.name}: {error}") from None
 
 
-def _refuse_rare(card: Card, pack: Pack, folds: int) -> None:
-    """A class cannot be tested in each fold when it is in fewer groups than there are folds."""
-    groups: dict[str, set[str]] = {name: set() for name in card.classes}
-    for label, group in zip(pack.labels, pack.groups, strict=True):
-        groups.setdefault(label, set()).add(group)
+def _frozen(card: Card, pack: Pack) -> Manifest:
+    manifest = frozen(card.manifest).of(pack.images, pack.labels)
+    if manifest.groups != pack.groups:
+        wrong = next(i for i, g in enumerate(manifest.groups) if g != pack.groups[i])
+        raise DataError(
+            f"{card.name}: image {pack.images[wrong]} is of group {pack.groups[wrong]}, "
+            f"in the frozen folds of {manifest.groups[wrong]}"
+        )
+    if not manifest.official:  # in a part of a dataset, a class may be left in too few groups
+        require_dealable(pack.images, pack.labels, pack.groups)
+    return manifest
+
+
+def _refuse_missing_classes(card: Card, pack: Pack) -> None:
     for name in card.classes:
-        if not groups[name]:
+        if name not in pack.labels:
             raise DataError(
                 f"{card.name} has no image of the class {name!r}; `cervbench data check {card.name}` says "
                 "what is missing. To leave the class out, bring the images as a manifest of your own"
-            )
-        if len(groups[name]) < folds:
-            raise DataError(
-                f"{card.name} has the class {name!r} in {len(groups[name])} groups, and there are {folds} "
-                "folds: it cannot be tested in each. Merge it with another class (a card may offer that, as "
-                "cric-3 for cric), or say in a column `split` of your manifest what is train, val and test"
             )
 
 

@@ -20,7 +20,8 @@ from cervbench.protocol.labels import draw_orders
 from cervbench.protocol.protocol import FoldRules
 from cervbench.protocol.randomness import generator
 
-BINS = 10
+FOLDS = 5
+BINS = 2 * FOLDS
 OFFICIAL = {"train": 0, "val": 1, "test": 2}
 
 
@@ -53,7 +54,7 @@ class Manifest:
 
     @property
     def folds(self) -> int:
-        return 1 if self.official else BINS // 2
+        return 1 if self.official else FOLDS
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -158,18 +159,43 @@ def deal(
     """Folds and label orders by the rule; a function of ids, labels and groups alone."""
     order = sorted(range(len(images)), key=lambda row: images[row])
     images, labels, groups = ([column[row] for row in order] for column in (images, labels, groups))
-    official = splits is not None
-    if splits is not None:
-        bins = _official(images, groups, [splits[row] for row in order])
-    else:
+    splits = None if splits is None else [splits[row] for row in order]
+    require_dealable(images, labels, groups, splits)
+    if splits is None:
         bins = _best_deal(labels, groups, rules)
-    return Manifest(
-        tuple(images), tuple(labels), tuple(groups), bins, draw_orders(images, labels, draws), official
-    )
+    else:
+        bins = np.array([OFFICIAL[str(split)] for split in splits])
+    orders = draw_orders(images, labels, draws)
+    return Manifest(tuple(images), tuple(labels), tuple(groups), bins, orders, official=splits is not None)
 
 
-def _official(images: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]) -> np.ndarray:
-    """The parts as the source fixes them, refused where they are no parts."""
+def require_dealable(
+    images: Sequence[str],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    splits: Sequence[str | None] | None = None,
+) -> None:
+    """Refuse what no deal can part: one class, a class in fewer groups than folds, splits that are none."""
+    holders: dict[str, set[str]] = {}
+    for label, group in zip(labels, groups, strict=True):
+        if label:
+            holders.setdefault(label, set()).add(group)
+    if len(holders) < 2:
+        raise FoldError(f"there are not two classes to tell apart: labels are {[*holders] or 'all missing'}")
+    if splits is not None:
+        _require_parts(images, groups, splits)
+        return
+    for name, held in sorted(holders.items()):
+        if len(held) < FOLDS:
+            raise FoldError(
+                f"class {name!r} is in {len(held)} groups and there are {FOLDS} folds: it cannot be "
+                "tested in each. Merge it with another class (a card may offer that, as cric-3 for cric), "
+                "or say in a column `split` of a manifest which images are train, val and test"
+            )
+
+
+def _require_parts(images: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]) -> None:
+    """Refuse splits that leave out an image, part a group, or name nothing to train on or to test."""
     part_of: dict[str, str] = {}
     for image, group, split in zip(images, groups, splits, strict=True):
         if split not in OFFICIAL:
@@ -180,25 +206,15 @@ def _official(images: Sequence[str], groups: Sequence[str], splits: Sequence[str
             raise FoldError(f"group {group!r} is in {part_of[group]} and, with image {image!r}, in {split}")
     if missing := {"train", "test"} - set(part_of.values()):
         raise FoldError(f"the splits name no image for {' and '.join(sorted(missing))}")
-    return np.array([OFFICIAL[str(split)] for split in splits])
 
 
 def _best_deal(labels: Sequence[str], groups: Sequence[str], rules: FoldRules) -> np.ndarray:
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
     classes = sorted(set(labels) - {""})
-    if len(classes) < 2:
-        raise FoldError(f"there are not two classes to tell apart: labels are {classes or 'all missing'}")
     counts = np.zeros((len(names), len(classes) + 1))
     column = {name: c for c, name in enumerate(classes)}
     class_of = np.array([column.get(label, len(classes)) for label in labels])
     np.add.at(counts, (group_of, class_of), 1)
-    for c, name in enumerate(classes):
-        if (holders := int((counts[:, c] > 0).sum())) < rules.count:
-            raise FoldError(
-                f"class {name!r} is in {holders} groups and there are {rules.count} folds: it cannot be "
-                "tested in each. Merge it with another class (a card may offer that, as cric-3 for cric), "
-                "or say in a `split` column which images are train, val and test"
-            )
     shares = counts / np.maximum(counts.sum(0), 1)
     tries = max(1, min(rules.deals, 100_000 // len(names)))
     best, best_cost = None, np.inf

@@ -14,7 +14,6 @@ TIERS = ("smoke", "quick", "standard")
 
 
 class FoldRules(Settings):
-    count: int
     deals: int
 
 

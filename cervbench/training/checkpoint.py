@@ -79,10 +79,10 @@ class Checkpoints:
             shutil.rmtree(beside, ignore_errors=True)
 
 
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Parameters and buffers; what two names share is stored once."""
+def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Parameters and buffers; what two names share is stored once. The header goes wherever the file goes."""
     try:
-        save_model(module, str(path))
+        save_model(module, str(path), dict(header or {}))
     except SafetensorError as error:  # it has the system's error in words alone
         number = re.search(r"(?:os error |code: )(\d+)", str(error))
         if number is None:

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Workshop:
     watch: StageWatch
     host: Mapping[str, Any]
     """What is kept of where the pretext stage was trained: evaluations may happen elsewhere."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """Of the file of weights: what is to be known of them by whoever is handed it."""
 
 
 def pretrain(
@@ -56,7 +58,7 @@ def pretrain(
         if method.encoder is not None:
             remedy = PretextStage.remedy if recipe.offer.pretext else "Begin from other weights (--init)"
             observed |= {"pooling": method.encoder.pooling, **examined(method.encoder, train, remedy)}
-        write_atomically(weights, lambda beside: save_weights(method, beside))
+        write_atomically(weights, lambda beside: save_weights(method, beside, workshop.header))
         seal(weights)
         write_text(log, json.dumps(observed))
         seal(log)

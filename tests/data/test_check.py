@@ -8,6 +8,7 @@ from PIL import Image
 from cervbench.data.cards import cervbench_datasets
 from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.cards.own import own_card
 from cervbench.data.check import check
 
 
@@ -45,7 +46,7 @@ def root(tmp_path):
     image(tmp_path / "set" / "low" / "a1.png", 1)
     image(tmp_path / "set" / "low" / "b1.png", 2)
     image(tmp_path / "set" / "low" / "b1_mask.png", 2)
-    image(tmp_path / "set" / "high" / "c1.png", 3)
+    image(tmp_path / "set" / "high" / "ct.png", 3)
     return tmp_path
 
 
@@ -66,7 +67,7 @@ def test_a_missing_image_is_counted_in_its_class(root):
 
 def test_a_class_without_images_is_missing(root):
     shutil.rmtree(root / "set" / "high")
-    assert findings(root) == [("missing", "high")]
+    assert findings(root) == [("missing", "high"), ("folds", "set")]
 
 
 def test_more_images_than_the_card_knows_are_a_surplus(root):
@@ -101,7 +102,7 @@ def test_the_same_pixels_under_two_ids_are_found_whatever_the_file_format(root):
     (root / "set" / "low" / "b1.png").unlink()
     image(root / "set" / "low" / "b1.bmp", 3)
     (finding,) = check(CARD, root).findings
-    assert (finding.kind, finding.subject) == ("duplicate", "c1")
+    assert (finding.kind, finding.subject) == ("duplicate", "ct")
     assert "the same pixels as b1, which is low where this is high, in another group" in finding.detail
 
 
@@ -121,6 +122,23 @@ def test_one_id_for_two_images_is_named_with_both_files(root):
 def test_a_group_in_two_official_parts_is_named(root):
     (root / "set" / "low" / "a1.png").rename(root / "set" / "low" / "bt.png")
     assert findings(root) == [("crossing", "b")]
+
+
+def test_splits_that_leave_nothing_to_test_are_named(root):
+    (root / "set" / "high" / "ct.png").rename(root / "set" / "high" / "c1.png")
+    (finding,) = check(CARD, root).findings
+    assert (finding.kind, finding.detail) == ("folds", "the splits name no image for test")
+
+
+def test_a_class_that_cannot_be_tested_in_each_fold_is_named(tmp_path):
+    for group in range(5):
+        image(tmp_path / "own" / "low" / f"a{group}.png", group)
+        image(tmp_path / "own" / "high" / f"b{group}.png", 10 + group)
+    assert check(own_card(tmp_path / "own"), tmp_path).ok
+    (tmp_path / "own" / "high" / "b0.png").unlink()
+    (finding,) = check(own_card(tmp_path / "own"), tmp_path).findings
+    assert finding.kind == "folds"
+    assert "class 'high' is in 4 groups and there are 5 folds" in finding.detail
 
 
 def test_a_wrong_data_root_is_a_finding_that_says_so(root):
