@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cervbench.scoring.comparison import compare
-from cervbench.scoring.intervals import interval
+from cervbench.scoring.comparison import best_of, compare
+from cervbench.scoring.intervals import design, estimate, interval, replicates
 from cervbench.scoring.pooling import Pooled, valued
 from cervbench.scoring.task import Task
 
@@ -83,7 +83,6 @@ METRICS = (
     "abnormal_sensitivity",
     "abnormal_specificity",
     "abnormal_auc",
-    "macro_auc",
 )
 
 
@@ -152,6 +151,7 @@ def simulate(
                 groups=np.array([f"{g:04d}" for g in in_group]),
                 folds=layout.folds,
                 labels=layout.labels,
+                draws=tuple(range(setting.draws)),
                 probabilities=odds / odds.sum(axis=2, keepdims=True),
             )
         )
@@ -167,7 +167,10 @@ def figure(pooled: Pooled, metric: str) -> float:
 class Coverage:
     truth: float
     scatter: float
+    given: float
+    """How often there was an interval."""
     covered: float
+    """Of those that were given."""
     above: float
     """How often the truth lay above the interval."""
     below: float
@@ -193,14 +196,16 @@ def coverage(
     for metric in metrics:
         figures = np.array([figure(pooled, metric) for pooled in experiments])
         ends = [interval(pooled, HERLEV, metric) or (np.nan, np.nan) for pooled in experiments]
-        truth, (low, high) = figures.mean(), np.array(ends).T
+        truth, given = figures.mean(), ~np.isnan(np.array(ends)[:, 0])
+        low, high = np.array(ends)[given].T
         found[metric] = Coverage(
             truth=float(truth),
             scatter=float(figures.std()),
+            given=float(given.mean()),
             covered=float(np.mean((low <= truth) & (truth <= high))),
             above=float(np.mean(high < truth)),
             below=float(np.mean(truth < low)),
-            width=float(np.nanmean(high - low)),
+            width=float(np.mean(high - low)),
         )
     return found
 
@@ -231,6 +236,64 @@ def lift_of(layout: Layout, setting: Setting, points: float) -> float:
     return (low + high) / 2
 
 
+def _covered(found: Coverage) -> str:
+    return f"{found.covered:.1%}" + (f" of {found.given:.0%}" if found.given < 1 else "")
+
+
+@dataclass(frozen=True)
+class Bold:
+    """Of a column in which all rows are equally good."""
+
+    without: float
+    """How often a given row is not bold."""
+    some_without: float
+    """How often there is one that is not."""
+
+
+def bold(layout: Layout, setting: Setting, rows: int, repeats: int, seed: int = 0) -> Bold:
+    rng = np.random.default_rng(seed)
+    missing = []
+    for _ in range(repeats):
+        column = simulate(layout, setting, rng, (0.0,) * rows)
+        plan = design(column[0])
+        values = {
+            str(row): replicates(pooled, plan, HERLEV, "balanced_accuracy")
+            for row, pooled in enumerate(column)
+        }
+        missing.append(rows - len(best_of(values, plan.folds, "balanced_accuracy")))
+    return Bold(float(np.mean(missing)) / rows, float(np.mean(np.array(missing) > 0)))
+
+
+@dataclass(frozen=True)
+class Fewest:
+    """Of normal effects of groups, draws and both, a mean, and Student's interval of it."""
+
+    share: float
+    """How often the degrees of freedom are the fewest there can be."""
+    covered: float
+    covered_there: float
+
+
+def fewest_freedom(
+    groups: int, group: float, draw: float, group_draw: float, repeats: int, draws: int = 5, seed: int = 0
+) -> Fewest:
+    rng = np.random.default_rng(seed)
+    folds, found = np.zeros(groups, dtype=np.int64), []
+    for _ in range(repeats):
+        values = (
+            group * rng.standard_normal((groups, 1))
+            + draw * rng.standard_normal((1, draws))
+            + group_draw * rng.standard_normal((groups, draws))
+        )
+        left_out = (values.sum(axis=0) - values) / (groups - 1)
+        known = estimate(np.vstack([values.mean(axis=0), left_out]), folds)
+        assert known is not None
+        found.append((known.freedom <= min(groups, draws) - 1, abs(known.value) <= known.reach(0.95)))
+    few, covered = np.array(found).T
+    there = float(covered[few].mean()) if few.any() else np.nan
+    return Fewest(float(few.mean()), float(covered.mean()), there)
+
+
 def lines(layout: Layout, repeats: int) -> Iterator[str]:
     headline, *others = METRICS
     few = repeats // 4
@@ -248,7 +311,7 @@ def lines(layout: Layout, repeats: int) -> Iterator[str]:
     yield "|---" * len(METRICS) + "|"
     for setting in SETTINGS:
         by_metric = coverage(layout, setting, others, few)
-        yield f"| {setting.name} | " + " | ".join(f"{by_metric[m].covered:.1%}" for m in others) + " |"
+        yield f"| {setting.name} | " + " | ".join(_covered(by_metric[m]) for m in others) + " |"
     yield f"\nThe paired test on balanced accuracy, {repeats} pairs for false alarms, {few} for the rest:\n"
     yield "| setting | shared | false alarms | 5 points seen | intervals apart at 5 points |"
     yield "|---|---|---|---|---|"
@@ -263,6 +326,23 @@ def lines(layout: Layout, repeats: int) -> Iterator[str]:
             f"| {setting.name} | {setting.shared:.0%} | {equal.seen:.1%} "
             f"| {better.seen:.0%} | {better.apart:.0%} |"
         )
+    yield f"\nBold in a column of equally good methods, {few} columns a row:\n"
+    yield "| setting | rows | a given row is not bold | some row is not bold |"
+    yield "|---|---|---|---|"
+    for setting in SETTINGS:
+        for rows in (2, 10) if setting.name == "middling" else (10,):
+            seen = bold(layout, setting, rows, few)
+            yield f"| {setting.name} | {rows} | {seen.without:.1%} | {seen.some_without:.1%} |"
+    yield f"\nFewest degrees of freedom, {10 * repeats} means of five draws a row:\n"
+    yield "| groups | deviation of groups | of draws | of both | how often | covered | covered there |"
+    yield "|---|---|---|---|---|---|---|"
+    for groups in (120, 15):
+        for effects in ((1, 1, 1), (1, 0, 3), (0.3, 0.1, 3), (0.1, 0.3, 3), (0.01, 0.1, 1), (0.01, 0.3, 1)):
+            means = fewest_freedom(groups, *effects, repeats=10 * repeats)
+            told = " | ".join(f"{effect:g}" for effect in effects)
+            yield (
+                f"| {groups} | {told} | {means.share:.1%} | {means.covered:.1%} | {means.covered_there:.1%} |"
+            )
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 from cervbench.data.cards.herlev import EXPECTED, SEVERITY
 from cervbench.protocol import protocol
-from cervbench.protocol.folds import Manifest, frozen
+from cervbench.protocol.folds import FOLDS, Manifest, frozen
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import (
     DatasetOfRun,
@@ -54,7 +54,6 @@ TASK = Task(
 )
 BACKBONES = ("resnet18", "vgg16", "vit_small_patch16_224")
 SEEDS = (0, 1, 2)
-FOLDS = range(RULES.folds.count)
 CELLS = tuple(product(SEEDS, BACKBONES, ("linear", "knn", "finetune"), RULES.labels.ratios))
 """What there is of one method."""
 
@@ -101,7 +100,7 @@ def write_cells(out: Path, shared: int, cells: range, records: int) -> None:
     store = Store(out)
     tables: dict[tuple[int, int, int], tuple[Path, Predictions, dict[str, Any]]] = {}
     for cell in cells:
-        for fold in FOLDS[: records - cell * len(FOLDS)]:
+        for fold in range(min(FOLDS, records - cell * FOLDS)):
             record = unscored(cell, fold)
             path = store.predictions_path("herlev", record.id)
             number = cell // shared**fold % shared if shared else cell
@@ -183,7 +182,7 @@ def unscored(cell: int, fold: int) -> Record:
 def write(out: Path, records: int, shared: int) -> None:
     for folder in ("records", "predictions"):
         (out / folder / "herlev").mkdir(parents=True)
-    cells = range(-(-records // len(FOLDS)))
+    cells = range(-(-records // FOLDS))
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         parts = [cells[start : start + 200] for start in range(0, len(cells), 200)]
         list(pool.map(partial(write_cells, out, shared, records=records), parts))

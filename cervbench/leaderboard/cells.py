@@ -42,7 +42,7 @@ class Cell:
     fewest_groups: int
     """Of a fold."""
     tested: str
-    """Hash of images, groups, folds and labels: rows can be compared where it is the same."""
+    """Hash of images, groups, folds, labels and draws: rows can be compared where it is the same."""
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
@@ -137,7 +137,7 @@ def _counts(pooled: Pooled, task: Task) -> dict[str, Any]:
     folds = [pooled.folds == fold for fold in np.unique(pooled.folds)]
     of_class = np.array([np.bincount(pooled.labels[fold], minlength=len(task.classes)) for fold in folds])
     tested = hashlib.sha256()
-    for column in (pooled.images, pooled.groups, pooled.folds, pooled.labels):
+    for column in (pooled.images, pooled.groups, pooled.folds, pooled.labels, np.array(pooled.draws)):
         tested.update(f"{column.dtype} {len(column)}\n".encode() + column.tobytes())
     return {
         "images": len(pooled.labels),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cervbench.leaderboard.escaping import short, xml
 from cervbench.leaderboard.svg import picture, text
@@ -41,6 +41,7 @@ _STYLE = f"""
 
 @dataclass(frozen=True)
 class _Point:
+    ratio: int
     x: float
     value: float
     low: float | None
@@ -82,7 +83,7 @@ def chart(table: Table, mark: str) -> str:
         mark=mark,
         title=xml(f"{table.sample.run.dataset.variant}: {title(table)}"),
         note=_note(table, curves),
-        said=_said(table, curves),
+        said=_said(curves),
         style=_STYLE,
         parts=[
             *_axes(table, across, scale),
@@ -115,7 +116,7 @@ def _points(line: Line, across: dict[int, float]) -> list[_Point]:
         value, low, high = cell.figures[HEADLINE]
         if value is not None and line.row.complete(ratio):
             ends = (None, None) if low is None or high is None else (100 * low, 100 * high)
-            points.append(_Point(across[ratio], 100 * value, *ends))
+            points.append(_Point(ratio, across[ratio], 100 * value, *ends))
     return points
 
 
@@ -139,10 +140,13 @@ def _note(table: Table, curves: Sequence[_Curve]) -> str:
     return f"balanced accuracy{whiskers}{some}"
 
 
-def _said(table: Table, curves: Sequence[_Curve]) -> str:
-    ratios = ", ".join(map(str, table.ratios))
-    each = (f"{xml(curve.name)} {', '.join(f'{p.value:.1f}' for p in curve.points)}" for curve in curves)
-    return f"Balanced accuracy in per cent at {ratios} % of the labels: {'; '.join(each)}"
+def _said(curves: Sequence[_Curve]) -> str:
+    """Each curve with its own ratios: not every row has all of the table's."""
+    each = (
+        f"{xml(curve.name)} {', '.join(f'{p.value:.1f} at {p.ratio} %' for p in curve.points)}"
+        for curve in curves
+    )
+    return f"Balanced accuracy in per cent, at shares of the labels: {'; '.join(each)}"
 
 
 def _axes(table: Table, across: dict[int, float], scale: _Scale) -> list[str]:
@@ -173,7 +177,7 @@ def _methods(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
     parts = []
     for place, curve in enumerate(curves):
         aside = (place - (len(curves) - 1) / 2) * 3.0
-        points = [_Point(p.x + aside, p.value, p.low, p.high) for p in curve.points]
+        points = [replace(p, x=p.x + aside) for p in curve.points]
         parts.append(f'<g class="m{curve.colour} n{curve.colour}">')
         for point in points:
             if point.low is not None and point.high is not None:

@@ -113,7 +113,7 @@ class Figures:
         """By the hash of what was tested; only where it differs is it read again to say in what."""
         first = cells[places[0]]
         for name, at in zip(names, places, strict=True):
-            if (cells[at].tested, cells[at].draws) != (first.tested, first.draws):
+            if cells[at].tested != first.tested:
                 try:
                     refuse_unpaired(
                         pooled_from(self._source(places[0])), pooled_from(self._source(at)), at[0].task

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.markdown import MARK, figure, grid
-from cervbench.leaderboard.tables import Table, title
+from cervbench.leaderboard.tables import Line, Table, title
 from cervbench.scoring.classification import HEADLINE
 
 _ABOUT = """# Leaderboards
@@ -32,14 +32,18 @@ _READING = """## How to read the tables
   A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
   and would be wider if they answered for others. That two intervals overlap is no test.
 - **Bold** are the best of a column and all that a paired test on the same groups and draws, corrected for the
-  number of rows (Holm), does not tell from it. The test is conditional on what the intervals are conditional
-  on. A row that lacks folds is not ranked.
+  number of rows (Holm), does not tell from it: what is truly best is bold in 95 columns of a hundred or more,
+  while of several rows that are equally good one may well not be. The test is conditional on what the
+  intervals are conditional on. A row that lacks folds is not ranked, and a single method is not bold.
 - Beneath stands how far each method is above the same encoder without its pretext stage, on the same groups
   and draws. Its interval is for that row alone, with no correction for their number: one that holds 0 says
   that nothing was shown.
-- Reference rows ask for no pretraining on these images: the majority class, width and height, colour, an
-  untrained encoder, ImageNet's features. They are not in the paired test. What is not above them has not
-  shown that it sees more than a crop's size, its colours or untrained weights give away.
+- Reference rows ask for no pretraining on these images: the majority class, width and height, colour,
+  an untrained encoder, ImageNet's features. They are not in the test that makes bold; how far each
+  method is above the best of them stands beneath, likewise for that row alone. What is not above it has
+  not shown that it sees more than a crop's size, its colours or untrained weights give away. `majority`
+  answers with the commonest class of a fold's train part: where that differs from fold to fold, it is
+  below one over the number of classes.
 - Equal epochs are not equal compute: the views that were made of the images and the time in pretraining (by
   the clock of a machine that may have had other work), medians over folds, stand beside every row. What a
   method makes of a view, nine patches or four turns, its own page says."""
@@ -83,13 +87,19 @@ def index(pages: Sequence[VariantPage], speed: Sequence[str] = ()) -> str:
 
 
 def _summary(page: VariantPage) -> str:
-    """The best of each table at its fewest labels and at its most."""
+    """The best of each table at its fewest labels and at its most, beside what needs no pretraining."""
     rows = []
     for table in page.tables:
         where = f"[{markdown(title(table))}]({link(page.file)}#{table.digest})"
-        best = [_best(table, ratio) for ratio in (table.ratios[0], table.ratios[-1])]
-        rows.append([where, str(len(table.ranked)), *best])
-    header = ["balanced accuracy, %", "ranked rows", "best with the fewest labels", "best with the most"]
+        ends = [show(table, ratio) for ratio in (table.ratios[0], table.ratios[-1]) for show in _SHOWN]
+        rows.append([where, str(len(table.ranked)), *ends])
+    header = ["balanced accuracy, %", "ranked rows"]
+    header += [
+        "best with the fewest labels",
+        "reference row there",
+        "best with the most",
+        "reference row there",
+    ]
     return f"### [{markdown(page.variant)}]({link(page.file)})\n\n{grid(header, rows)}"
 
 
@@ -97,10 +107,23 @@ def _best(table: Table, ratio: int) -> str:
     if table.unrankable:
         return "not ranked" if table.ranked else "–"
     bold = table.best.get((HEADLINE, ratio), frozenset())
-    shown = [line for line in table.ranked if line.name in bold]
+    alone = len(table.ranked) == 1 and table.ranked[0].row.complete(ratio)
+    shown = [line for line in table.ranked if alone or line.name in bold]
     shown.sort(key=lambda line: -(line.cells[ratio].value(HEADLINE) or 0.0))
     if not shown:
         return "–"
     first, others = shown[0], len(shown) - 1
     tied = f", and {others} not told from it" if others else ""
-    return f"{markdown(first.name)} {figure(first.cells[ratio].figures[HEADLINE])} at {ratio} %{tied}"
+    return f"{_named(first, ratio)}{tied}"
+
+
+def _best_reference(table: Table, ratio: int) -> str:
+    name = table.best_reference.get(ratio)
+    return next((_named(line, ratio) for line in table.references if line.name == name), "–")
+
+
+def _named(line: Line, ratio: int) -> str:
+    return f"{markdown(line.name)} {figure(line.cells[ratio].figures[HEADLINE])} at {ratio} %"
+
+
+_SHOWN = (_best, _best_reference)

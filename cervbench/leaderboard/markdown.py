@@ -30,6 +30,8 @@ def page(
             parts.append(f"**{METRIC_NAMES[metric]}**\n\n{_figures(table, metric)}")
         if any(line.gains for line in table.lines):
             parts.append(_gains(table))
+        if any(line.above_reference for line in table.lines):
+            parts.append(_above_references(table))
         parts.append(_conditions(table))
         if known := [line for line in table.lines if line.classes]:
             parts.append(_class_wise(table, known))
@@ -75,6 +77,18 @@ def _gains(table: Table) -> str:
     ]
     header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
     return f"**Balanced accuracy above {base}, paired, points**\n\n{grid(header, rows)}"
+
+
+def _above_references(table: Table) -> str:
+    """What a method sees beyond what needs no pretraining on these images."""
+    rows = [
+        [markdown(line.name), *(_gain(line.above_reference.get(ratio)) for ratio in table.ratios)]
+        for line in table.ranked
+        if line.above_reference
+    ]
+    names = {ratio: f"<br>{markdown(name)}" for ratio, name in table.best_reference.items()}
+    header = ["method", *(f"{ratio} %{names.get(ratio, '')}" for ratio in table.ratios)]
+    return f"**Balanced accuracy above the best reference row, paired, points**\n\n{grid(header, rows)}"
 
 
 def _gain(shown: Figure | None) -> str:
@@ -151,11 +165,14 @@ def _conditions(table: Table) -> str:
         said.append("**begun from a file of weights**: nobody here knows which of these images it has seen")
     if run.protocol.off:
         said.append(f"off protocol: {markdown(', '.join(run.protocol.off))}")
-    verdict = (
-        f"**Shown, not ranked**: {markdown(table.unrankable)}."
-        if table.unrankable
-        else "Bold: the best of a column, and all that the paired test (Holm over it) does not tell from it."
-    )
+    if table.unrankable:
+        verdict = f"**Shown, not ranked**: {markdown(table.unrankable)}."
+    elif len(table.ranked) > 1:
+        verdict = (
+            "Bold: the best of a column, and all that the paired test (Holm over it) does not tell from it."
+        )
+    else:
+        verdict = "Nothing is bold: there is a single method."
     return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
 
 

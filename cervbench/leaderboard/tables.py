@@ -1,10 +1,12 @@
 """Tables: which rows stand together, which are ranked, and which stand beneath as a reference."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
+from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.rows import Contest, Row, TableKey, names
 from cervbench.protocol.protocol import TIERS
@@ -28,6 +30,8 @@ class Line:
     """At the table's largest ratio, by class; empty for a row that lacks folds there."""
     gains: Mapping[int, Mapping[str, Figure]]
     """By ratio and metric, how far it stands above the same encoder without a pretext stage."""
+    above_reference: Mapping[int, Figure]
+    """By ratio, how far its headline stands above that of the best reference row there."""
 
     @property
     def whole(self) -> bool:
@@ -44,11 +48,16 @@ class Table:
     ranked: tuple[Line, ...]
     """The best first where the table can be ranked, else by name."""
     references: tuple[Line, ...]
+    best_reference: Mapping[int, str]
+    """By ratio, the name of the reference row with the highest headline."""
     best: Best
+    """Empty where it has a single ranked row: there is nothing that it would be better than."""
     unrankable: str
     """Why no row is better than another; empty where the paired test decides."""
     older: bool
     """Other tables of its variant were made under newer training rules."""
+    apart: tuple[str, ...] = ()
+    """What else tells it from a table of the same title."""
 
     @property
     def sample(self) -> Record:
@@ -74,7 +83,7 @@ def title(table: Table) -> str:
     model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
     rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if record.run.protocol.off else []
-    return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off])
+    return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off, *table.apart])
 
 
 def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
@@ -90,7 +99,33 @@ def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
     ]
     cells = figures.cells([(row, ratio) for row in rows for ratio in row.entries])
     classes = figures.classes(list({at: None for plan in plans for at in plan.with_classes}))
-    return [_table(plan, cells, classes, figures) for plan in plans]
+    return _told_apart([_table(plan, cells, classes, figures) for plan in plans])
+
+
+def _told_apart(tables: Sequence[Table]) -> list[Table]:
+    """Tables of one title get whatever it is in which they differ."""
+    traits = [_traits(table) for table in tables]
+    told = []
+    for table, own in zip(tables, traits, strict=True):
+        others = [its for its, other in zip(traits, tables, strict=True) if title(other) == title(table)]
+        differing = [name for name in own if any(its.get(name) != own[name] for its in others)]
+        told.append(replace(table, apart=tuple(f"{name} {short(own[name])}" for name in differing)))
+    return told
+
+
+def _traits(table: Table) -> dict[str, str]:
+    """What tables of one title may differ in."""
+    contest, evaluation = table.key.contest, table.sample.evaluation
+    return {
+        "protocol": f"v{contest.version}",
+        "folds": contest.manifest,
+        "off": ", ".join(contest.off),
+        "init": table.key.init,
+        "task": contest.task,
+        "of": evaluation.package,
+        "revision": str(evaluation.revision),
+        "schema": evaluation.schema_,
+    } | {name: json.dumps(value) for name, value in sorted(evaluation.settings.items())}
 
 
 @dataclass(frozen=True)
@@ -153,6 +188,7 @@ def _table(
         *zip(names(ranked), ranked, strict=True),
         *zip(names(plan.references, True), plan.references, strict=True),
     ]
+    best_reference = _best_references(named[len(ranked) :], ratios, cells)
     lines = [
         Line(
             name,
@@ -160,14 +196,16 @@ def _table(
             {ratio: cells[row, ratio] for ratio in ratios if ratio in row.entries},
             classes.get((row, ratios[-1]), {}),
             _gains(name, row, plan, cells, figures),
+            _above_references(name, row, best_reference, cells, figures),
         )
         for name, row in named
     ]
     best: dict[tuple[str, int], frozenset[str]] = {}
     for ratio in ratios:
         whole = {name: row for name, row in named[: len(ranked)] if row.complete(ratio)}
-        for metric, bold in figures.best(whole, ratio, cells).items():
-            best[metric, ratio] = bold
+        if len(ranked) > 1:
+            for metric, bold in figures.best(whole, ratio, cells).items():
+                best[metric, ratio] = bold
     unrankable = _unrankable(lines)
     contenders, beneath = (sorted(some, key=_name) for some in (lines[: len(ranked)], lines[len(ranked) :]))
     return Table(
@@ -175,6 +213,7 @@ def _table(
         ratios=ratios,
         ranked=tuple(contenders if unrankable else _best_first(contenders)),
         references=tuple(beneath),
+        best_reference={ratio: name for ratio, (name, _) in best_reference.items()},
         best={} if unrankable else best,
         unrankable=unrankable,
         older=plan.older,
@@ -184,20 +223,62 @@ def _table(
 def _gains(
     name: str, row: Row, plan: _Plan, cells: Mapping[At, Cell], figures: Figures
 ) -> dict[int, dict[str, Figure]]:
-    """Above the row of the same table and seed that nothing was pretrained for; where all folds are there."""
+    """Above the same encoder, seed and images, with nothing pretrained; where all folds are there.
+
+    Where several rows are that, none of them is what it is built on.
+    """
     if row.baseline:
         return {}
     bases = [
         base
         for base in plan.ranked + plan.references
-        if base.baseline and base.key == row.key and base.sample.run.seed == row.sample.run.seed
+        if base.baseline and base.key == row.key and _begins(base) == _begins(row)
     ]
+    if len(bases) != 1:
+        return {}
+    (base,) = bases
     return {
         ratio: figures.gain(name, row, base, ratio, cells)
-        for base in bases[:1]
         for ratio in plan.ratios
         if row.complete(ratio) and base.complete(ratio)
     }
+
+
+def _begins(row: Row) -> tuple[object, ...]:
+    """What the encoder of a row is before anything is trained, as far as its table does not say it."""
+    run = row.sample.run
+    return run.seed, run.backbone_revision, run.weights, run.dataset.pack
+
+
+def _best_references(
+    references: Sequence[tuple[str, Row]], ratios: Sequence[int], cells: Mapping[At, Cell]
+) -> dict[int, tuple[str, Row]]:
+    """By ratio, of those that have all folds there."""
+    best = {}
+    for ratio in ratios:
+        known = [(name, row) for name, row in references if row.complete(ratio)]
+        known = [at for at in known if cells[at[1], ratio].value(HEADLINE) is not None]
+        if known:
+            best[ratio] = max(known, key=lambda at: cells[at[1], ratio].value(HEADLINE) or 0.0)
+    return best
+
+
+def _above_references(
+    name: str,
+    row: Row,
+    best: Mapping[int, tuple[str, Row]],
+    cells: Mapping[At, Cell],
+    figures: Figures,
+) -> dict[int, Figure]:
+    """Where both were tested alike: a reference row may be of other draws."""
+    if row.baseline:
+        return {}
+    gains = {
+        ratio: figures.gain(name, row, reference, ratio, cells)
+        for ratio, (_, reference) in best.items()
+        if row.complete(ratio) and cells[row, ratio].tested == cells[reference, ratio].tested
+    }
+    return {ratio: gain[HEADLINE] for ratio, gain in gains.items() if gain}
 
 
 def _name(line: Line) -> str:

@@ -16,8 +16,15 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Itera
     """Images, groups, labels and label counts that are not those of the record's fold; one line each kind.
 
     Folds dealt on the spot do not travel with a record: of those only the hash is known, and nothing is said.
+    But a whole dataset whose folds are shipped has these, and no others.
     """
-    manifest = _shipped().get(record.run.dataset.manifest)
+    tested, shipped = record.run.dataset, _shipped()
+    known = shipped.get(tested.variant)
+    if known is not None and known.hash != tested.manifest:
+        yield f"run.dataset.manifest: stored {tested.manifest}, recomputed {known.hash}"
+        return
+    by_hash = {manifest.hash: manifest for manifest in shipped.values()}
+    manifest = by_hash.get(tested.manifest)
     if manifest is None:
         return
     if record.run.dataset.folds != manifest.folds:
@@ -27,15 +34,15 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Itera
     except FoldError as error:
         yield f"run.fold: {error}"
         return
-    tested = {manifest.images[row]: row for row in fold.test}
+    row_of = {manifest.images[row]: row for row in fold.test}
     images = np.asarray(columns["image"], dtype=str)
     for draw in np.unique(columns["draw"]):
-        if sorted(images[columns["draw"] == draw]) != sorted(tested):
-            yield f"draw {draw}: the images predicted are not the {len(tested)} test images of the fold"
+        if sorted(images[columns["draw"] == draw]) != sorted(row_of):
+            yield f"draw {draw}: the images predicted are not the {len(row_of)} test images of the fold"
     for column, truth in (("group", manifest.groups), ("label", manifest.labels)):
         for image, stored in zip(images, columns[column], strict=True):
-            if image in tested and stored != truth[tested[image]]:
-                yield f"{column} of image {image}: stored {stored}, in the folds {truth[tested[image]]}"
+            if image in row_of and stored != truth[row_of[image]]:
+                yield f"{column} of image {image}: stored {stored}, in the folds {truth[row_of[image]]}"
                 break
     rules = protocol.load(record.run.protocol.tier).labels
     for part, rows, stored in (
@@ -49,7 +56,7 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Itera
 
 @cache
 def _shipped() -> dict[str, Manifest]:
-    """Frozen manifests by hash."""
+    """Frozen manifests, by the dataset whose they are."""
     names = [path.name for path in files("cervbench.protocol").joinpath("frozen").iterdir()]
-    manifests = [frozen(name.removesuffix(".csv")) for name in names if name.endswith(".csv")]
-    return {manifest.hash: manifest for manifest in manifests}
+    datasets = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
+    return {dataset: frozen(dataset) for dataset in datasets}

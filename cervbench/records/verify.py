@@ -52,13 +52,20 @@ def verify(store: Store, record: Record, score_of: ScoreOf | None = None, id: st
     try:
         problems += _chosen_draws(record, columns)
         problems += fold_differences(record, columns)
-        scores = _score(record.evaluation, score_of)(columns, record.task)
-        scores = json.loads(json.dumps(scores))
+        scores = score_again(record, columns, score_of)
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
         return [*problems, f"it cannot be scored again: {error}"]
     problems += differences("scores", record.scores, scores)
     # The seal says that something was changed and not what, so it speaks only where nothing else does.
     return problems or list(differences("seal", record.seal, record.seal_of_content()))
+
+
+def score_again(
+    record: Record, columns: Mapping[str, np.ndarray], score_of: ScoreOf | None
+) -> dict[str, Any]:
+    """The scores of its predictions by the definitions of today, as JSON gives them back."""
+    scores: dict[str, Any] = json.loads(json.dumps(_score(record.evaluation, score_of)(columns, record.task)))
+    return scores
 
 
 def columns_as_recorded(store: Store, variant: str, id: str, recorded_hash: str) -> dict[str, np.ndarray]:

@@ -22,6 +22,8 @@ class Layout:
 
     images: NDArray[np.str_]
     """Each once, in order."""
+    draws: tuple[int, ...]
+    """Their numbers, in order."""
     groups: NDArray[np.str_]
     labels: Ints
     """Index into the task's classes."""
@@ -79,11 +81,13 @@ def read_predictions(columns: Columns, task: Task) -> Predictions:
     layout = _layout(task.classes, *keys)
     chances = np.stack([np.asarray(columns[name], float) for name in task.probability_columns], -1)
     probabilities = chances[layout.rows]
-    wrong = ~(np.abs(probabilities.sum(axis=2) - 1) < 1e-3) | (probabilities < 0).any(axis=2)
-    if wrong.any():
-        row = layout.rows[wrong][0]
-        image, draw = columns["image"][row], columns["draw"][row]
-        raise ValueError(f"image {image}, draw {draw}: the probabilities do not add up to 1")
+    for wrong, told in (
+        ((probabilities < 0).any(axis=2), "a probability is below 0"),
+        (~(np.abs(probabilities.sum(axis=2) - 1) < 1e-3), "the probabilities do not add up to 1"),
+    ):
+        if wrong.any():
+            row = layout.rows[wrong][0]
+            raise ValueError(f"image {columns['image'][row]}, draw {columns['draw'][row]}: {told}")
     return Predictions(layout, probabilities)
 
 
@@ -110,9 +114,11 @@ def _layout(
     if unknown := set(label) - set(index):
         raise ValueError(f"label {min(unknown)!r} is not a class of the task: {', '.join(classes)}")
     labels = np.array([index[name] for name in label])[order].reshape(shape)
-    if (labels != labels[0]).any():
-        raise ValueError("an image has different labels in different draws")
-    return Layout(images[first], np.asarray(group, dtype=str)[first], labels[0], order.reshape(shape))
+    groups = np.asarray(group, dtype=str)[order].reshape(shape)
+    for column, told in ((labels, "labels"), (groups, "groups")):
+        if (column != column[0]).any():
+            raise ValueError(f"an image has different {told} in different draws")
+    return Layout(images[first], tuple(map(int, numbers)), groups[0], labels[0], order.reshape(shape))
 
 
 def mean_or_none(values: Floats) -> float | None:

@@ -88,8 +88,8 @@ def refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:
     ):
         if (own != other).any():
             raise ValueError(f"the {what} of the same images differ: these are not of one manifest")
-    if len(a.probabilities) != len(b.probabilities):
+    if a.draws != b.draws:
+        ours, theirs = (", ".join(map(str, draws)) for draws in (a.draws, b.draws))
         raise ValueError(
-            f"{len(a.probabilities)} draws cannot be paired with {len(b.probabilities)}: "
-            "compare records of one evaluation and ratio"
+            f"one has the draws {ours}, the other {theirs}: compare records of one evaluation and ratio"
         )

@@ -102,7 +102,8 @@ def estimate(values: Floats, folds: Ints) -> Estimate | None:
     Groups and draws are crossed. Leaving groups out of the mean over the draws shows the scatter of
     groups, and of group × draw once; the scatter of the draws holds group × draw again, which is taken
     off: it is what groups scatter more in a single draw than in the mean of all. The degrees of freedom
-    are Satterthwaite's, of groups less folds and draws less one.
+    are Satterthwaite's, of groups less folds and draws less one, and no fewer than the fewer of these: for
+    a sum his never are, and with what is taken off they would be.
     """
     whole, left_out = values[0], values[1:]
     sizes = np.unique(folds, return_counts=True)[1]
@@ -116,7 +117,7 @@ def estimate(values: Floats, folds: Ints) -> Estimate | None:
     of_both = (float(_variance(left_out, folds).mean()) - of_groups) / (draws - 1)
     variance = of_groups + max(0.0, of_draws - of_both)
     spread = of_groups**2 / free_groups + of_draws**2 / (draws - 1)
-    freedom = variance**2 / spread if variance > 0 else free_groups
+    freedom = max(variance**2 / spread, min(free_groups, draws - 1)) if variance > 0 else free_groups
     return Estimate(float(whole.mean()), float(np.sqrt(variance)), freedom)
 
 

@@ -45,9 +45,16 @@ class Table:
         return self.probabilities.argmax(axis=2)
 
     @property
-    def abnormal_probability(self) -> Floats:
-        total: Floats = self.probabilities[:, :, self.task.is_abnormal].sum(axis=2)
-        return total
+    def abnormal_share(self) -> Floats:
+        """draws × n; the probability of the abnormal classes, as a share of the sum of all.
+
+        What is stored in float32 adds up to 1 but for the last bits. A plain sum of the abnormal would rank
+        by these bits the images that a method finds surely abnormal; a share is 1 for all of them.
+        """
+        abnormal = self.probabilities[:, :, self.task.is_abnormal].sum(axis=2)
+        normal = self.probabilities[:, :, ~self.task.is_abnormal].sum(axis=2)
+        share: Floats = abnormal / (abnormal + normal)
+        return share
 
     @property
     def truly_abnormal(self) -> NDArray[np.bool_]:
@@ -72,7 +79,7 @@ def confusion(table: Table) -> Floats:
 
 def alarms(table: Table) -> Floats:
     """units × draws × 2 × 2: abnormal in truth, and found so at a probability of one half."""
-    found = (table.abnormal_probability >= THRESHOLD).astype(np.int64)
+    found = (table.abnormal_share >= THRESHOLD).astype(np.int64)
     return _counts(table, table.truly_abnormal.astype(np.int64), found, 2)
 
 
@@ -132,6 +139,27 @@ def _from_alarms(definition: Callable[[Floats], Floats], table: Table) -> Value:
     return _weighed(alarms(table), definition)
 
 
+def _over_classes(tally: Callable[[Table], Value]) -> Callable[[Table], Value]:
+    """A mean over the classes present, NaN for weights that leave one of them without rows.
+
+    Over fewer classes it would be another figure.
+    """
+
+    def tallied(table: Table) -> Value:
+        of_table = tally(table)
+        rows = np.zeros((table.unit_count, len(table.task.classes)))
+        np.add.at(rows, (table.units, table.labels), 1)
+        rows = rows[:, rows.any(axis=0)]
+
+        def of_weights(weights: Floats) -> Floats:
+            all_there = (weights @ rows > 0).all(axis=-1, keepdims=True)
+            return np.where(all_there, of_table(weights), np.nan)
+
+        return of_weights
+
+    return tallied
+
+
 def _kappa(table: Table) -> Value:
     ranks = table.task.ranks
     if ranks is None:
@@ -165,7 +193,7 @@ def _calibration_error(table: Table) -> Value:
 def _abnormal_auc(table: Table) -> Value:
     if not table.task.is_abnormal.any():
         return partial(_undefined, table)
-    per_draw = [_auc(table, table.truly_abnormal, scores) for scores in table.abnormal_probability]
+    per_draw = [_auc(table, table.truly_abnormal, scores) for scores in table.abnormal_share]
     return lambda weights: np.stack([auc(weights) for auc in per_draw], axis=-1)
 
 
@@ -215,14 +243,14 @@ def _abnormal_average_precision(table: Table) -> Value:
         gains = np.diff(hits, axis=-1, prepend=0)
         return _ratio((gains * np.nan_to_num(precisions)).sum(axis=-1), hits[..., -1])
 
-    return lambda weights: np.stack([of_draw(s, weights) for s in table.abnormal_probability], axis=-1)
+    return lambda weights: np.stack([of_draw(s, weights) for s in table.abnormal_share], axis=-1)
 
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(partial(_from_confusion, accuracy), per_fold=False),
-    "balanced_accuracy": Metric(partial(_from_confusion, balanced_accuracy), per_fold=False),
-    "macro_f1": Metric(partial(_from_confusion, macro_f1), per_fold=False),
-    "macro_auc": Metric(_macro_auc, per_fold=True),
+    "balanced_accuracy": Metric(_over_classes(partial(_from_confusion, balanced_accuracy)), per_fold=False),
+    "macro_f1": Metric(_over_classes(partial(_from_confusion, macro_f1)), per_fold=False),
+    "macro_auc": Metric(_over_classes(_macro_auc), per_fold=True),
     "quadratic_kappa": Metric(_kappa, per_fold=False, bounds=(-1.0, 1.0)),
     "log_loss": Metric(_log_loss, per_fold=True, bounds=None, lower_is_better=True),
     "calibration_error": Metric(_calibration_error, per_fold=True, lower_is_better=True),

@@ -22,6 +22,8 @@ class Pooled:
     folds: Ints
     labels: Ints
     """Index into the task's classes."""
+    draws: tuple[int, ...]
+    """Their numbers."""
     probabilities: Floats
     """draws × images × classes."""
 
@@ -36,14 +38,19 @@ def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
         raise ValueError(
             f"pooling takes one table a fold, and was given {len(parts)} for folds {list(folds)}"
         )
-    if len({len(part.probabilities) for part in parts}) > 1:
-        draws = ", ".join(f"fold {f}: {len(p.probabilities)}" for f, p in zip(folds, parts, strict=True))
-        raise ValueError(f"the folds have different numbers of draws ({draws}): they are not of one protocol")
+    draws = parts[0].layout.draws
+    if any(part.layout.draws != draws for part in parts):
+        told = "; ".join(f"fold {f}: {_listed(p.layout.draws)}" for f, p in zip(folds, parts, strict=True))
+        raise ValueError(f"the folds have different draws ({told}): they are not of one protocol")
     order = np.argsort(folds)
     layouts = tuple(parts[place].layout for place in order)
     images, groups, of_fold, labels = _together(layouts, tuple(sorted(folds)), task.groups_known)
     probabilities = np.concatenate([parts[place].probabilities for place in order], axis=1)
-    return Pooled(images, groups, of_fold, labels, probabilities)
+    return Pooled(images, groups, of_fold, labels, draws, probabilities)
+
+
+def _listed(draws: Sequence[int]) -> str:
+    return ", ".join(map(str, draws))
 
 
 @lru_cache(64)
@@ -75,7 +82,11 @@ def value(pooled: Pooled, metric: str, task: Task) -> float | None:
 def valued(
     pooled: Pooled, metric: str, units: Ints, unit_count: int, task: Task
 ) -> Callable[[Floats], Floats]:
-    """weights … × units -> … × draws of one metric, by the rule for several folds."""
+    """weights … × units -> … × draws of one metric, by the rule for several folds.
+
+    A mean over folds is over those where the metric is defined when nothing is left out; NaN for weights
+    that would make it one over others.
+    """
     if metric not in METRICS:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
     definition = METRICS[metric]
@@ -85,13 +96,15 @@ def valued(
     for fold in np.unique(pooled.folds):
         part = only(pooled, pooled.folds == fold)
         used, within = np.unique(units[pooled.folds == fold], return_inverse=True)
-        per_fold.append((used, definition.tally(part.table(within, len(used), task))))
+        tallied = definition.tally(part.table(within, len(used), task))
+        if not np.isnan(tallied(np.ones(len(used)))).any():
+            per_fold.append((used, tallied))
+    if not per_fold:
+        return lambda weights: np.full((*weights.shape[:-1], len(pooled.draws)), np.nan)
 
     def of_weights(weights: Floats) -> Floats:
-        values = np.stack([tallied(weights[..., used]) for used, tallied in per_fold])
-        defined = ~np.isnan(values)
-        total, folds = np.where(defined, values, 0).sum(axis=0), defined.sum(axis=0)
-        return np.divide(total, folds, out=np.full(total.shape, np.nan), where=folds > 0)
+        mean: Floats = np.mean([tallied(weights[..., used]) for used, tallied in per_fold], axis=0)
+        return mean
 
     return of_weights
 

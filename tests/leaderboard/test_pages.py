@@ -360,7 +360,7 @@ def test_a_chart_says_in_words_what_it_shows(out: Path) -> None:
     assert set((drawing.get("aria-labelledby") or "").split()) <= set(described)
     row = next(line for line in (out / "cells.md").read_text().splitlines() if line.startswith("| simclr |"))
     values = [re.sub(r"[* ]|\[.*", "", cell) for cell in row.split(" | ")[1:3]]
-    assert f"simclr {', '.join(values)}" in (described["figures"] or "")
+    assert f"simclr {values[0]} at 10 %, {values[1]} at 100 %;" in (described["figures"] or "")
 
 
 def test_labels_are_said_to_be_permitted_and_counted_as_the_axis_says(out: Path, write: Write) -> None:

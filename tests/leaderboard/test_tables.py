@@ -112,6 +112,25 @@ def test_rows_of_one_method_are_told_apart_by_what_differs_and_by_nothing_else(
     ]
 
 
+def test_tables_of_one_title_are_told_apart_by_what_differs_and_by_nothing_else(
+    out: Path, write: Write, changed: Callable[..., Record]
+) -> None:
+    """Regression: folds of another deal, or a revised evaluation, made a second table of the same name."""
+    store, first = Store(out), write("simclr", ratios=(100,))
+    dealt = first[0].run.dataset.model_copy(update={"manifest": "12ab"})
+    for record in first:
+        revised = changed(record, evaluation=record.evaluation.model_copy(update={"revision": 2}))
+        other = changed(record, run=record.run.model_copy(update={"dataset": dealt}))
+        for one in (revised, other):
+            store.write_predictions("cells", one.id, store.table("cells", record.id))
+            store.write(one)
+    assert set(made(out)) == {
+        "linear · resnet18, random init · quick · folds abcd · revision 1",
+        "linear · resnet18, random init · quick · folds abcd · revision 2",
+        "linear · resnet18, random init · quick · folds 12ab · revision 1",
+    }
+
+
 def test_records_of_other_training_rules_have_a_table_of_their_own_after_those_of_the_newest(
     out: Path, write: Write
 ) -> None:
@@ -271,6 +290,48 @@ def test_the_clearly_better_method_alone_is_bold(out: Path, write: Write) -> Non
     text = page(out)
     assert "| good | **" in text
     assert "| poor | **" not in text
+
+
+def test_a_single_method_is_not_bold(out: Path, write: Write) -> None:
+    write("alone", 0.9, ratios=(100,))
+    assert "**9" not in page(out)
+    assert "Nothing is bold: there is a single method." in page(out)
+
+
+def test_how_far_a_method_is_above_the_best_reference_row_is_said(out: Path, write: Write) -> None:
+    """Regression: a page ranked methods, and did not say that width and height alone do as well."""
+    write("simclr", 0.6, ratios=(10, 100))
+    write("supervised", 0.4, ratios=(10, 100), pretext=False)
+    write("image-size", 0.8, ratios=(100,), pretext=False, backbone="none")
+    tables_by_title = made(out)
+    table = tables_by_title["linear · resnet18, random init · quick"]
+    assert table.best_reference == {10: "untrained", 100: "image-size"}
+    (line,) = table.ranked
+    ours, theirs = (
+        next(one.cells[100].figures["balanced_accuracy"].value for one in table.lines if one.name == name)
+        for name in ("simclr", "image-size")
+    )
+    assert line.above_reference[100].value == pytest.approx(ours - theirs)
+    assert line.above_reference[10] == line.gains[10]["balanced_accuracy"]
+    text = page(out)
+    assert "| method | 10 %<br>untrained | 100 %<br>image-size |" in text
+    assert f"| image-size {100 * theirs:.1f} [" in (out / "README.md").read_text()
+
+
+def test_a_gain_is_never_over_another_start(out: Path, write: Write, changed: Callable[..., Record]) -> None:
+    """Regression: of untrained encoders of two revisions, the order of file names chose one."""
+    write("simclr", 0.7, ratios=(100,))
+    store, bases = Store(out), write("supervised", 0.5, ratios=(100,), pretext=False)
+    for record in bases:
+        other = changed(record, run=record.run.model_copy(update={"backbone_revision": 2}))
+        store.write_predictions("cells", other.id, store.table("cells", record.id))
+        store.write(other)
+    (line,) = next(iter(made(out).values())).ranked
+    assert line.gains
+    for record in bases:
+        store.record_path("cells", record.id).unlink()
+    (line,) = next(iter(made(out).values())).ranked
+    assert not line.gains
 
 
 def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(out: Path, write: Write) -> None:

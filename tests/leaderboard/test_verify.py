@@ -235,6 +235,19 @@ def test_labels_and_images_are_held_against_the_frozen_folds(
     assert any("stored elsewhere, in the folds" in problem for problem in verify_file(path))
 
 
+def test_folds_of_ones_own_under_the_name_of_a_frozen_dataset_are_found(
+    out: Path, record: Record, changed: Callable[..., Record]
+) -> None:
+    """Regression: any hash that was not that of the shipped folds was believed."""
+    dataset = record.run.dataset.model_copy(update={"variant": "herlev", "manifest": "0123456789abcdef"})
+    made = changed(record, run=record.run.model_copy(update={"dataset": dataset}))
+    store = Store(out)
+    store.write_predictions("herlev", made.id, store.table("cells", record.id))
+    assert verify_file(store.write(made)) == [
+        f"run.dataset.manifest: stored 0123456789abcdef, recomputed {frozen('herlev').hash}"
+    ]
+
+
 @pytest.mark.parametrize("place", ["/{id}.json", "/cells/{id}.json", "/out/cells/{id}.json"])
 def test_a_record_that_lies_where_no_record_does_is_told_where_it_belongs(
     record: Record, monkeypatch: pytest.MonkeyPatch, place: str

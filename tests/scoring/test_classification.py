@@ -84,6 +84,15 @@ def _with_two_labels(columns):
     columns["label"][(columns["image"] == "0-03") & (columns["draw"] == 1)] = "severe"
 
 
+def _with_two_groups(columns):
+    columns["group"][(columns["image"] == "0-03") & (columns["draw"] == 1)] = "0-2"
+
+
+def _with_less_than_nothing(columns):
+    row = (columns["image"] == "0-03") & (columns["draw"] == 1)
+    columns["p_normal"][row], columns["p_light"][row], columns["p_severe"][row] = -0.2, 0.6, 0.6
+
+
 def _without_rows(columns):
     for name in columns:
         columns[name] = columns[name][:0]
@@ -98,7 +107,9 @@ def _without_rows(columns):
         (_with_another_image_in_one_draw, "not predicted in every draw"),
         (_with_an_image_twice, "0-04 is predicted twice"),
         (_with_a_probability_lost, "image 0-03, draw 1"),
+        (_with_less_than_nothing, "image 0-03, draw 1: a probability is below 0"),
         (_with_two_labels, "different labels"),
+        (_with_two_groups, "different groups"),
         (_without_rows, "no rows"),
     ],
 )

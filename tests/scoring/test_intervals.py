@@ -123,6 +123,25 @@ def test_on_herlevs_sessions_95_per_cent_of_intervals_hold_the_truth(study, sett
     chosen = next(each for each in study.SETTINGS if each.name == setting)
     repeats = 400
     covered = study.coverage(layout, chosen, [metric], repeats, seed=11)[metric].covered
-    # Claimed: 93 to 97 %. Chance moves a count of 400 by 2.6 standard errors once in a hundred times.
-    slack = 2.6 * np.sqrt(0.95 * 0.05 / repeats)
-    assert 0.93 - slack < covered < 0.97 + slack
+    # Chance moves a count of 400 by 2.6 standard errors once in a hundred times.
+    assert covered == pytest.approx(0.95, abs=2.6 * np.sqrt(0.95 * 0.05 / repeats))
+
+
+def test_with_the_fewest_degrees_of_freedom_intervals_still_hold_the_truth(study) -> None:
+    few = study.fewest_freedom(15, 0.3, 0.1, 3, repeats=2000)
+    assert few.share > 0.2
+    assert few.covered_there > 0.95
+    assert few.covered > 0.95
+
+
+def test_leaving_out_what_alone_defines_a_part_of_a_mean_gives_no_interval(table, task) -> None:
+    """Regression: the mean was silently taken over the classes, or the folds, that were left."""
+    tables = [table(fold) for fold in range(3)]
+    first = tables[0]["label"]
+    first[first == "normal"] = "light"
+    first[tables[0]["group"] == "0-0"] = "normal"
+    pooled = pool(tables, [0, 1, 2], task)
+    assert interval(pooled, task, "abnormal_auc") is None
+    assert interval(pooled, task, "balanced_accuracy") is not None  # over all folds there are other normals
+    for metric in ("balanced_accuracy", "macro_f1", "macro_auc"):
+        assert interval(pool(tables[:1], [0], task), task, metric) is None

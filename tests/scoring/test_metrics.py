@@ -28,7 +28,9 @@ LABELS, PROBABILITIES = _labels_and_probabilities()
 PREDICTED = PROBABILITIES.argmax(axis=1)
 FLOORED = np.maximum(PROBABILITIES, 1e-7)
 FLOORED /= FLOORED.sum(axis=1, keepdims=True)
-ABNORMAL = PROBABILITIES[:, BINARY].sum(axis=1)
+ABNORMAL = PROBABILITIES[:, BINARY].sum(axis=1) / (
+    PROBABILITIES[:, BINARY].sum(axis=1) + PROBABILITIES[:, ~BINARY].sum(axis=1)
+)
 
 
 def _one_vs_rest(weights: np.ndarray) -> float:
@@ -123,6 +125,23 @@ def test_what_is_not_defined_is_not_a_number() -> None:
     for name in ("quadratic_kappa", "abnormal_auc", "abnormal_sensitivity", "macro_auc"):
         assert np.isnan(value(name, labels, probabilities, ones, plain))
     assert value("balanced_accuracy", labels, probabilities, ones, plain) == 1.0
+
+
+def test_what_is_surely_abnormal_is_tied_whatever_float32_makes_of_its_sum() -> None:
+    """Regression: images that were surely abnormal were ranked by the last bit of their sums."""
+    rng = np.random.default_rng(3)
+    task = Task(classes=("a", "b", "c", "d"), abnormal=("b", "c", "d"))
+    sure = np.hstack([np.zeros((40, 1)), rng.dirichlet(np.ones(3), 40)])
+    probabilities = np.vstack([sure, rng.dirichlet(np.ones(4), 20)]).astype(np.float32).astype(float)
+    assert len(set(probabilities[:40, 1:].sum(axis=1))) > 1
+    labels = rng.choice(4, 60)
+    tied = np.where(probabilities[:, 0] == 0, 1, 1 - probabilities[:, 0])
+    for name, theirs in (
+        ("abnormal_auc", referee.roc_auc_score),
+        ("abnormal_average_precision", referee.average_precision_score),
+    ):
+        ours = value(name, labels, probabilities, np.ones(60), task)
+        assert ours == pytest.approx(theirs(labels > 0, tied), abs=1e-12)
 
 
 def test_a_certain_error_costs_a_bounded_loss() -> None:

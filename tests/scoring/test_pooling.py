@@ -56,6 +56,10 @@ def test_a_group_in_two_folds_is_refused_where_groups_are_known(table, task) -> 
     assert len(pool([table(0), crossing], [0, 1], unknown).images) == 60
 
 
-def test_folds_with_different_numbers_of_draws_are_refused(table, task) -> None:
-    with pytest.raises(ValueError, match="fold 0: 3, fold 1: 1"):
+def test_folds_with_different_draws_are_refused(table, task) -> None:
+    with pytest.raises(ValueError, match="fold 0: 0, 1, 2; fold 1: 0\\)"):
         pool([table(0), table(1, draws=1)], [0, 1], task)
+    other = table(1)
+    other["draw"] = np.where(other["draw"] == 2, 3, other["draw"])
+    with pytest.raises(ValueError, match="fold 0: 0, 1, 2; fold 1: 0, 1, 3"):
+        pool([table(0), other], [0, 1], task)

@@ -1,0 +1,46 @@
+"""After a metric's definition changed: the scores of records anew, from the predictions stored beside them.
+
+    python scripts/rescore.py leaderboards
+
+Nothing is predicted. A record whose seal is broken, or whose predictions are not the recorded ones, is left
+as it is and named.
+"""
+
+import argparse
+from pathlib import Path
+
+from cervbench.plugin.manager import plugins
+from cervbench.records.record import Record
+from cervbench.records.store import RecordError, Store
+from cervbench.records.verify import columns_as_recorded, differences, score_again
+
+
+def rescored(store: Store, record: Record) -> Record:
+    """With the scores that the definitions of today give."""
+    columns = columns_as_recorded(store, record.run.dataset.variant, record.id, record.predictions.hash)
+    scores = score_again(record, columns, plugins().score_of)
+    return record.model_copy(update={"scores": scores, "seal": ""})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the folder of records and predictions")
+    store, changed, refused = Store(parser.parse_args().out), 0, 0
+    for path in store.paths():
+        try:
+            record = store.unchanged(path, path.read_bytes())
+            anew = rescored(store, record)
+        except (RecordError, LookupError) as error:
+            refused += 1
+            print(error)
+            continue
+        if list(differences("scores", record.scores, anew.scores)):
+            changed += 1
+            store.write(Record.model_validate(anew.model_dump(by_alias=True)))
+    print(f"{changed} records have other scores now, {refused} could not be scored")
+
+
+if __name__ == "__main__":
+    main()
