@@ -88,10 +88,9 @@ def attention(
             )
         answers = trained.probabilities(classifier, parts.test)
         weights, places = _weights(classifier, parts.test, trained)
-    recorded = _answers(stored, seen.draw, dataset, parts.test.rows)
-    return Attention(
-        dataset, parts.test.rows, answers, weights, places, float(np.abs(answers - recorded).max())
-    )
+    rows = parts.in_pack(parts.test)
+    recorded = _answers(stored, seen.draw, dataset, rows)
+    return Attention(dataset, rows, answers, weights, places, float(np.abs(answers - recorded).max()))
 
 
 def draw(shown: Attention, count: int, folder: Path) -> list[Path]:

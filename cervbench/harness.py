@@ -69,8 +69,11 @@ def plan(
     requests: Sequence[Request], place: Place, progress: ShowProgress, found: Plugins
 ) -> Iterator[tuple[Understood, Dataset, Run]]:
     """The runs that requests ask for, a request at a time; a list of them has understood every request."""
+    opened: dict[str, Dataset] = {}
     for asked in [understand(request, found) for request in requests]:
-        dataset = _opened(asked, place, progress)
+        if asked.request.dataset not in opened:
+            opened[asked.request.dataset] = _opened(asked, place, progress)
+        dataset = opened[asked.request.dataset]
         for run in runs(asked, dataset, found):
             yield asked, dataset, run
 
@@ -100,7 +103,8 @@ class _Work:
             yield from filter(None, there)
             return
         with self.place.alone(self.run.id, lambda: self._say("waiting for another process")):
-            yield from self._done(wanted)
+            there = [self._there(one) for one in wanted]  # who was waited for may have done it
+            yield from filter(None, there) if all(there) else self._done(wanted)
 
     def _done(self, wanted: Sequence[Due]) -> Iterator[Outcome]:
         from cervbench.data.parts import part

@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
+from cervbench.data.error import DataError
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
@@ -212,10 +213,23 @@ def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]
     """One run a fold; an unknown fold is refused before anything is trained."""
     folds = asked.request.folds or range(dataset.manifest.folds)
     for fold in folds:
-        dataset.manifest.fold(fold)
+        _require_parts(dataset, fold)
     _warn_of_tests_seen(asked, folds, plugins)
     for fold in folds:
         yield name_run(asked, dataset, fold)
+
+
+def _require_parts(dataset: Dataset, fold: int) -> None:
+    """In a part of a dataset, whose folds are those of the whole, one may test nothing."""
+    manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
+    classes = {manifest.labels[row] for row in parts.train} - {""}
+    if len(parts.test) and len(classes) > 1:
+        return
+    lacking = "tests no image" if not len(parts.test) else f"has {len(classes)} classes to train on"
+    raise DataError(
+        f"{dataset.pack.variant}: fold {fold} {lacking}; name others with --folds, or bring the images as a "
+        "manifest of your own, whose folds are dealt from what is there"
+    )
 
 
 def chosen(run: Run, plugins: Plugins) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Request:
     method: str
     dataset: NameOrPath
     backbone: str = "resnet18"
-    init: str = "random"
+    init: NameOrPath = "random"
     ratios: Numbers = None
     evaluations: Names = None
     folds: Numbers = None

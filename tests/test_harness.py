@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cervbench
 from cervbench.data.dataset import open_dataset
+from cervbench.data.error import DataError
 from cervbench.data.parts import AnswerError, part
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard import build
@@ -49,7 +51,7 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import due, name_run, understand
+from cervbench.runs import due, name_run, runs, understand
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop, pretrain
@@ -546,6 +548,40 @@ def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(
     for requests, handler in (([EXPLODING, MAJORITY], None), ([EXPLODING], failed)):
         with pytest.raises(Diverged):
             list(execute(requests, here, found=exploding(), failed=handler))
+
+
+def test_what_another_process_did_while_one_waited_is_not_done_again(
+    done: tuple[Place, list[Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: with a cache of its own, it pretrained first and looked afterwards."""
+    place = replace(done[0], out=tmp_path / "out", cache=tmp_path / "another cache")
+    alone = Place.alone
+
+    @contextmanager
+    def waited(self: Place, *arguments: Any) -> Iterator[None]:
+        with alone(self, *arguments):
+            shutil.copytree(done[0].out, self.out, dirs_exist_ok=True)
+            yield
+
+    monkeypatch.setattr(Place, "alone", waited)
+    monkeypatch.setattr("cervbench.harness.pretrained", kill)
+    assert [outcome.fresh for outcome in execute([SIMCLR], place)] == [False] * 6
+
+
+def test_a_fold_that_tests_nothing_is_refused_before_anything_is_trained(
+    done: tuple[Place, list[Outcome]],
+) -> None:
+    """Regression: of a part of a dataset; the evaluation's author was blamed, after the training."""
+    place, _ = done
+    asked = understand(replace(SIMCLR, folds=None), plugins())
+    whole = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
+    there = np.flatnonzero(whole.manifest.bins < 6)
+    images, labels = ([column[row] for row in there] for column in (whole.pack.images, whole.pack.labels))
+    part = replace(whole, manifest=whole.manifest.of(images, labels))
+    with pytest.raises(DataError, match="fold 3 tests no image; name others with --folds"):
+        list(runs(asked, part, plugins()))
+    asked = understand(replace(SIMCLR, folds=(0, 2)), plugins())
+    assert [run.fold for run in runs(asked, part, plugins())] == [0, 2]
 
 
 def warnings_of(

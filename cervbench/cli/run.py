@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import click
@@ -99,9 +100,11 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     fresh = False
 
     def failed(run: Run, error: Exception) -> None:
-        if (told := expected(error)) is None:
+        told = expected(error)
+        if told is None and isinstance(error, OSError):  # the disk's, and so every run's
             raise error
-        click.echo(f"Error: {_run_in_words(run)}: {told.message}", err=True)
+        message = told.message if told else "".join(format_exception(error)).rstrip()
+        click.echo(f"Error: {_run_in_words(run)}: {message}", err=True)
         broken.add(run.id)
 
     with shown() as progress:

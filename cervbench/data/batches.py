@@ -26,7 +26,7 @@ class Images:
     native_size: np.ndarray
     """Width and height in pixels: images × 2."""
     rows: np.ndarray
-    """Where they are in the pyramid."""
+    """Where they are in the pyramid; their order says as little as the ids."""
     pyramid: Pyramid
 
     def __len__(self) -> int:
@@ -43,7 +43,8 @@ class Images:
 
     def isolated(self) -> "Images":
         """The same, with a pyramid that has no other images."""
-        return Images(self.ids, self.native_size, np.arange(len(self)), self.pyramid.of(self.rows))
+        order = np.argsort(self.ids)
+        return Images(self.ids, self.native_size, np.argsort(order), self.pyramid.of(self.rows[order]))
 
     def batches(self, normalise: Normalise, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
         """The images as they are, in order, with their native sizes; in batches of one size, nearly."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ class Parts:
     dataset: Dataset
     fold: Fold
     protocol: Protocol
-    pyramid: Pyramid
+    of_pack: Pyramid
+    """Its rows are those of the pack, which is sorted by id, and so by class where ids are."""
 
     @cached_property
     def train(self) -> Images:
@@ -38,8 +39,8 @@ class Parts:
 
     @cached_property
     def everything(self) -> Images:
-        """All images of the dataset, whichever part they are in."""
-        return self._images(np.arange(len(self.dataset.pack.images)))
+        """All images of the dataset, whichever part they are in, in the order of their rows."""
+        return self._images(self._order)
 
     @cached_property
     def test(self) -> Images:
@@ -54,7 +55,7 @@ class Parts:
         """Answers with group and label; refused unless each test image is there once in each draw."""
         columns = {name: np.asarray(values) for name, values in answers.items()}
         self._refuse_partial(columns, draws)
-        row_of = dict(zip(self.test.ids, self.test.rows, strict=True))
+        row_of = dict(zip(self.test.ids, self.in_pack(self.test), strict=True))
         rows = [row_of[image] for image in columns["image"]]
         pack = self.dataset.pack
         return {
@@ -63,6 +64,10 @@ class Parts:
             "group": np.array([pack.groups[row] for row in rows]),
             "label": np.array([pack.labels[row] for row in rows]),
         }
+
+    def in_pack(self, images: Images) -> np.ndarray:
+        """Their rows of the pack, which nobody but the harness is told."""
+        return self._order[images.rows]
 
     def _refuse_partial(self, columns: Mapping[str, np.ndarray], draws: Sequence[int]) -> None:
         if missing := {"image", "draw"} - set(columns):
@@ -88,17 +93,32 @@ class Parts:
             draw=draw,
             train=self._examples(train),
             val=self._examples(val),
-            unlabelled=self.train,
+            unlabelled=self.train.mixed(),
         )
 
     def _uncovered(self, rows: np.ndarray, ratio: int, draw: int) -> np.ndarray:
         manifest = self.dataset.manifest
         return uncovered(manifest.labels, manifest.orders[:, draw], rows, ratio)
 
+    @cached_property
+    def _ids(self) -> np.ndarray:
+        return np.array([opaque(image) for image in self.dataset.pack.images])
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """Rows of the pack in an order that says nothing: a row number is handed out with its image."""
+        return np.argsort(self._ids)
+
+    @cached_property
+    def _pyramid(self) -> Pyramid:
+        return self.of_pack.of(self._order)
+
     def _images(self, rows: np.ndarray) -> Images:
-        pack = self.dataset.pack
-        ids = tuple(opaque(pack.images[row]) for row in rows)
-        return Images(ids, pack.native_size[rows], rows, self.pyramid)
+        """Images by their rows of the pack."""
+        place = np.argsort(self._order)
+        return Images(
+            tuple(self._ids[rows].tolist()), self.dataset.pack.native_size[rows], place[rows], self._pyramid
+        )
 
     def _examples(self, rows: np.ndarray) -> Examples:
         return Examples(self._images(rows), self.dataset.label_indices[rows])
@@ -118,10 +138,19 @@ def part(dataset: Dataset, fold: int, protocol: Protocol, device: torch.device) 
     return Parts(dataset, dataset.manifest.fold(fold), protocol, pyramid)
 
 
-@lru_cache(maxsize=1)
+_LAST: dict[tuple[Pack, int, torch.device], Pyramid] = {}
+
+
 def _pyramid(pack: Pack, size: int, device: torch.device) -> Pyramid:
-    """The last one is kept: runs of a study, one after another, mostly share it."""
-    return Pyramid(pack.pixels, size, device, budget(device), pack.content)
+    """The last one is kept: runs of a study, one after another, mostly share it.
+
+    It is gone before the next is sized, which would else be given half of what it leaves.
+    """
+    key = (pack, size, device)
+    if key not in _LAST:
+        _LAST.clear()
+        _LAST[key] = Pyramid(pack.pixels, size, device, budget(device), pack.content)
+    return _LAST[key]
 
 
 def budget(device: torch.device) -> float:

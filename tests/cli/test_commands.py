@@ -253,6 +253,32 @@ def test_a_run_that_fails_keeps_no_other_of_a_study_from_its_records(
     assert "majority" in (out / "synthetic.md").read_text()
 
 
+class Mistaken(Method):
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        return views[0] @ views[0].flatten()
+
+
+def test_a_mistake_of_a_method_is_told_with_its_run_and_line_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: only errors that were foreseen left the rest of a study to be done."""
+    found = Plugins.discover()
+    offer = Offer(MethodConfig, Mistaken, "nobody")
+    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"mistaken": offer})), "package")
+    monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
+    study, out = tmp_path / "some.toml", tmp_path / "out"
+    study.write_text(
+        '[[runs]]\nmethod = ["mistaken", "majority"]\ndataset = "synthetic"\nbackbone = "test_resnet"\n'
+        'tier = "smoke"\nfolds = [0]\nratios = [100]\nevaluations = ["linear"]\n'
+    )
+    answer = cervbench("run", str(study), "--out", str(out))
+    assert answer.exit_code == 1, answer.output
+    assert "Error: synthetic smoke fold 0 · mistaken test_resnet random seed 0: Traceback" in answer.stderr
+    assert "return views[0] @ views[0].flatten()" in answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith("Error: 1 of 2 runs failed")
+    assert "majority" in (out / "synthetic.md").read_text()
+
+
 def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     answer = cervbench(*SMOKE, "--out", str(tmp_path / "out"), "--dry-run", "--json")
     assert answer.exit_code == 0, answer.output
@@ -269,6 +295,7 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     [
         (("--backbone", "resnet19"), "timm has no model 'resnet19'; near it: resnet18"),
         (("--backbone", "not-installed:convnet"), "timm has no model 'not-installed:convnet'"),
+        (("--backbone", "local-dir:/some/model"), "local-dir:/some/model names a place"),
         (("--device", "tpu"), "--device tpu: say auto, cpu, cuda or cuda:0"),
         (("--method", "SimCLR"), "did you mean 'simclr'?"),
     ],

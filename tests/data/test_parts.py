@@ -1,6 +1,5 @@
 import shutil
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from cervbench.data.batches import Feed, Images
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.data.pack import Pack
 from cervbench.data.parts import Parts, opaque, part
-from cervbench.data.views import Normalise, simclr_policy
+from cervbench.data.views import Normalise, Pyramid, simclr_policy
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 
@@ -52,12 +51,32 @@ def test_labels_are_those_of_the_images(dataset: Dataset, parts: Parts) -> None:
         assert [seen.classes[c] for c in examples.labels] == [label_of[id] for id in examples.images.ids]
 
 
-def test_what_an_evaluation_is_handed_does_not_say_the_class(dataset: Dataset, parts: Parts) -> None:
-    """Regression: ids often hold the class, and packs are sorted by id."""
+def test_what_is_handed_out_does_not_say_the_class(dataset: Dataset, parts: Parts) -> None:
+    """Regression: ids often hold the class, and packs are sorted by id; so were images, or their rows."""
     assert not {*parts.test.ids} & {*dataset.pack.images}
-    labels = [dataset.pack.labels[row] for row in parts.test.rows]
-    changes = sum(one != other for one, other in pairwise(labels))
-    assert changes > len(labels) / 2
+    handed = (parts.test, parts.labelled(10)[0].unlabelled, parts.everything)
+    for images in handed:
+        assert alike(parts.in_pack(images), np.arange(len(images))) < 0.2
+    for images in (*handed, parts.train):
+        assert alike(parts.in_pack(images), images.rows) < 0.2
+    assert alike(parts.in_pack(parts.train), parts.train.isolated().rows) < 0.2
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> float:
+    """How far one order tells the other."""
+    return abs(float(np.corrcoef(np.argsort(np.argsort(one)), np.argsort(np.argsort(other)))[0, 1]))
+
+
+def test_images_are_the_same_wherever_their_rows_are(dataset: Dataset, parts: Parts) -> None:
+    alone, pack = parts.train.isolated(), dataset.pack
+    for images in (parts.train, alone, parts.everything):
+        of_pack = {opaque(image): row for row, image in enumerate(pack.images)}
+        rows = np.array([of_pack[image] for image in images.ids])
+        stored = Pyramid(pack.pixels[rows], parts.protocol.image_size, content=pack.content[rows])
+        here, there = torch.from_numpy(images.rows), torch.arange(len(rows))
+        assert torch.equal(images.pyramid.level(0, here), stored.level(0, there))
+        assert np.array_equal(images.pyramid.content(here), stored.content(there))
+        assert (images.native_size == pack.native_size[rows]).all()
 
 
 def test_a_pretext_stage_has_no_way_to_other_images(parts: Parts) -> None:
@@ -126,7 +145,7 @@ def test_truth_is_joined_by_image(dataset: Dataset, parts: Parts) -> None:
     table = parts.with_truth({name: column[mixed] for name, column in answers(parts).items()}, [0])
     label_of = dict(zip(dataset.pack.images, dataset.pack.labels, strict=True))
     assert [label_of[image] for image in table["image"]] == table["label"].tolist()
-    assert {*table["image"]} == {dataset.pack.images[row] for row in parts.test.rows}
+    assert {*table["image"]} == {dataset.pack.images[row] for row in parts.in_pack(parts.test)}
 
 
 @pytest.mark.parametrize("change", ["twice", "missing", "unasked", "draw"])
@@ -175,12 +194,12 @@ def test_images_that_do_not_fit_into_the_memory_for_them_make_the_same_batches(
 
 def test_folds_in_turn_share_what_was_made_of_the_images(dataset: Dataset) -> None:
     one, other = (part(dataset, fold, PROTOCOL, torch.device("cpu")) for fold in (0, 1))
-    assert one.pyramid is other.pyramid
+    assert one.of_pack is other.of_pack
 
 
 def test_a_stage_knows_where_its_images_lie_in_their_squares(parts: Parts) -> None:
     alone = parts.train.isolated()
-    left, top, width, height = alone.pyramid.content(torch.arange(len(alone))).T
+    left, top, width, height = alone.pyramid.content(torch.from_numpy(alone.rows)).T
     assert np.allclose(np.maximum(width, height), 1)
     assert np.allclose(
         np.log(width / height), np.log(alone.native_size[:, 0] / alone.native_size[:, 1]), atol=0.02

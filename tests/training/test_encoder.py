@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from cervbench.plugin.manager import plugins
+from cervbench.plugin.settings import SettingsError
 from cervbench.training.backbones import by_timm_name
 from cervbench.training.encoder import Encoder
 from cervbench.training.weights import WeightsError, build_encoder
@@ -24,12 +25,18 @@ def encoder(name: str, size: int, init: str = "random") -> Encoder:
     "name", ["resnet18", "vit", "vgg16", "tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"]
 )
 def test_an_encoder_makes_a_vector_of_its_width_and_maps(name: str) -> None:
-    size = 224 if name.startswith("swin") else 64
-    one = encoder(name, size)
+    """Regression: Swin, which has to know the size of its images, was made for 224 px whatever they are."""
+    one = encoder(name, 64)
     with torch.no_grad():
-        vector, maps = one(torch.rand(2, 3, size, size)), one.maps(torch.rand(2, 3, size, size))
+        vector, maps = one(torch.rand(2, 3, 64, 64)), one.maps(torch.rand(2, 3, 64, 64))
     assert vector.shape == (2, one.width)
     assert maps.shape[:2] == (2, one.width)
+
+
+def test_an_architecture_of_which_no_vector_can_be_made_is_refused_with_its_name() -> None:
+    """Regression: it ended in a traceback, in the first step."""
+    with pytest.raises(SettingsError, match="mixer_s32_224 of timm cannot be an encoder at 64 px"):
+        encoder("mixer_s32_224", 64)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 from cervbench.data.batches import Images
 from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
-from cervbench.training.trained import reestimate_norms
+from cervbench.training.trained import Trained, reestimate_norms
 
 
 @pytest.fixture
@@ -20,10 +21,14 @@ def sorted_by_class() -> np.ndarray:
     return pixels
 
 
-def reestimated(pixels: np.ndarray) -> tuple[Any, nn.BatchNorm2d]:
+def images_of(pixels: np.ndarray) -> Images:
     pyramid = Pyramid(pixels, 8, torch.device("cpu"))
     ids = tuple(opaque(str(number)) for number in range(len(pixels)))
-    images = Images(ids, np.full((len(pixels), 2), 8), np.arange(len(pixels)), pyramid)
+    return Images(ids, np.full((len(pixels), 2), 8), np.arange(len(pixels)), pyramid)
+
+
+def reestimated(pixels: np.ndarray) -> tuple[Any, nn.BatchNorm2d]:
+    images = images_of(pixels)
     norm = nn.BatchNorm2d(3)
     encoder: Any = nn.Sequential(norm)
     encoder.normalise = Normalise((0.0,) * 3, (1.0,) * 3)
@@ -51,3 +56,36 @@ def test_batch_norm_variances_are_of_all_images_though_classes_stand_together(
     assert norm.running_var is not None
     expected = (sorted_by_class / 255).var((0, 1, 2))
     np.testing.assert_allclose(norm.running_var.numpy(), expected, rtol=0.03)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, sorted_by_class: np.ndarray) -> Trained:
+    method: Any = SimpleNamespace(encoder=None)
+    return Trained(
+        method=method,
+        images=images_of(sorted_by_class),
+        from_scratch=True,
+        device=torch.device("cpu"),
+        purpose=("test",),
+        folder=tmp_path,
+    )
+
+
+def test_a_second_stage_never_goes_on_where_another_ended(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: fitted for the same purpose, it silently took the weights of the first."""
+    for name in ("train", "begin"):
+        monkeypatch.setattr(f"cervbench.training.trained.{name}", lambda *_: None)
+    stage: Any = SimpleNamespace(views=lambda: (), sees="images")
+    examples: Any = SimpleNamespace(images=trained.images)
+    for record, purpose in (("one", "first"), ("one", "second"), ("other", "first")):
+        trained.at(record).fit(stage, examples, 1, 1, purpose)
+    with pytest.raises(ValueError, match="give each a purpose of its own"):
+        trained.at("one").fit(stage, examples, 1, 1, "first")
+
+
+def test_vectors_of_images_that_are_not_the_runs_own_are_refused(trained: Trained) -> None:
+    """Regression: those of other images came back, by the numbers of their rows."""
+    with pytest.raises(ValueError, match="no part of the run's own"):
+        trained.features(trained.images.subset(np.arange(5)).isolated())

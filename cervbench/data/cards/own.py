@@ -126,6 +126,8 @@ def _item(row: Row, columns: Sequence[str], folder: Path, where: str) -> Item:
             raise DataError(
                 f"{where}: {column} is empty; fill it in every row, or leave out an optional column"
             )
+    if not Path(row["path"]).name:
+        raise DataError(f"{where}: {row['path']!r} is no file")
     if ".." in Path(row["path"]).parts:
         raise DataError(
             f"{where}: {row['path']} leaves the folder of the manifest; write it as an absolute path"
