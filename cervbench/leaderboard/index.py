@@ -31,10 +31,11 @@ _READING = """## How to read the tables
   where there are several draws, for other draws of labels; it is conditional on the seed of the pretraining.
   A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
   and would be wider if they answered for others. That two intervals overlap is no test.
-- **Bold** are the best of a column and all that a paired test on the same groups and draws, corrected for the
-  number of rows (Holm), does not tell from it: what is truly best is bold in 95 columns of a hundred or more,
-  while of several rows that are equally good one may well not be. The test is conditional on what the
-  intervals are conditional on. A row that lacks folds is not ranked, and a single method is not bold.
+- **Bold** are the best of a column and all that a paired test on the same groups and draws, corrected
+  for the number of rows (Holm), does not tell from it: what is truly best is bold in 95 columns of a
+  hundred or more, while of several rows that are equally good one may well not be. The test is
+  conditional on what the intervals are conditional on. A row that lacks folds is not ranked, and a
+  method that alone has all of them is not bold.
 - Beneath stands how far each method is above the same encoder without its pretext stage, on the same groups
   and draws. Its interval is for that row alone, with no correction for their number: one that holds 0 says
   that nothing was shown.
@@ -107,8 +108,8 @@ def _best(table: Table, ratio: int) -> str:
     if table.unrankable:
         return "not ranked" if table.ranked else "–"
     bold = table.best.get((HEADLINE, ratio), frozenset())
-    alone = len(table.ranked) == 1 and table.ranked[0].row.complete(ratio)
-    shown = [line for line in table.ranked if alone or line.name in bold]
+    whole = [line for line in table.ranked if line.row.complete(ratio)]
+    shown = whole if len(whole) == 1 else [line for line in whole if line.name in bold]
     shown.sort(key=lambda line: -(line.cells[ratio].value(HEADLINE) or 0.0))
     if not shown:
         return "–"

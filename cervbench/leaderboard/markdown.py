@@ -167,12 +167,12 @@ def _conditions(table: Table) -> str:
         said.append(f"off protocol: {markdown(', '.join(run.protocol.off))}")
     if table.unrankable:
         verdict = f"**Shown, not ranked**: {markdown(table.unrankable)}."
-    elif len(table.ranked) > 1:
+    elif table.best:
         verdict = (
             "Bold: the best of a column, and all that the paired test (Holm over it) does not tell from it."
         )
     else:
-        verdict = "Nothing is bold: there is a single method."
+        verdict = "Nothing is bold: a single method has all folds."
     return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
 
 

@@ -51,7 +51,7 @@ class Table:
     best_reference: Mapping[int, str]
     """By ratio, the name of the reference row with the highest headline."""
     best: Best
-    """Empty where it has a single ranked row: there is nothing that it would be better than."""
+    """Without columns in which a single row has all folds: there it is better than nothing."""
     unrankable: str
     """Why no row is better than another; empty where the paired test decides."""
     older: bool
@@ -203,7 +203,7 @@ def _table(
     best: dict[tuple[str, int], frozenset[str]] = {}
     for ratio in ratios:
         whole = {name: row for name, row in named[: len(ranked)] if row.complete(ratio)}
-        if len(ranked) > 1:
+        if len(whole) > 1:
             for metric, bold in figures.best(whole, ratio, cells).items():
                 best[metric, ratio] = bold
     unrankable = _unrankable(lines)

@@ -275,10 +275,13 @@ def test_at_all_labels_intervals_are_said_to_be_of_groups_alone(out: Path, write
 
 def test_a_row_without_all_folds_says_so_and_is_never_best(out: Path, write: Write) -> None:
     write("good", 0.95, ratios=(100,), folds=(0, 2))
-    write("fair", 0.5, ratios=(100,))
+    write("fair", 0.7, ratios=(100,))
+    (table,) = made(out).values()
+    assert not table.best
+    write("poor", 0.4, ratios=(100,))
     (table,) = made(out).values()
     assert table.best["balanced_accuracy", 100] == {"fair"}
-    assert names(table.ranked) == ["fair", "good"]
+    assert names(table.ranked) == ["fair", "poor", "good"]
     assert "<br>only folds 0, 2 of 5 |" in page(out)
 
 
@@ -295,7 +298,7 @@ def test_the_clearly_better_method_alone_is_bold(out: Path, write: Write) -> Non
 def test_a_single_method_is_not_bold(out: Path, write: Write) -> None:
     write("alone", 0.9, ratios=(100,))
     assert "**9" not in page(out)
-    assert "Nothing is bold: there is a single method." in page(out)
+    assert "Nothing is bold: a single method has all folds." in page(out)
 
 
 def test_how_far_a_method_is_above_the_best_reference_row_is_said(out: Path, write: Write) -> None:
