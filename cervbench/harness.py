@@ -13,13 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.lineage import header
 from cervbench.observed import observe_host, peak_memory, reset_peak_memory
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, to_columns
-from cervbench.runs import LEFT_BY, Due, Understood, chosen, due, recipe_of, runs, task_of, understand
+from cervbench.runs import (
+    Due,
+    Understood,
+    chosen,
+    due,
+    recipe_of,
+    runs,
+    task_of,
+    understand,
+)
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 
@@ -194,8 +204,8 @@ def pretrained(
 
     used = (asked.method, *asked.builds_on)
     host = observe_host(device, {method.package: method.version for method in used})
-    header = {LEFT_BY: run.model_dump_json()}
-    workshop = Workshop(place.pretraining(run.id), device, place.checkpoint_seconds, watch, host, header)
+    folder, told = place.pretraining(run.id), header(run, used)
+    workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
     return pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)
 
 

@@ -1,8 +1,7 @@
 """From what is asked to runs: every name looked up, every setting checked, every run named by its content."""
 
 import hashlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic_core import to_jsonable_python
 from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
 from cervbench.data.error import DataError
+from cervbench.lineage import warn_of_tests_seen
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
@@ -32,9 +32,6 @@ from cervbench.study import Request
 from cervbench.training import RULES
 from cervbench.training.backbones import require_timm_name, weights_package
 from cervbench.training.recipe import Recipe
-
-LEFT_BY = "cervbench_run"
-"""In the header of the weights that a run has left: what it was, for whoever begins from them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def understand(request: Request, plugins: Plugins) -> Understood:
     return Understood(
         request=request,
         method=method,
-        builds_on=tuple(plugins.methods.get(name) for name in method.offer.builds_on),
+        builds_on=tuple(_built_on(method.offer, plugins)),
         config=config,
         card=find_card(request.dataset, plugins),
         backbone=_name_backbone(backbone, request.backbone) if method.offer.backbone else NO_BACKBONE,
@@ -103,6 +100,18 @@ def _evaluations(
         settings = entry.offer.settings.parse(known, f"evaluation {name}")
         found.append((entry, settings))
     return found
+
+
+def _built_on(offer: Offer, plugins: Plugins) -> list[Entry[Offer]]:
+    """The methods whose code it uses, and those whose code these use."""
+    found: dict[str, Entry[Offer]] = {}
+    wanted = list(offer.builds_on)
+    while wanted:
+        entry = plugins.methods.get(wanted.pop(0))
+        if entry.name not in found:
+            found[entry.name] = entry
+            wanted += entry.offer.builds_on
+    return list(found.values())
 
 
 def find_card(dataset: str, plugins: Plugins) -> Card:
@@ -214,7 +223,8 @@ def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]
     folds = asked.request.folds or range(dataset.manifest.folds)
     for fold in folds:
         _require_parts(dataset, fold)
-    _warn_of_tests_seen(asked, folds, plugins)
+    if asked.method.offer.backbone and asked.request.init not in ("random", "imagenet"):
+        warn_of_tests_seen(asked.request.init, asked.card, folds, plugins)
     for fold in folds:
         yield name_run(asked, dataset, fold)
 
@@ -234,9 +244,10 @@ def _require_parts(dataset: Dataset, fold: int) -> None:
 
 def chosen(run: Run, plugins: Plugins) -> dict[str, Any]:
     """Settings of its method that are not the package's defaults."""
-    if run.method.name not in plugins.methods:
+    offered = f"{run.method.package}:{run.method.name}"
+    if offered not in plugins.methods:
         return {}
-    known = plugins.methods.get(run.method.name).offer.config.model_fields
+    known = plugins.methods.get(offered).offer.config.model_fields
     return {
         name: value
         for name, value in run.method.config.items()
@@ -266,40 +277,3 @@ def _name_init(init: str) -> str:
     if not path.is_file():
         raise SettingsError(f"--init is random, imagenet or a safetensors file; there is no file {init}")
     return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-
-
-def _warn_of_tests_seen(asked: Understood, folds: Sequence[int], plugins: Plugins) -> None:
-    """Weights that a run has left say what it was: a fold tests what another trains on."""
-    if asked.request.init in ("random", "imagenet") or not asked.method.offer.backbone:
-        return
-    before = _left_by(Path(asked.request.init))
-    if before is None:
-        return
-    others = [fold for fold in folds if fold != before.fold]
-    if others and before.method.pretext and _has_images_of(asked.card, before.dataset.name, plugins):
-        logging.getLogger("cervbench").warning(
-            "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
-            "trained on, so that scores there may be too high: take weights of the same fold",
-            asked.request.init,
-            before.fold,
-            before.dataset.name,
-            ", ".join(map(str, others)),
-            asked.card.name,
-        )
-
-
-def _left_by(weights: Path) -> Run | None:
-    """The run that has left a file of weights; None where they are from elsewhere."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, framework="numpy") as file:
-            return Run.model_validate_json((file.metadata() or {})[LEFT_BY])
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-
-
-def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:
-    """Whether both are read from one folder, as cric and cric-3 are."""
-    cards = [entry.offer for _, entry in plugins.datasets.items() if entry.name == dataset]
-    return card.name == dataset or any(known.below(Path()) == card.below(Path()) for known in cards)

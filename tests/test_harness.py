@@ -550,6 +550,17 @@ def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(
             list(execute(requests, here, found=exploding(), failed=handler))
 
 
+def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place, shared_cache: Path) -> None:
+    """Regression: trained and predicted, its record could not be written: the bare name is ambiguous."""
+    offer = plugins().methods.get("majority").offer
+    found = Plugins.discover()
+    for package in ("one", "rival"):
+        found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"common": offer})), package)
+    here = replace(place, cache=shared_cache)
+    [outcome] = execute([replace(MAJORITY, method="rival:common")], here, found=found)
+    assert (outcome.record.run.method.package, outcome.record.run.method.name) == ("rival", "common")
+
+
 def test_what_another_process_did_while_one_waited_is_not_done_again(
     done: tuple[Place, list[Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

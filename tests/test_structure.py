@@ -17,7 +17,7 @@ ORDER = [
     {"scoring"},
     {"records"},
     {"methods", "evaluations"},
-    {"study", "runs", "observed", "harness"},
+    {"study", "lineage", "runs", "observed", "harness"},
     {"audit", "leaderboard", "bench", "checks", "attention"},
     {"cli"},
 ]

@@ -38,7 +38,7 @@ class ExaminedEvaluation:
     def table(self) -> pa.Table:
         return self.answered()
 
-    def answered(self) -> pa.Table:
+    def answered(self, record: str = "checked") -> pa.Table:
         """The table of predictions at half the labels, joined with the truth, stored, and read back."""
         offer, parts = self.entry.offer, parts_at(32)
         known = ground.protocol().evaluations.get(self.entry.name, {})
@@ -46,7 +46,7 @@ class ExaminedEvaluation:
         labelled = parts.labelled(RATIO, getattr(settings, "draws", None))
         trained = _untrained()
         trained.seed(self.evaluation)
-        answers = offer.load_predict()(trained.at("checked"), labelled, parts.test, settings)
+        answers = offer.load_predict()(trained.at(record), labelled, parts.test, settings)
         store = Store(ground.folder())
         columns = parts.with_truth(answers, [seen.draw for seen in labelled])
         store.write_predictions("checked", self.evaluation, canonical(columns))
@@ -66,7 +66,7 @@ def it_answers_each_test_image_once_a_draw(evaluation: ExaminedEvaluation) -> No
 
 def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
     """The same question has the same answer, to the bit."""
-    if content_hash(evaluation.table) != content_hash(evaluation.answered()):
+    if content_hash(evaluation.table) != content_hash(evaluation.answered("checked again")):
         raise CheckFailed(
             "the same images, labels and encoder gave two tables of predictions",
             "draw from torch after trained.seed(…), which makes a draw a function of seed and fold",

@@ -256,11 +256,9 @@ def demands(offer: Offer) -> Sequence[Demand]:
 def _require_features(trained: Trained) -> None:
     images = trained.images
     features = trained.features(images)
-    width = features.shape[1] if trained.encoder is None else trained.encoder.width
-    if features.shape != (len(images), width):
+    if features.ndim != 2 or len(features) != len(images):
         raise CheckFailed(
-            f"{len(images)} images become features of shape {features.shape}, where {len(images)} × {width} "
-            "is due",
+            f"{len(images)} images become features of shape {features.shape}, where a row for each is due",
             "`features` answers with one row an image; most methods leave it as it is",
         )
     if not np.isfinite(features).all():

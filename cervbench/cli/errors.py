@@ -21,6 +21,7 @@ EXPECTED: dict[str, type[click.ClickException]] = {
     "cervbench.place.PlaceError": WrongUsage,
     "cervbench.plugin.settings.SettingsError": WrongUsage,
     "cervbench.plugin.catalog.UnknownName": WrongUsage,
+    "cervbench.plugin.problems.ContractError": Failed,
     "cervbench.protocol.folds.FoldError": WrongUsage,
     "cervbench.data.error.DataError": Failed,
     "cervbench.data.parts.AnswerError": Failed,

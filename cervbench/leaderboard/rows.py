@@ -12,6 +12,10 @@ from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.task import Task
 
 POOLED_SCHEMA = "classification/1"
+_OF_A_RUN = {
+    "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
+}  # fmt: skip
+"""How a run's own fields are called on a page."""
 _OBSERVED = ("pretext_images", "pretext_seconds", "pooling")
 
 
@@ -122,7 +126,7 @@ def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
 def _chosen(row: Row) -> set[str]:
     """Settings that were not the package's defaults, as whoever ran it says."""
     said = row.sample.observed.get("chosen")
-    return {name for name in row.sample.run.method.config if isinstance(said, list) and name in said}
+    return {_trait(name) for name in row.sample.run.method.config if isinstance(said, list) and name in said}
 
 
 def _unique(named: Sequence[str]) -> list[str]:
@@ -166,8 +170,14 @@ def _traits(row: Row) -> dict[str, str]:
     if run.method.builds_on:
         revisions = sorted(run.method.builds_on.items())
         traits["on"] = " ".join(f"{name} revision {revision}" for name, revision in revisions)
-    config = {name: json.dumps(value, sort_keys=True) for name, value in run.method.config.items()}
-    return config | traits
+    return traits | {
+        _trait(name): json.dumps(value, sort_keys=True) for name, value in run.method.config.items()
+    }
+
+
+def _trait(setting: str) -> str:
+    """A setting that is called as a field of the run is, and is another thing."""
+    return f"setting {setting}" if setting in _OF_A_RUN else setting
 
 
 def _contest(record: Record) -> Contest:

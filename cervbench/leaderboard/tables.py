@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
 from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
+from cervbench.leaderboard.gains import above_references, best_references, gains
 from cervbench.leaderboard.rows import Contest, Row, TableKey, names
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
@@ -188,15 +189,15 @@ def _table(
         *zip(names(ranked), ranked, strict=True),
         *zip(names(plan.references, True), plan.references, strict=True),
     ]
-    best_reference = _best_references(named[len(ranked) :], ratios, cells)
+    best_reference = best_references(named[len(ranked) :], ratios, cells)
     lines = [
         Line(
             name,
             row,
             {ratio: cells[row, ratio] for ratio in ratios if ratio in row.entries},
             classes.get((row, ratios[-1]), {}),
-            _gains(name, row, plan, cells, figures),
-            _above_references(name, row, best_reference, cells, figures),
+            gains(name, row, plan.ranked + plan.references, cells, figures),
+            above_references(name, row, best_reference, cells, figures),
         )
         for name, row in named
     ]
@@ -218,67 +219,6 @@ def _table(
         unrankable=unrankable,
         older=plan.older,
     )
-
-
-def _gains(
-    name: str, row: Row, plan: _Plan, cells: Mapping[At, Cell], figures: Figures
-) -> dict[int, dict[str, Figure]]:
-    """Above the same encoder, seed and images, with nothing pretrained; where all folds are there.
-
-    Where several rows are that, none of them is what it is built on.
-    """
-    if row.baseline:
-        return {}
-    bases = [
-        base
-        for base in plan.ranked + plan.references
-        if base.baseline and base.key == row.key and _begins(base) == _begins(row)
-    ]
-    if len(bases) != 1:
-        return {}
-    (base,) = bases
-    return {
-        ratio: figures.gain(name, row, base, ratio, cells)
-        for ratio in plan.ratios
-        if row.complete(ratio) and base.complete(ratio)
-    }
-
-
-def _begins(row: Row) -> tuple[object, ...]:
-    """What the encoder of a row is before anything is trained, as far as its table does not say it."""
-    run = row.sample.run
-    return run.seed, run.backbone_revision, run.weights, run.dataset.pack
-
-
-def _best_references(
-    references: Sequence[tuple[str, Row]], ratios: Sequence[int], cells: Mapping[At, Cell]
-) -> dict[int, tuple[str, Row]]:
-    """By ratio, of those that have all folds there."""
-    best = {}
-    for ratio in ratios:
-        known = [(name, row) for name, row in references if row.complete(ratio)]
-        known = [at for at in known if cells[at[1], ratio].value(HEADLINE) is not None]
-        if known:
-            best[ratio] = max(known, key=lambda at: cells[at[1], ratio].value(HEADLINE) or 0.0)
-    return best
-
-
-def _above_references(
-    name: str,
-    row: Row,
-    best: Mapping[int, tuple[str, Row]],
-    cells: Mapping[At, Cell],
-    figures: Figures,
-) -> dict[int, Figure]:
-    """Where both were tested alike: a reference row may be of other draws."""
-    if row.baseline:
-        return {}
-    gains = {
-        ratio: figures.gain(name, row, reference, ratio, cells)
-        for ratio, (_, reference) in best.items()
-        if row.complete(ratio) and cells[row, ratio].tested == cells[reference, ratio].tested
-    }
-    return {ratio: gain[HEADLINE] for ratio, gain in gains.items() if gain}
 
 
 def _name(line: Line) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from cervbench.plugin.problems import ContractError
+
 if TYPE_CHECKING:
     from cervbench.plugin.method import Progress
 
@@ -14,8 +16,14 @@ if TYPE_CHECKING:
 def moving_average(follower: nn.Module, leader: nn.Module, keep: float) -> None:
     """Each parameter becomes keep · its own + (1 - keep) · the leader's; buffers are left alone.
 
-    All in one launch, for a step of a large network has hundreds of parameters.
+    All in one launch, for a step of a large network has hundreds of parameters. A follower is not trained:
+    one that wants gradients is refused, but where it takes the leader's parameters as they are (`keep` 0).
     """
+    if keep and any(parameter.requires_grad for parameter in follower.parameters()):
+        raise ContractError(
+            f"moving_average is given a {type(follower).__name__} to follow that wants gradients itself: "
+            "freeze it with requires_grad_(False), or see whether follower and leader are the right way round"
+        )
     torch._foreach_lerp_(list(follower.parameters()), list(leader.parameters()), 1 - keep)
 
 

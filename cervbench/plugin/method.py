@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from cervbench.plugin.problems import ContractError, shown
+
 if TYPE_CHECKING:
     from cervbench.data.views import View
     from cervbench.training.encoder import Encoder
@@ -107,9 +109,15 @@ def decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, Any]
     return [group for group in groups if group["params"]]
 
 
-def total_and_parts(loss: Loss) -> tuple[Tensor, dict[str, Tensor]]:
-    """A method's loss in one form, whichever of the two it returned."""
-    if isinstance(loss, Tensor):
-        return loss, {}
-    total, parts = loss
-    return total, {name: torch.as_tensor(part).detach() for name, part in parts.items()}
+def total_and_parts(loss: Loss, of: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """A method's loss in one form, whichever of the two it returned; ContractError where it is neither."""
+    total, parts = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, {})
+    if not (isinstance(total, Tensor) and total.numel() == 1 and isinstance(parts, Mapping)):
+        raise ContractError(
+            f"loss of {of} returns {shown(loss)}; give one scalar, or a scalar and a dict of parts to log"
+        )
+    named = {name: torch.as_tensor(part).detach() for name, part in parts.items()}
+    for name, part in named.items():
+        if part.numel() != 1:
+            raise ContractError(f"loss of {of} names a part {name!r} that is {shown(part)}; give a scalar")
+    return total, named

@@ -28,6 +28,8 @@ class Offer:
     """False when the method computes its features itself and has no encoder."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.builds_on, tuple):
+            raise TypeError(f"builds_on is {self.builds_on!r}; give the names in a tuple")
         if self.pretext and not issubclass(self.config, MethodConfig):
             raise TypeError(f"{self.config.__name__} must be a MethodConfig: the method has a pretext stage")
 

@@ -7,6 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class ContractError(TypeError):
+    """What a method hands back is not what its contract says; the message is for its author."""
+
+
+def shown(value: object) -> str:
+    """What a method handed back, in a few words."""
+    if isinstance(shape := getattr(value, "shape", None), tuple):
+        return f"a {type(value).__name__} of shape {tuple(shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {', '.join(map(shown, value[:3])) or 'nothing'}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that keeps a plugin, or a part of it, from working."""

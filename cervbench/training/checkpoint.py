@@ -8,15 +8,18 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 from cervbench.atomic import naming, whole_folder, write_text
+
+CODE = "cervbench_code"
+"""In the header of weights: a hash of the sources that made them."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Checkpoints:
     """The checkpoints of one stage of one run; only the latest is kept."""
 
     folder: Path
+    header: Mapping[str, str] = field(default_factory=dict)
+    """Of the files of weights."""
 
     def save(
         self,
@@ -40,7 +45,7 @@ class Checkpoints:
         older = list(self.folder.iterdir()) if self.folder.exists() else []
         checkpoint = self.folder / f"step-{step:09d}"
         with naming(checkpoint), whole_folder(checkpoint) as beside:
-            save_weights(stage, beside / "weights.safetensors")
+            save_weights(stage, beside / "weights.safetensors", self.header)
             (beside / "optimizer.pt").write_bytes(state.getbuffer())
             for path in list(beside.iterdir()):
                 with path.open("rb") as written:
@@ -63,6 +68,7 @@ class Checkpoints:
             )
             self.clear()
             return 0, 0.0, {}
+        warn_of_other_code(weights, self.header)
         load_weights(stage, weights)
         state = torch.load(optimizer_state, weights_only=True, map_location="cpu")
         optimizer.load_state_dict(state["optimizer"])
@@ -81,6 +87,9 @@ class Checkpoints:
 
 def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None = None) -> None:
     """Parameters and buffers; what two names share is stored once. The header goes wherever the file goes."""
+    for buffer in module.buffers():
+        if buffer.untyped_storage().nbytes() > buffer.nbytes:  # a slice of a larger one, as queues make them
+            buffer.set_(buffer.clone())  # type: ignore[call-overload]
     try:
         save_model(module, str(path), dict(header or {}))
     except SafetensorError as error:  # it has the system's error in words alone
@@ -88,6 +97,27 @@ def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None
         if number is None:
             raise
         raise OSError(int(number[1]), str(error)) from error
+
+
+def header_of(path: Path) -> dict[str, str]:
+    """Of a file of weights; empty where it has none, or is none."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
+
+
+def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
+    """Weights are found by what they were asked for, and an author who edits a method asks for the same."""
+    made_by = header_of(weights).get(CODE)
+    if made_by and header.get(CODE) and made_by != header[CODE]:
+        logging.getLogger("cervbench").warning(
+            "the code of this method has changed since %s was made, which is used all the same: raise "
+            "`revision` in its Offer where the change is one of results, or delete %s to have it made anew",
+            weights,
+            weights.parent,
+        )
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Batch, Feed
 from cervbench.plugin.method import Progress
+from cervbench.plugin.problems import ContractError, shown
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.precision import autocast
@@ -113,11 +115,32 @@ def _step(
 
 
 def _optimizer(stage: Stage) -> torch.optim.Optimizer:
-    groups = [{"initial_lr": group.get("lr", stage.learning_rate), **group} for group in stage.param_groups()]
+    groups = _groups(stage)
     rate, decay = stage.learning_rate, stage.weight_decay
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=stage.momentum, weight_decay=decay, fused=True)
     return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+
+
+def _groups(stage: Stage) -> list[dict[str, Any]]:
+    """Every parameter that wants a gradient is in one: what is in none would keep its first one for ever."""
+    groups, given = [], list(stage.param_groups())
+    for group in given:
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise ContractError(
+                f"param_groups of {_name(stage)} returns {shown(given)}; give dicts, each with its `params`"
+            )
+        held = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        groups.append({"initial_lr": group.get("lr", stage.learning_rate), **group, "params": held})
+    held_by_any = {id(parameter) for group in groups for parameter in group["params"]}
+    wanting = [name for name, p in stage.named_parameters() if p.requires_grad and id(p) not in held_by_any]
+    if wanting:
+        named = ", ".join(name.removeprefix("method.") for name in wanting[:5])
+        raise ContractError(
+            f"{named}{'…' if len(wanting) > 5 else ''}: wants a gradient and is in no group of param_groups "
+            f"of {_name(stage)}; put it in one, or freeze it with requires_grad_(False)"
+        )
+    return groups
 
 
 def _name(stage: Stage) -> str:

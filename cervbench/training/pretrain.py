@@ -13,7 +13,14 @@ import torch
 from cervbench.atomic import write_atomically, write_text
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
-from cervbench.training.checkpoint import Checkpoints, is_whole, load_weights, save_weights, seal
+from cervbench.training.checkpoint import (
+    Checkpoints,
+    is_whole,
+    load_weights,
+    save_weights,
+    seal,
+    warn_of_other_code,
+)
 from cervbench.training.collapse import collapsed, examined, looking_at
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
@@ -47,6 +54,7 @@ def pretrain(
         logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])
         log.unlink()
     if log.exists():
+        warn_of_other_code(weights, workshop.header)
         load_weights(method, weights)
         observed = json.loads(log.read_text("utf-8"))
     else:
@@ -57,7 +65,9 @@ def pretrain(
         reestimate_norms(method, train)
         if method.encoder is not None:
             remedy = PretextStage.remedy if recipe.offer.pretext else "Begin from other weights (--init)"
-            observed |= {"pooling": method.encoder.pooling, **examined(method.encoder, train, remedy)}
+            own = type(method).features is not Method.features
+            pooling = "the method's own features" if own else method.encoder.pooling
+            observed |= {"pooling": pooling, **examined(method.encoder, train, remedy)}
         write_atomically(weights, lambda beside: save_weights(method, beside, workshop.header))
         seal(weights)
         write_text(log, json.dumps(observed))
@@ -111,7 +121,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     steps = feed.steps(recipe.pretext.epochs)
     with looking_at(method.encoder) as look:
         sitting = Sitting(
-            checkpoints=Checkpoints(workshop.folder / "pretext"),
+            checkpoints=Checkpoints(workshop.folder / "pretext", workshop.header),
             every_seconds=workshop.checkpoint_seconds,
             watch=partial(workshop.watch, "pretext"),
             look=look,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cervbench.data.batches import Batch
 from cervbench.data.views import View
 from cervbench.plugin.method import Method, Progress, decayed_apart, total_and_parts
+from cervbench.plugin.problems import ContractError, shown
 
 
 class Stage(nn.Module):
@@ -50,10 +51,18 @@ class PretextStage(Stage):
         self.learning_rate, self.weight_decay = config.learning_rate, config.weight_decay
 
     def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        return total_and_parts(self.method.loss(batch.views))
+        return total_and_parts(self.method.loss(batch.views), type(self.method).__name__)
 
     def views(self) -> Sequence[View]:
-        return self.method.views()
+        views = self.method.views()
+        if isinstance(views, list | tuple) and all(
+            callable(getattr(view, part, None)) for view in views for part in ("draw", "apply")
+        ):
+            return views
+        raise ContractError(
+            f"views of {type(self.method).__name__} returns {shown(views)}; give a list of views: policies, "
+            "or objects with draw and apply as cervbench.plugin.View has them"
+        )
 
     def param_groups(self) -> Iterable[dict[str, Any]]:
         return self.method.param_groups()

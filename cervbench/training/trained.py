@@ -63,7 +63,7 @@ class Trained:
 
     def features(self, images: Images) -> np.ndarray:
         """What the frozen method makes of the images: n × width, float32."""
-        if images.pyramid is not self.images.pyramid:
+        if not images.pyramid.has_the_rows_of(self.images.pyramid):
             raise ValueError("these images are no part of the run's own (isolated?), whose vectors are kept")
         if not self._features:
             self.method.eval()

@@ -219,6 +219,17 @@ def test_a_setting_that_was_chosen_is_named_in_a_row_that_stands_alone(
     assert names_of([Row(changed(record, observed={"chosen": said}))]) == [name]
 
 
+def test_a_setting_that_is_called_as_a_field_of_the_run_is_not_hidden_by_it(
+    write: Write, changed: Callable[..., Record]
+) -> None:
+    """Regression: a page said "init random" of a setting that was not."""
+    rows = []
+    for init in ("zeros", "orthogonal"):
+        (record,) = write(ratios=(100,), folds=(0,), config={"init": init})
+        rows.append(Row(changed(record, observed={"chosen": ["init"]})))
+    assert names_of(rows) == ['simclr (setting init "zeros")', 'simclr (setting init "orthogonal")']
+
+
 def test_rows_stand_in_the_order_of_the_ratios_that_all_of_them_have(out: Path, write: Write) -> None:
     write("wide", 0.4, ratios=(10,))
     write("wide", 0.95, ratios=(100,))

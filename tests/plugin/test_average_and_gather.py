@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
 from cervbench.plugin import Progress, gather, keep_at, moving_average
+from cervbench.plugin.problems import ContractError
 
 
 def test_a_follower_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
     leader = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    follower = copy.deepcopy(leader)
+    follower = copy.deepcopy(leader).requires_grad_(False)
     with torch.no_grad():
         for parameter in leader.parameters():
             parameter.fill_(1.0)
@@ -25,6 +26,10 @@ def test_a_follower_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
     for parameter in follower.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 2.5))
     assert follower[1].num_batches_tracked == 0
+    with pytest.raises(ContractError, match="the right way round"):
+        moving_average(leader, follower, keep=0.75)
+    moving_average(leader, follower, keep=0)
+    torch.testing.assert_close(leader[0].weight, follower[0].weight)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from cervbench.training.checkpoint import Checkpoints, save_weights
+from cervbench.training.checkpoint import CODE, Checkpoints, load_weights, save_weights, warn_of_other_code
 from cervbench.training.trained import Trained
 
 
@@ -60,3 +60,38 @@ def test_what_the_system_refuses_is_known_by_its_number_in_every_release_of_safe
     with pytest.raises(OSError, match="File too large") as refused:
         save_weights(nn.Linear(1, 1), tmp_path / "weights.safetensors")
     assert refused.value.errno == 27
+
+
+class Queue(nn.Module):
+    bank: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bank", torch.zeros(4, 2))
+
+    def push(self, rows: torch.Tensor) -> None:
+        self.bank = torch.cat([rows, self.bank])[:4]
+
+
+def test_a_queue_that_is_a_slice_of_what_it_was_is_stored(tmp_path: Path) -> None:
+    """Regression: safetensors stores no part of a larger storage, and said so in words of its own."""
+    queue, again = Queue(), Queue()
+    queue.push(torch.arange(6.0).reshape(3, 2))
+    save_weights(queue, tmp_path / "weights.safetensors")
+    load_weights(again, tmp_path / "weights.safetensors")
+    assert torch.equal(again.bank, queue.bank)
+    assert again.bank[:3].flatten().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_weights_that_other_code_has_made_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: an author changed the loss, and was given the old encoder without a word."""
+    weights = tmp_path / "weights.safetensors"
+    save_weights(nn.Linear(2, 2), weights, {CODE: "before"})
+    for now, told in ({CODE: "before"}, False), ({}, False), ({CODE: "after"}, True):
+        caplog.clear()
+        warn_of_other_code(weights, now)
+        assert ("raise `revision` in its Offer" in caplog.text) == told
+    save_weights(nn.Linear(2, 2), weights)
+    caplog.clear()
+    warn_of_other_code(weights, {CODE: "after"})
+    assert not caplog.text

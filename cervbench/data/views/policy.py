@@ -56,10 +56,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(self.operations))
-        for part in self._keyed().values():
-            if not isinstance(part, _KINDS):
-                kinds = ", ".join(kind.__name__ for kind in _KINDS)
-                raise TypeError(f"{part!r} is no operation that a policy can apply: it must be a {kinds}")
+        for part in self.operations:
+            if not isinstance(part, (*_KINDS, Together)):
+                raise TypeError(
+                    f"{part!r} is no operation that a policy can apply: take Crop, Flip, Rotation and the "
+                    "others of cervbench.plugin; what torchvision has is for a view of your own (its View)"
+                )
 
     def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
         arrays = [array for operation in self.operations for array in operation.draw(rng, count)]

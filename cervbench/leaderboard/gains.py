@@ -1,0 +1,67 @@
+"""What a row is above: the same encoder without its pretext stage, and the best reference row."""
+
+from collections.abc import Mapping, Sequence
+
+from cervbench.leaderboard.cells import Cell, Figure
+from cervbench.leaderboard.figures import At, Figures
+from cervbench.leaderboard.rows import Row
+from cervbench.scoring.classification import HEADLINE
+
+
+def gains(
+    name: str, row: Row, others: Sequence[Row], cells: Mapping[At, Cell], figures: Figures
+) -> dict[int, dict[str, Figure]]:
+    """Above the same encoder, seed and images, with nothing pretrained; where all folds are there.
+
+    Where several rows are that, none of them is what it is built on.
+    """
+    if row.baseline:
+        return {}
+    bases = [
+        base for base in others if base.baseline and base.key == row.key and _begins(base) == _begins(row)
+    ]
+    if len(bases) != 1:
+        return {}
+    (base,) = bases
+    return {
+        ratio: figures.gain(name, row, base, ratio, cells)
+        for ratio in sorted(row.entries)
+        if row.complete(ratio) and base.complete(ratio)
+    }
+
+
+def _begins(row: Row) -> tuple[object, ...]:
+    """What the encoder of a row is before anything is trained, as far as its table does not say it."""
+    run = row.sample.run
+    return run.seed, run.backbone_revision, run.weights, run.dataset.pack
+
+
+def best_references(
+    references: Sequence[tuple[str, Row]], ratios: Sequence[int], cells: Mapping[At, Cell]
+) -> dict[int, tuple[str, Row]]:
+    """By ratio, of those that have all folds there."""
+    best = {}
+    for ratio in ratios:
+        known = [(name, row) for name, row in references if row.complete(ratio)]
+        known = [at for at in known if cells[at[1], ratio].value(HEADLINE) is not None]
+        if known:
+            best[ratio] = max(known, key=lambda at: cells[at[1], ratio].value(HEADLINE) or 0.0)
+    return best
+
+
+def above_references(
+    name: str,
+    row: Row,
+    best: Mapping[int, tuple[str, Row]],
+    cells: Mapping[At, Cell],
+    figures: Figures,
+) -> dict[int, Figure]:
+    """Where both were tested alike: a reference row may be of other draws."""
+    if row.baseline:
+        return {}
+    gains = {
+        ratio: figures.gain(name, row, reference, ratio, cells)
+        for ratio, (_, reference) in best.items()
+        if row.complete(ratio) and cells[row, ratio].tested == cells[reference, ratio].tested
+    }
+    return {ratio: gain[HEADLINE] for ratio, gain in gains.items() if gain}
