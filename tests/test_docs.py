@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import fields
-from inspect import getdoc, signature
+from inspect import getdoc, isfunction, signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from click import Command, Context, Group
 from PIL import Image
 
+import cervbench.plugin as api
 from cervbench.cli import COMMANDS, main
 from cervbench.data.dataset import open_dataset
 from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Normalise, Offer, Pyramid, plain_policy
@@ -63,7 +64,7 @@ def test_every_hook_is_documented_with_its_signature_and_its_sentence() -> None:
 @pytest.mark.parametrize("offer", [Offer, EvaluationOffer, BackboneOffer])
 def test_every_field_of_an_offer_is_documented(offer: Any) -> None:
     [table] = re.findall(
-        rf"^\| `{offer.__name__}` \|.*\n\|.*\n((?:\|.*\n)+)", text_of("hooks.md"), re.MULTILINE
+        rf"^\| `{offer.__name__}` \| \|\n\|.*\n((?:\|.*\n)+)", text_of("hooks.md"), re.MULTILINE
     )
     documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert documented == [field.name for field in fields(offer)]
@@ -73,6 +74,19 @@ def test_every_name_of_the_method_contract_is_documented_with_its_arguments() ->
     for name in _CONTRACT - {"config"}:
         arguments = ", ".join(list(signature(getattr(Method, name)).parameters)[1:])
         assert f"| `{name}({arguments})` |" in text_of("writing-a-method.md")
+
+
+BY_HAND = {"Columns", "ViewPolicy", "hookimpl"}
+"""Names whose object cannot say what it is."""
+
+
+@pytest.mark.parametrize("name", api.__all__)
+def test_every_name_that_authors_may_use_is_documented_as_it_says_itself(name: str) -> None:
+    offered = getattr(api, name)
+    called = f"{name}({', '.join(signature(offered).parameters)})" if isfunction(offered) else name
+    said = (getdoc(offered) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+    line = f"| `{name}` | " if name in BY_HAND else f"| `{called}` | {said} |"
+    assert f"\n{line}" in text_of("hooks.md")
 
 
 def test_the_code_of_the_tutorial_is_that_of_the_package_it_begins_with(tmp_path: Path) -> None:

@@ -30,11 +30,12 @@ def page(audit: Audit) -> str:
             f"Random images report {lost:.1f} points of balanced accuracy more than folds that keep the "
             "card's group together. Groups of the same sizes and classes, dealt at random (the control), "
             f"account for {shared:.1f} of them: the rest, {lost - shared:.1f} points, is what images of one "
-            "group know of each other beyond their class."
+            f"group know of each other beyond their class.{_beside(audit, random)}"
         )
+    by_group = " by the card's group" if own else ""
     parts += [
         "## Without looking at the cell",
-        "The same folds by the card's group, from these alone:",
+        f"The same folds{by_group}, from these alone:",
         _rungs("what is seen", audit.without_the_cell),
         "## Near-duplicates",
         f"Pairs of different groups on two sides of a fold whose pixels correlate at {ALIKE} or more, in any "
@@ -48,6 +49,24 @@ def page(audit: Audit) -> str:
         _table(["class", "groups"], [[markdown(name), groups] for name, groups in audit.classes.items()]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _beside(audit: Audit, random: Rung) -> str:
+    """How sure that is: the rungs next to the card's own say more of it than the spread over seeds."""
+    names = [rung.together for rung in audit.ladder]
+    place = names.index(OWN)
+    beside = [
+        100 * (random.balanced_accuracy - rung.balanced_accuracy)
+        for rung in audit.ladder[place - 1 : place + 3]
+        if rung.together not in (RANDOM, OWN, CONTROL)
+    ]
+    if not beside:
+        return ""
+    return (
+        f" Where groups are cut finer or wider, by the rungs beside it, the whole is {min(beside):.1f} to "
+        f"{max(beside):.1f} points: which groups there happen to be moves it, and the spread over seeds, "
+        "which is that of dealing the same groups anew, does not show it."
+    )
 
 
 def _rungs(head: str, rungs: Sequence[Rung]) -> str:

@@ -22,6 +22,8 @@ from cervbench.training.weights import build_encoder
 CLASSES = 3
 KILLED_AT = 5
 SOME_STEPS = 2
+OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
+"""What torch says where it leaves the pretended GPU: of a gradient inside of a loss, of a generator."""
 LARGE_BATCH = 32
 """Losses over a batch, such as a correlation of its columns, cannot fall far in a small one."""
 
@@ -217,6 +219,11 @@ def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
         if asked.device == GPU:
             return f"each step waits for the GPU: {at} looks at a value there"
         return f"followed as far as {at}, which looks at a value of the host"
+    except RuntimeError as error:
+        if not any(told in str(error) for told in OF_THE_DRIVER):
+            raise
+        at = place_of(error, method.home, type(learner).__name__)
+        return f"followed as far as {at}, where torch asks the driver of a real GPU"
     return None
 
 

@@ -1,5 +1,6 @@
 """Writes a new package from the template: a method that runs as it is, its tests, and a README."""
 
+import ast
 import keyword
 import re
 from collections.abc import Container, Iterator
@@ -13,7 +14,6 @@ from cervbench.plugin.settings import SettingsError
 
 LONGEST = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_CAPITAL = re.compile(r"\b[A-Z]\w*")
 
 
 def new_package(name: str, into: Path, taken: Container[str] = ()) -> Path:
@@ -41,7 +41,8 @@ def _refuse_unusable(name: str, taken: Container[str], template: dict[PurePosixP
         raise SettingsError(
             f"there is a method {name!r} already, and a name offered twice belongs to neither"
         )
-    in_use = {word for text in template.values() for word in _CAPITAL.findall(text)} - {"Example"}
+    code = "\n".join(text for path, text in template.items() if path.suffix == ".py")
+    in_use = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} - {"Example"}
     if keyword.iskeyword(_class(name)) or _class(name) in in_use:
         raise SettingsError(
             f"the class of {name!r} would be called {_class(name)}, which is something else in its module; "

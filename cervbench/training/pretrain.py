@@ -49,6 +49,8 @@ def pretrain(
 ) -> tuple[Trained, Mapping[str, Any]]:
     """The trained method and what was observed on the way; loaded when it was made before."""
     method = build_method(recipe).to(workshop.device)
+    for left in workshop.folder.glob(".*.safetensors.*"):  # by a kill while it was written
+        left.unlink(missing_ok=True)
     weights, log = workshop.folder / "method.safetensors", workshop.folder / "observed.json"
     if log.exists() and (damaged := [path for path in (weights, log) if not is_whole(path)]):
         logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])

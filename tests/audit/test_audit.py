@@ -109,13 +109,16 @@ def test_a_sheet_that_cannot_be_written_whole_is_not_written(
 def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
     rungs = [
         Rung("nothing (random images)", 90, 0.6, 0.60, 0.01),
+        Rung("finer", 20, 0.6, 0.57, 0.01),
         Rung("the card's group", 9, 0.5, 0.50, 0.01),
+        Rung("wider", 6, 0.5, 0.54, 0.01),
         Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.58, 0.01),
     ]
     audit = Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, [NamedPair("i", "j", "a / a", 0.9)])
     text = page(audit)
     assert "10.0 points" in text
     assert "account for 2.0 of them: the rest, 8.0 points" in text
+    assert "by the rungs beside it, the whole is 3.0 to 6.0 points" in text
 
 
 TABLE = {"table", "thead", "tbody", "tr", "th", "td"}

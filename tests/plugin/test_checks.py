@@ -246,6 +246,19 @@ class HandsTheLossToNumpy(Sound):
         return loss
 
 
+class PenalisesItsGradient(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        loss = super().loss([view.requires_grad_(True) for view in views])
+        slopes = torch.autograd.grad(loss, views[0], create_graph=True)[0]
+        return loss + 1e-3 * slopes.square().sum()
+
+
+class DrawsByAGeneratorThere(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        there = torch.Generator(device=views[0].device)
+        return super().loss(views) * (1 + 0 * torch.rand((), generator=there, device=views[0].device))
+
+
 class DrawsFromNumpy(Sound):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         return super().loss(views) + np.random.rand() * self.projected(views[0]).square().mean()
@@ -504,11 +517,13 @@ def test_a_method_may_refuse_a_kind_of_backbone_and_is_examined_on_the_other() -
         (MixesByADraw, "followed as far as"),
         (ShufflesByNumpy, "followed as far as"),
         (ListsADraw, "followed as far as"),
+        (PenalisesItsGradient, "followed as far as"),
+        (DrawsByAGeneratorThere, "followed as far as"),
     ],
 )
 def test_a_method_that_looks_at_a_value_is_told_the_line(looks: type[Method], note: str) -> None:
     lines, start = inspect.getsourcelines(looks)
-    looked = ("item()", "answers[", "cpu()", "numpy()", "tolist()", ":.3f")
+    looked = ("autograd.grad(", "Generator(", "item()", "answers[", "cpu()", "numpy()", "tolist()", ":.3f")
     at = start + next(number for number, line in enumerate(lines) if any(one in line for one in looked))
     told = named("it_keeps_to_the_device_of_its_views", plugin(looks))()
     assert note in told

@@ -1,9 +1,11 @@
 """The CRIC Cervix collection: 11,534 labelled cells on 400 fields of conventional Pap smears."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from cervbench.data.cards.card import Card, Item, Source
@@ -98,7 +100,12 @@ def read(item: Item) -> "Image":
     from cervbench.data.reading import cut
 
     assert item.box is not None
-    return cut(_decoded(item.path, item.path.stat().st_mtime_ns), item.box)
+    with _LOCKS[item.path.name]:  # of several threads that want a field, one decodes it
+        field = _decoded(item.path, item.path.stat().st_mtime_ns)
+    return cut(field, item.box)
+
+
+_LOCKS: defaultdict[str, Lock] = defaultdict(Lock)
 
 
 @lru_cache(maxsize=8)

@@ -27,7 +27,7 @@ def plain_policy() -> Policy:
 
 
 def named_policy(name: str) -> Policy:
-    """A policy of `POLICIES`."""
+    """The policy of a name: `simclr`, or `A` to `E`."""
     if name not in POLICIES:
         raise ValueError(f"no policy is named {name!r}; there are {', '.join(POLICIES)}")
     return POLICIES[name]()
