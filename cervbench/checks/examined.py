@@ -1,7 +1,7 @@
 """A method as it is examined: built, trained and loaded by what a run does it with."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -94,6 +94,11 @@ class ExaminedMethod:
         """Without a stop: what others are compared with."""
         return self.pretrained(self.recipe(self.backbone))
 
+    @cached_property
+    def unsteady(self) -> list[str]:
+        """Tensors that differ between two runs of the same seed: of such a method no more can be asked."""
+        return differing(self.undisturbed.state, self.pretrained(self.recipe(self.backbone)).state)
+
     def pretrained(
         self,
         recipe: Recipe,
@@ -174,3 +179,7 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
 
 
 Demand = Callable[[ExaminedMethod], str | None]
+
+
+def some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,6 +1,5 @@
 """What is demanded of a method."""
 
-import copy
 import json
 from collections.abc import Sequence
 
@@ -9,18 +8,23 @@ import torch
 
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import Demand, ExaminedMethod, differing, parts_at, train_stepwise
+from cervbench.checks.examined import Demand, ExaminedMethod, parts_at, some, train_stepwise
+from cervbench.checks.of_states import (
+    it_gives_the_same_bits_again,
+    it_learns_the_same_whatever_the_labels,
+    it_resumes_to_the_same_bits,
+    its_encoder_is_stored_once,
+    its_state_goes_through_safetensors,
+)
 from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import place_of
-from cervbench.training.checkpoint import load_weights
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.trained import Trained
 from cervbench.training.weights import build_encoder
 
 CLASSES = 3
-KILLED_AT = 5
 SOME_STEPS = 2
 OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
 """What torch says where it leaves the pretended GPU: of a gradient inside of a loss, of a generator."""
@@ -71,6 +75,31 @@ def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
     )
 
 
+def its_views_are_of_one_image_each(method: ExaminedMethod) -> None:
+    """Each view is a float32 tensor with a row an image, which is what it would be without the others."""
+    recipe = method.recipe(method.backbone)
+    images = parts_at(recipe.image_size).train.isolated()
+    _, feed = pretext_stage(build_method(recipe), recipe, images)
+    rows = torch.from_numpy(images.rows[: ground.BATCH])
+    half = ground.BATCH // 2
+    for number, view in enumerate(feed.views):
+        drawn = view.draw(np.random.default_rng(number), ground.BATCH)
+        of_half = {name: values[half:] for name, values in drawn.items()}
+        whole = view.apply(images.pyramid, rows, drawn, feed.normalise)
+        part = view.apply(images.pyramid, rows[half:], of_half, feed.normalise)
+        if whole.dtype != torch.float32 or len(whole) != ground.BATCH:
+            raise CheckFailed(
+                f"view {number} is {str(whole.dtype).removeprefix('torch.')} with {len(whole)} rows, of "
+                f"{ground.BATCH} images",
+                "`apply` gives float32 with a row an image, in the order of `rows`",
+            )
+        if part.shape != whole[half:].shape or not torch.allclose(part, whole[half:], atol=1e-3):
+            raise CheckFailed(
+                f"view {number} of an image is another one where fewer images are beside it",
+                "row n of a view is made of row n of `rows` and of `drawn`, and of nothing else",
+            )
+
+
 def it_trains_the_encoder(method: ExaminedMethod) -> None:
     """The loss reaches each matrix and kernel of the encoder in some step, and the optimiser moves it."""
     recipe = method.recipe(method.backbone)
@@ -92,48 +121,14 @@ def it_trains_the_encoder(method: ExaminedMethod) -> None:
     still = [name for name, weight in weights.items() if torch.equal(before[name], weight)]
     if left := [name for name in still if name not in unreached]:
         raise CheckFailed(
-            f"{_some(left)} of the encoder have a gradient and never move",
+            f"{some(left)} of the encoder have a gradient and never move",
             "`param_groups` must hold the parameters of self.encoder too",
         )
     if unreached:
         raise CheckFailed(
-            f"no gradient reaches {_some(list(unreached))} of the encoder, in any step",
+            f"no gradient reaches {some(list(unreached))} of the encoder, in any step",
             "no_grad, detach or requires_grad_(False) keep the loss from reaching self.encoder, and a loss "
             "that does not depend on it has a gradient of zero",
-        )
-
-
-def it_gives_the_same_bits_again(method: ExaminedMethod) -> None:
-    """The same run gives the same weights, to the bit."""
-    again = method.pretrained(method.recipe(method.backbone))
-    if wrong := differing(method.undisturbed.state, again.state):
-        raise CheckFailed(
-            f"{_some(wrong)} differ between two runs of the same seed",
-            "draw from torch on the CPU, which is seeded for each step, and from nothing else: no clock, no "
-            "`random`, no numpy.random, nothing that an earlier run left behind",
-        )
-
-
-def it_resumes_to_the_same_bits(method: ExaminedMethod) -> None:
-    """A run that is killed and resumed gives the weights of one that was never disturbed."""
-    recipe, folder = method.recipe(method.backbone), method.new_folder()
-    method.killed(recipe, folder, KILLED_AT)
-    resumed = method.pretrained(recipe, folder=folder)
-    if wrong := differing(method.undisturbed.state, resumed.state):
-        raise CheckFailed(
-            f"{_some(wrong)} differ after a kill in step {KILLED_AT} and a resume",
-            "what changes while it trains must be a parameter or a persistent buffer (register_buffer); a "
-            "plain attribute does not survive a checkpoint",
-        )
-
-
-def it_learns_the_same_whatever_the_labels(method: ExaminedMethod) -> None:
-    """With all labels permuted, the encoder is the same to the bit."""
-    permuted = method.pretrained(method.recipe(method.backbone), permuted=True)
-    if wrong := differing(method.undisturbed.state, permuted.state):
-        raise CheckFailed(
-            f"{_some(wrong)} depend on the labels",
-            "a pretext stage learns from the views that `loss` is handed and looks at nothing else",
         )
 
 
@@ -142,36 +137,6 @@ def it_survives_odd_batches_and_image_sizes(method: ExaminedMethod) -> None:
     odd = 45 if method.backbone == "CNN" else 40  # a ViT wants whole patches
     for size, batch in ((32, 2), (32, 3), (odd, 5), (64, 4)):
         method.losses(method.recipe(method.backbone, size, batch), until=SOME_STEPS)
-
-
-def its_state_goes_through_safetensors(method: ExaminedMethod) -> None:
-    """What is stored and loaded again is the whole method: same state, same features, same loss."""
-    made = method.undisturbed
-    loaded = build_method(method.recipe(method.backbone))
-    load_weights(loaded, made.weights)
-    if wrong := differing(made.state, loaded.state_dict()):
-        raise CheckFailed(f"{_some(wrong)} are not what was stored", "keep state in parameters and buffers")
-    known, found = (method.loss_after(copy.deepcopy(one)) for one in (made.trained.method, loaded))
-    if known != found:
-        raise CheckFailed(
-            f"the loss of a batch is {known:.6g}, and {found:.6g} after storing and loading",
-            "something that the loss depends on is not stored: make it a parameter or a persistent buffer",
-        )
-
-
-def its_encoder_is_stored_once(method: ExaminedMethod) -> None:
-    """The encoder's tensors have one name each: those of `self.encoder`."""
-    built = build_method(method.recipe(method.backbone))
-    assert built.encoder is not None
-    own = {id(tensor) for tensor in (*built.encoder.parameters(), *built.encoder.buffers())}
-    named = [*built.named_parameters(remove_duplicate=False), *built.named_buffers(remove_duplicate=False)]
-    twice = [name for name, tensor in named if id(tensor) in own and not name.startswith("encoder.")]
-    if twice:
-        raise CheckFailed(
-            f"{_some(twice)} are tensors of the encoder under a second name",
-            "reach the encoder as self.encoder, which the base class sets; a network that follows it is a "
-            "copy.deepcopy of it",
-        )
 
 
 def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
@@ -183,12 +148,12 @@ def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
     if shapes != due:
         strange = sorted(n for n in {*shapes, *due} if shapes.get(n) != due.get(n))
         raise CheckFailed(
-            f"the encoder is not that of its backbone any more: {_some(strange)}",
+            f"the encoder is not that of its backbone any more: {some(strange)}",
             "add parts to the method, not to the encoder, and leave its layers as they are",
         )
     if frozen := [name for name, p in trained.encoder.named_parameters() if not p.requires_grad]:
         raise CheckFailed(
-            f"{_some(frozen)} of the encoder cannot be trained any more",
+            f"{some(frozen)} of the encoder cannot be trained any more",
             "freeze a copy (copy.deepcopy) and leave requires_grad of self.encoder on, for fine-tuning",
         )
     _require_features(trained)
@@ -241,6 +206,7 @@ def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
 ALWAYS: tuple[Demand, ...] = (its_config_comes_back_from_json, it_works_on_a_gpu)
 WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
     it_works_on_a_cnn_and_a_vit_or_says_which,
+    its_views_are_of_one_image_each,
     it_trains_and_its_loss_falls,
     it_trains_the_encoder,
     it_gives_the_same_bits_again,
@@ -281,7 +247,3 @@ def _require_classifier(trained: Trained) -> None:
             f"a classifier of {CLASSES} classes answers {ground.BATCH} images with {tuple(answers.shape)}",
             "`classifier(encoder, classes)` gives a module whose output is n × classes",
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

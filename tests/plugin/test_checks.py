@@ -246,6 +246,27 @@ class HandsTheLossToNumpy(Sound):
         return loss
 
 
+class Altered:
+    """A plain policy's view, with something done to the rows of it."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.change, self.policy = change, plain_policy()
+        self.draw = self.policy.draw
+
+    def apply(self, *asked: Any) -> Tensor:
+        return self.change(self.policy.apply(*asked))
+
+
+class ShowsTheNext(Sound):
+    def views(self) -> Sequence[View]:
+        return (plain_policy(), Altered(lambda views: views.roll(1, 0)))
+
+
+class DropsARow(Sound):
+    def views(self) -> Sequence[View]:
+        return (Altered(lambda views: views[1:]), plain_policy())
+
+
 class PenalisesItsGradient(Sound):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         loss = super().loss([view.requires_grad_(True) for view in views])
@@ -369,6 +390,10 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_trains_and_its_loss_falls": {
         "climbs": (plugin(Climbs), "without any learning"),
         "is no scalar": (plugin(NotScalar), "scalar"),
+    },
+    "its_views_are_of_one_image_each": {
+        "pairs an image with another": (plugin(ShowsTheNext), "view 1 of an image is another one"),
+        "drops a row": (plugin(DropsARow), "view 0 is float32 with 7 rows"),
     },
     "it_trains_the_encoder": {
         "trains the head alone": (plugin(HeadAlone), r"no gradient reaches backbone\.conv1\.weight"),
@@ -528,6 +553,19 @@ def test_a_method_that_looks_at_a_value_is_told_the_line(looks: type[Method], no
     told = named("it_keeps_to_the_device_of_its_views", plugin(looks))()
     assert note in told
     assert f"{__file__}:{at} " in f"{told.replace(',', ' ,')} "
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "it_resumes_to_the_same_bits",
+        "it_learns_the_same_whatever_the_labels",
+        "its_state_goes_through_safetensors",
+    ],
+)
+def test_a_method_that_draws_elsewhere_is_not_accused_of_what_follows_from_it(check: str) -> None:
+    """Regression: it was told that its encoder depends on the labels."""
+    assert named(check, plugin(DrawsFromNumpy))() == "not looked at: two runs of the same seed differ already"
 
 
 class LeavesTheLastNormAside(WantsTokens):
