@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
@@ -17,7 +18,7 @@ from cervbench.checks.of_states import (
     its_state_goes_through_safetensors,
 )
 from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
-from cervbench.plugin import Offer
+from cervbench.plugin import Offer, Settings
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import place_of
 from cervbench.training.pretrain import build_method, pretext_stage
@@ -34,6 +35,13 @@ LARGE_BATCH = 32
 
 def its_config_comes_back_from_json(method: ExaminedMethod) -> None:
     """Every setting has a default, and the config is the same after a way through JSON."""
+    for name, field in type(method.config).model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and not issubclass(kind, Settings):
+            raise CheckFailed(
+                f"{name} is a {kind.__name__}, which takes a misspelt key without a word",
+                "derive it from cervbench.plugin.Settings, which knows its keys",
+            )
     text = json.dumps(method.config.model_dump(mode="json"), allow_nan=False)
     back = method.offer.config.parse(json.loads(text), method.name)
     if back != method.config:

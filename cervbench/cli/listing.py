@@ -129,7 +129,13 @@ def listing(kind: str, config: str | None, as_json: bool) -> None:
 def _as_typed(setting: Row) -> Row:
     """With its default as `--set` takes it."""
     default = setting["default"]
-    return {**setting, "default": default if isinstance(default, str) else json.dumps(default)}
+    return {**setting, "default": default if isinstance(default, str) else _toml(default)}
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
 
 
 def _table(rows: list[Row]) -> str:

@@ -14,6 +14,8 @@ from cervbench import checks
 from cervbench.checks import Check, CheckFailed
 from cervbench.cli import main
 from cervbench.cli.config import described
+from cervbench.cli.listing import _as_typed
+from cervbench.cli.parsing import setting
 from cervbench.plugin import MethodConfig, Settings
 
 TEMPLATE = Path(main.callback.__code__.co_filename).parents[1] / "plugin" / "template"  # type: ignore[union-attr]
@@ -177,6 +179,13 @@ def test_defaults_are_shown_as_they_are_set() -> None:
     shown = cervbench("list", "methods", "--config", "barlow-twins")
     assert shown.exit_code == 0, shown.output
     assert "[1024, 1024, 1024]" in shown.stdout
+
+
+def test_a_default_of_several_parts_is_shown_as_it_can_be_set() -> None:
+    """Regression: as JSON, which `--set` refuses."""
+    default = {"epsilon": 0.05, "inner": {"steps": 3, "name": "a"}}
+    text = _as_typed({"default": default})["default"]
+    assert setting(f"sinkhorn={text}") == ("sinkhorn", default)
 
 
 def test_a_method_without_settings_is_said_to_have_none() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from pydantic import PlainSerializer
+from pydantic import BaseModel, PlainSerializer
 from torch import Tensor, nn
 
 from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
@@ -105,6 +105,14 @@ def plugin(
 
     hooks = (cervbench_methods, cervbench_evaluations, cervbench_backbones)
     return Plugins.of({"a-package": SimpleNamespace(**{hook.__name__: hook for hook in hooks})})
+
+
+class Inner(BaseModel):
+    epsilon: float = 0.05
+
+
+class OpenConfig(MethodConfig):
+    inner: Inner = Inner()
 
 
 class RoundedConfig(MethodConfig):
@@ -380,6 +388,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "each_offer_has_a_reference": {"says nothing": (plugin(reference=" "), "method learner")},
     "its_config_comes_back_from_json": {
         "loses digits": (plugin(config=RoundedConfig), "margin of the config is another value"),
+        "takes any key": (plugin(config=OpenConfig), "inner is a Inner, which takes a misspelt key"),
         "is no JSON": (plugin(config=EndlessConfig), "not JSON compliant"),
         "has no default": (plugin(config=NeededConfig), "margin"),
     },
