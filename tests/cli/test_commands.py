@@ -222,6 +222,22 @@ class TooLarge(Method):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.54 GiB.")
 
 
+def beside_majority(
+    name: str, method: type[Method], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Result, Path]:
+    """What a study of a method and of another that works says, and where it put its records."""
+    found = Plugins.discover()
+    offer = Offer(MethodConfig, method, "nobody")
+    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {name: offer})), "package")
+    monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
+    study, out = folder / "some.toml", folder / "out"
+    study.write_text(
+        f'[[runs]]\nmethod = ["{name}", "majority"]\ndataset = "synthetic"\nbackbone = "test_resnet"\n'
+        'tier = "smoke"\nfolds = [0, 1]\nratios = [100]\nevaluations = ["linear"]\n'
+    )
+    return cervbench("run", str(study), "--out", str(out)), out
+
+
 @pytest.mark.parametrize(
     ("method", "why"),
     [
@@ -232,16 +248,7 @@ class TooLarge(Method):
 def test_a_run_that_fails_keeps_no_other_of_a_study_from_its_records(
     method: type[Method], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Plugins.discover()
-    offer = Offer(MethodConfig, method, "nobody")
-    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"exploding": offer})), "package")
-    monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
-    study, out = tmp_path / "some.toml", tmp_path / "out"
-    study.write_text(
-        '[[runs]]\nmethod = ["exploding", "majority"]\ndataset = "synthetic"\nbackbone = "test_resnet"\n'
-        'tier = "smoke"\nfolds = [0, 1]\nratios = [100]\nevaluations = ["linear"]\n'
-    )
-    answer = cervbench("run", str(study), "--out", str(out))
+    answer, out = beside_majority("exploding", method, tmp_path, monkeypatch)
     assert answer.exit_code == 1, answer.output
     for fold in (0, 1):
         told = f"Error: synthetic smoke fold {fold} · exploding test_resnet random seed 0: "
@@ -262,20 +269,11 @@ def test_a_mistake_of_a_method_is_told_with_its_run_and_line_and_the_others_go_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: only errors that were foreseen left the rest of a study to be done."""
-    found = Plugins.discover()
-    offer = Offer(MethodConfig, Mistaken, "nobody")
-    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"mistaken": offer})), "package")
-    monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
-    study, out = tmp_path / "some.toml", tmp_path / "out"
-    study.write_text(
-        '[[runs]]\nmethod = ["mistaken", "majority"]\ndataset = "synthetic"\nbackbone = "test_resnet"\n'
-        'tier = "smoke"\nfolds = [0]\nratios = [100]\nevaluations = ["linear"]\n'
-    )
-    answer = cervbench("run", str(study), "--out", str(out))
+    answer, out = beside_majority("mistaken", Mistaken, tmp_path, monkeypatch)
     assert answer.exit_code == 1, answer.output
     assert "Error: synthetic smoke fold 0 · mistaken test_resnet random seed 0: Traceback" in answer.stderr
     assert "return views[0] @ views[0].flatten()" in answer.stderr
-    assert answer.stderr.splitlines()[-1].startswith("Error: 1 of 2 runs failed")
+    assert answer.stderr.splitlines()[-1].startswith("Error: 2 of 4 runs failed")
     assert "majority" in (out / "synthetic.md").read_text()
 
 
