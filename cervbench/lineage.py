@@ -12,7 +12,7 @@ from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import Offer
 from cervbench.records.record import Run
 
-LEFT_BY = "cervbench_run"
+LEFT_BY = "run"
 """In the header: the run, as JSON."""
 
 

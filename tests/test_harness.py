@@ -635,6 +635,9 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     shutil.copy(of_fold_0, copied)
     [warning] = warnings_of(replace(begins, init=str(copied)), place, found, caplog)
     assert f"{copied} was trained on fold 0 of synthetic" in warning
-    for header in (None, {}, {"cervbench_run": "{}"}, {"cervbench_run": "not JSON"}):
+    for told in ("{}", '{"run": "{}"}', '{"run": "not JSON"}', '{"run": 7}', "[1]", "not JSON"):
+        save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
+        assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
+    for header in (None, {}):
         save_file(load_file(of_fold_0), elsewhere, header)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []

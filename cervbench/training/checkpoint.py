@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import logging
 import os
 import re
@@ -18,8 +19,10 @@ from torch import nn
 
 from cervbench.atomic import naming, whole_folder, write_text
 
-CODE = "cervbench_code"
-"""In the header of weights: a hash of the sources that made them."""
+HEADER = "cervbench"
+"""The one entry of a file's own header: safetensors writes several in an order of chance."""
+CODE = "code"
+"""In ours: a hash of the sources that made the weights."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None
         if buffer.untyped_storage().nbytes() > buffer.nbytes:  # a slice of a larger one, as queues make them
             buffer.set_(buffer.clone())  # type: ignore[call-overload]
     try:
-        save_model(module, str(path), dict(header or {}))
+        save_model(module, str(path), {HEADER: json.dumps(header, sort_keys=True)} if header else {})
     except SafetensorError as error:  # it has the system's error in words alone
         number = re.search(r"(?:os error |code: )(\d+)", str(error))
         if number is None:
@@ -103,8 +106,8 @@ def header_of(path: Path) -> dict[str, str]:
     """Of a file of weights; empty where it has none, or is none."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError):
+            return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))
+    except (OSError, SafetensorError, ValueError, TypeError):
         return {}
 
 
