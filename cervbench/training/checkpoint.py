@@ -23,6 +23,8 @@ HEADER = "cervbench"
 """The one entry of a file's own header: safetensors writes several in an order of chance."""
 CODE = "code"
 """In ours: a hash of the sources that made the weights."""
+HOST = "host"
+"""And of a checkpoint: what the bits of a stage depend on, in words."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,24 @@ class Checkpoints:
             self.clear()
             return 0, 0.0, {}
         warn_of_other_code(weights, self.header)
+        self._warn_of_another_host(weights)
         load_weights(stage, weights)
         state = torch.load(optimizer_state, weights_only=True, map_location="cpu")
         optimizer.load_state_dict(state["optimizer"])
         step = int(found[-1].name.removeprefix("step-"))
         return step, float(state["seconds"]), dict(state.get("logged", {}))
+
+    def _warn_of_another_host(self, weights: Path) -> None:
+        """A stage ends with the same bits where it was begun, and is recorded as of where it ends."""
+        begun, here = header_of(weights).get(HOST), self.header.get(HOST)
+        if begun and here and begun != here:
+            logging.getLogger("cervbench").warning(
+                "%s is of %s, and its stage goes on with %s: it ends with other bits than on either alone, "
+                "and its record names the latter. Delete the folder to begin anew",
+                weights.parent,
+                begun,
+                here,
+            )
 
     def clear(self) -> None:
         """Out of sight in one step first: a kill in between leaves no half a checkpoint to resume from."""

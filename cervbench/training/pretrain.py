@@ -14,6 +14,7 @@ from cervbench.atomic import write_atomically, write_text
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
 from cervbench.training.checkpoint import (
+    HOST,
     Checkpoints,
     is_whole,
     load_weights,
@@ -42,6 +43,13 @@ class Workshop:
     """What is kept of where the pretext stage was trained: evaluations may happen elsewhere."""
     header: Mapping[str, str] = field(default_factory=dict)
     """Of the file of weights: what is to be known of them by whoever is handed it."""
+
+    @property
+    def place(self) -> str:
+        """What the bits of a stage depend on, in words."""
+        known = {**self.host, **self.host.get("versions", {})}
+        deciding = ("device", "precision", "threads", "torch")
+        return ", ".join(f"{name} {known[name]}" for name in deciding if name in known)
 
 
 def pretrain(
@@ -123,7 +131,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     steps = feed.steps(recipe.pretext.epochs)
     with looking_at(method.encoder) as look:
         sitting = Sitting(
-            checkpoints=Checkpoints(workshop.folder / "pretext", workshop.header),
+            checkpoints=Checkpoints(workshop.folder / "pretext", {**workshop.header, HOST: workshop.place}),
             every_seconds=workshop.checkpoint_seconds,
             watch=partial(workshop.watch, "pretext"),
             look=look,

@@ -8,7 +8,14 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from cervbench.training.checkpoint import CODE, Checkpoints, load_weights, save_weights, warn_of_other_code
+from cervbench.training.checkpoint import (
+    CODE,
+    HOST,
+    Checkpoints,
+    load_weights,
+    save_weights,
+    warn_of_other_code,
+)
 from cervbench.training.trained import Trained
 
 
@@ -103,3 +110,15 @@ def test_the_same_weights_with_the_same_header_are_the_same_file(tmp_path: Path)
     for number in range(20):
         save_weights(module, tmp_path / f"{number}.safetensors", header)
     assert len({path.read_bytes() for path in tmp_path.glob("*.safetensors")}) == 1
+
+
+def test_a_stage_that_goes_on_elsewhere_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: it ended with other bits, and its record named one of the two places."""
+    stage = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(stage.parameters())
+    Checkpoints(tmp_path / "pretext", {HOST: "cpu, bf16"}).save(3, stage, optimizer, seconds=1.0, logged={})
+    for here, told in (("cpu, bf16", False), ("", False), ("cpu, fp32", True)):
+        caplog.clear()
+        step, *_ = Checkpoints(tmp_path / "pretext", {HOST: here}).resume(stage, optimizer)
+        assert step == 3
+        assert ("is of cpu, bf16, and its stage goes on with cpu, fp32" in caplog.text) == told
