@@ -62,13 +62,20 @@ def _code_of(methods: Sequence[Entry[Offer]]) -> str:
     code = hashlib.sha256()
     for method in methods:
         home = method.offer.load().__module__.partition(".")[0]
-        spec = None if home in ("cervbench", "__main__") else find_spec(home)
-        if spec is None:
-            continue
-        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-        files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-        if not folders and spec.origin:
-            files = [Path(spec.origin)]
-        for path in files:
+        for path in [] if home == "cervbench" else _sources(home):
             code.update(path.read_bytes())
     return code.hexdigest()[:16]
+
+
+def _sources(home: str) -> list[Path]:
+    """Of a package or a module; none where it has no file, as a notebook has none."""
+    try:
+        spec = find_spec(home)
+    except ValueError:  # what is run as a script, or made in memory
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        folders = map(Path, spec.submodule_search_locations)
+        return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return [Path(spec.origin)] if spec.origin and Path(spec.origin).is_file() else []

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from cervbench.data.error import DataError
 from cervbench.data.parts import AnswerError, part
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard import build
+from cervbench.lineage import header
 from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plugin import (
@@ -550,6 +551,36 @@ def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(
             list(execute(requests, here, found=exploding(), failed=handler))
 
 
+def test_the_code_of_a_method_is_hashed_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a package all files, of a module its one, of a class in memory nothing; the core's is left out."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "as_package").mkdir()
+    files = [
+        tmp_path / "as_package" / "__init__.py",
+        tmp_path / "as_package" / "part.py",
+        tmp_path / "as_module.py",
+    ]
+    for file in files:
+        file.write_text("class Learner: pass\n")
+    monkeypatch.setitem(sys.modules, "in_memory", ModuleType("in_memory"))
+
+    def code(home: str) -> str:
+        method: Any = type("Learner", (), {"__module__": home})
+        entry: Any = SimpleNamespace(offer=Offer(MethodConfig, method, "nobody"))
+        return header(done_run, [entry])["code"]
+
+    done_run: Any = SimpleNamespace(model_dump_json=lambda: "{}")
+    nothing = code("in_memory")
+    assert code("cervbench.methods") == nothing
+    for home, own in (("as_package", files[:2]), ("as_module", files[2:])):
+        for file in own:
+            before = code(home)
+            file.write_text(file.read_text() + "# more\n")
+            assert len({before, code(home), nothing}) == 3
+
+
 def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place, shared_cache: Path) -> None:
     """Regression: trained and predicted, its record could not be written: the bare name is ambiguous."""
     offer = plugins().methods.get("majority").offer
@@ -638,6 +669,6 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     for told in ("{}", '{"run": "{}"}', '{"run": "not JSON"}', '{"run": 7}', "[1]", "not JSON"):
         save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
-    for header in (None, {}):
-        save_file(load_file(of_fold_0), elsewhere, header)
+    for metadata in (None, {}):
+        save_file(load_file(of_fold_0), elsewhere, metadata)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
