@@ -20,16 +20,7 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, to_columns
-from cervbench.runs import (
-    Due,
-    Understood,
-    chosen,
-    due,
-    recipe_of,
-    runs,
-    task_of,
-    understand,
-)
+from cervbench.runs import Due, Understood, chosen, due, recipe_of, runs, task_of, understand
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 

@@ -1,45 +1,26 @@
 """How often the intervals hold the truth and the paired test cries wolf, on Herlev's sessions.
 
-    python scripts/interval_coverage.py [--manifest FILE] [--repeats 1000]
+    python scripts/interval_coverage.py [--repeats 1000]
 
-Prints the tables of docs/intervals.md. No image is needed: sessions, classes and folds come from the
-frozen manifest, and predictions are simulated.
+Prints the tables of docs/intervals.md but the last, which is fewest_freedom.py's. No image is needed:
+sessions, classes and folds come from the frozen manifest, and predictions are simulated.
 """
 
 import argparse
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
+from cervbench.data.cards.herlev import EXPECTED, SEVERITY
+from cervbench.protocol.folds import frozen
 from cervbench.scoring.comparison import best_of, compare
-from cervbench.scoring.intervals import design, estimate, interval, replicates
+from cervbench.scoring.intervals import design, interval, replicates
 from cervbench.scoring.pooling import Pooled, valued
 from cervbench.scoring.task import Task
 
-MANIFEST = Path(__file__).parents[1] / "cervbench" / "protocol" / "frozen" / "herlev.csv"
 HERLEV = Task(
-    classes=(
-        "normal_superficiel",
-        "normal_intermediate",
-        "normal_columnar",
-        "light_dysplastic",
-        "moderate_dysplastic",
-        "severe_dysplastic",
-        "carcinoma_in_situ",
-    ),
-    abnormal=("light_dysplastic", "moderate_dysplastic", "severe_dysplastic", "carcinoma_in_situ"),
-    severity={
-        "normal_superficiel": 0,
-        "normal_intermediate": 0,
-        "normal_columnar": 0,
-        "light_dysplastic": 1,
-        "moderate_dysplastic": 2,
-        "severe_dysplastic": 3,
-        "carcinoma_in_situ": 4,
-    },
+    classes=tuple(EXPECTED), abnormal=tuple(name for name in EXPECTED if SEVERITY[name]), severity=SEVERITY
 )
 EASE = np.array([0.2, 1.0, 0.9, -1.0, -0.6, -0.5, 0.3])
 """How much easier than the mean each class is, as they were found on Herlev: dysplasias are hard."""
@@ -107,15 +88,13 @@ class Layout:
         return Layout(np.concatenate(groups), self.folds[picked], self.labels[picked])
 
 
-def read_layout(manifest: Path) -> Layout:
-    """Sessions, folds and classes from a frozen manifest; a fold tests two bins."""
-    with manifest.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    names = sorted({row["group"] for row in rows})
+def herlev() -> Layout:
+    """Sessions, folds and classes as frozen; a fold tests two bins."""
+    manifest = frozen("herlev")
     return Layout(
-        groups=np.array([names.index(row["group"]) for row in rows]),
-        folds=np.array([int(row["bin"]) // 2 for row in rows]),
-        labels=np.array([HERLEV.classes.index(row["label"]) for row in rows]),
+        groups=np.unique(manifest.groups, return_inverse=True)[1],
+        folds=manifest.bins // 2,
+        labels=np.array([HERLEV.classes.index(label) for label in manifest.labels]),
     )
 
 
@@ -224,8 +203,7 @@ def significant(layout: Layout, setting: Setting, lift: float, repeats: int, see
         seen += found.p <= 0.05
         ours, theirs = interval(a, HERLEV), interval(b, HERLEV)
         apart += bool(ours and theirs and (ours[0] > theirs[1] or theirs[0] > ours[1]))
-    tests = len(differences)
-    return Test(float(np.mean(differences)), seen / tests, apart / tests)
+    return Test(float(np.mean(differences)), seen / len(differences), apart / len(differences))
 
 
 def lift_of(layout: Layout, setting: Setting, points: float) -> float:
@@ -268,36 +246,6 @@ def bold(layout: Layout, setting: Setting, rows: int, repeats: int, seed: int = 
     return Bold(float(np.mean(missing)) / rows, float(np.mean(np.array(missing) > 0)))
 
 
-@dataclass(frozen=True)
-class Fewest:
-    """Of normal effects of groups, draws and both, a mean, and Student's interval of it."""
-
-    share: float
-    """How often the degrees of freedom are the fewest there can be."""
-    covered: float
-    covered_there: float
-
-
-def fewest_freedom(
-    groups: int, group: float, draw: float, group_draw: float, repeats: int, draws: int = 5, seed: int = 0
-) -> Fewest:
-    rng = np.random.default_rng(seed)
-    folds, found = np.zeros(groups, dtype=np.int64), []
-    for _ in range(repeats):
-        values = (
-            group * rng.standard_normal((groups, 1))
-            + draw * rng.standard_normal((1, draws))
-            + group_draw * rng.standard_normal((groups, draws))
-        )
-        left_out = (values.sum(axis=0) - values) / (groups - 1)
-        known = estimate(np.vstack([values.mean(axis=0), left_out]), folds)
-        assert known is not None
-        found.append((known.freedom <= min(groups, draws) - 1, abs(known.value) <= known.reach(0.95)))
-    few, covered = np.array(found).T
-    there = float(covered[few].mean()) if few.any() else np.nan
-    return Fewest(float(few.mean()), float(covered.mean()), there)
-
-
 def lines(layout: Layout, repeats: int) -> Iterator[str]:
     headline, *others = METRICS
     few = repeats // 4
@@ -337,29 +285,14 @@ def lines(layout: Layout, repeats: int) -> Iterator[str]:
         for rows in (2, 10) if setting.name == "middling" else (10,):
             seen = bold(layout, setting, rows, few)
             yield f"| {setting.name} | {rows} | {seen.without:.1%} | {seen.some_without:.1%} |"
-    yield f"\nFewest degrees of freedom, {10 * repeats} means of five draws a row:\n"
-    yield "| groups | deviation of groups | of draws | of both | how often | covered | covered there |"
-    yield "|---|---|---|---|---|---|---|"
-    for groups in (120, 15):
-        for effects in ((1, 1, 1), (1, 0, 3), (0.3, 0.1, 3), (0.1, 0.3, 3), (0.01, 0.1, 1), (0.01, 0.3, 1)):
-            means = fewest_freedom(groups, *effects, repeats=10 * repeats)
-            told = " | ".join(f"{effect:g}" for effect in effects)
-            yield (
-                f"| {groups} | {told} | {means.share:.1%} | {means.covered:.1%} "
-                + ("| – |" if np.isnan(means.covered_there) else f"| {means.covered_there:.1%} |")
-            )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--manifest", type=Path, default=MANIFEST, help="sessions, classes and bins of Herlev"
-    )
     parser.add_argument("--repeats", type=int, default=1000, help="experiments a row")
-    chosen = parser.parse_args()
-    for line in lines(read_layout(chosen.manifest), chosen.repeats):
+    for line in lines(herlev(), parser.parse_args().repeats):
         print(line, flush=True)
 
 

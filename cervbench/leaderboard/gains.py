@@ -59,9 +59,9 @@ def above_references(
     """Where both were tested alike: a reference row may be of other draws."""
     if row.baseline:
         return {}
-    gains = {
+    found = {
         ratio: figures.gain(name, row, reference, ratio, cells)
         for ratio, (_, reference) in best.items()
         if row.complete(ratio) and cells[row, ratio].tested == cells[reference, ratio].tested
     }
-    return {ratio: gain[HEADLINE] for ratio, gain in gains.items() if gain}
+    return {ratio: gain[HEADLINE] for ratio, gain in found.items() if gain}

@@ -8,7 +8,7 @@ import numpy as np
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import LEVEL, design, estimate, replicates
 from cervbench.scoring.metrics import METRICS, Floats, Ints
-from cervbench.scoring.pooling import Pooled
+from cervbench.scoring.pooling import Pooled, listed
 from cervbench.scoring.task import Task
 
 SIGNIFICANCE = 0.05
@@ -89,7 +89,7 @@ def refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:
         if (own != other).any():
             raise ValueError(f"the {what} of the same images differ: these are not of one manifest")
     if a.draws != b.draws:
-        ours, theirs = (", ".join(map(str, draws)) for draws in (a.draws, b.draws))
         raise ValueError(
-            f"one has the draws {ours}, the other {theirs}: compare records of one evaluation and ratio"
+            f"one has the draws {listed(a.draws)}, the other {listed(b.draws)}: compare records of one "
+            "evaluation and ratio"
         )

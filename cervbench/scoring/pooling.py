@@ -40,7 +40,7 @@ def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
         )
     draws = parts[0].layout.draws
     if any(part.layout.draws != draws for part in parts):
-        told = "; ".join(f"fold {f}: {_listed(p.layout.draws)}" for f, p in zip(folds, parts, strict=True))
+        told = "; ".join(f"fold {f}: {listed(p.layout.draws)}" for f, p in zip(folds, parts, strict=True))
         raise ValueError(f"the folds have different draws ({told}): they are not of one protocol")
     order = np.argsort(folds)
     layouts = tuple(parts[place].layout for place in order)
@@ -49,7 +49,7 @@ def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
     return Pooled(images, groups, of_fold, labels, draws, probabilities)
 
 
-def _listed(draws: Sequence[int]) -> str:
+def listed(draws: Sequence[int]) -> str:
     return ", ".join(map(str, draws))
 
 

@@ -107,7 +107,7 @@ def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None
     """Parameters and buffers; what two names share is stored once. The header goes wherever the file goes."""
     for buffer in module.buffers():
         if buffer.untyped_storage().nbytes() > buffer.nbytes:  # a slice of a larger one, as queues make them
-            buffer.set_(buffer.clone())  # type: ignore[call-overload]
+            buffer.data = buffer.clone()
     try:
         save_model(module, str(path), {HEADER: json.dumps(header, sort_keys=True)} if header else {})
     except SafetensorError as error:  # it has the system's error in words alone

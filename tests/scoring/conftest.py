@@ -44,14 +44,24 @@ def table(task: Task) -> Callable[..., dict[str, np.ndarray]]:
     return make
 
 
-@pytest.fixture(scope="session")
-def study() -> ModuleType:
-    """The simulation of scripts/interval_coverage.py."""
-    path = Path(__file__).parents[2] / "scripts" / "interval_coverage.py"
-    spec = importlib.util.spec_from_file_location("interval_coverage", path)
+def script(name: str) -> ModuleType:
+    path = Path(__file__).parents[2] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def study() -> ModuleType:
+    """The simulation of scripts/interval_coverage.py."""
+    return script("interval_coverage")
+
+
+@pytest.fixture(scope="session")
+def means() -> ModuleType:
+    """The simulation of scripts/fewest_freedom.py."""
+    return script("fewest_freedom")

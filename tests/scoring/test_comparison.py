@@ -106,7 +106,7 @@ def test_what_is_defined_nowhere_is_never_bold(make, task) -> None:
 
 
 def test_equally_good_methods_are_told_apart_at_most_once_in_twenty(study) -> None:
-    layout = study.read_layout(study.MANIFEST)
+    layout = study.herlev()
     middling = next(each for each in study.SETTINGS if each.name == "middling")
     repeats = 300
     alarms = study.significant(layout, middling, 0.0, repeats, seed=12).seen
@@ -115,7 +115,7 @@ def test_equally_good_methods_are_told_apart_at_most_once_in_twenty(study) -> No
 
 def test_the_best_row_is_bold_in_95_columns_of_a_hundred(study) -> None:
     """Of equally good rows every one is the best; that each of ten is bold is not claimed."""
-    layout = study.read_layout(study.MANIFEST)
+    layout = study.herlev()
     middling = next(each for each in study.SETTINGS if each.name == "middling")
     seen = study.bold(layout, middling, 10, 60, seed=14)
     assert seen.without < 0.05
@@ -123,7 +123,7 @@ def test_the_best_row_is_bold_in_95_columns_of_a_hundred(study) -> None:
 
 
 def test_the_paired_test_sees_what_intervals_that_overlap_hide(study) -> None:
-    layout = study.read_layout(study.MANIFEST)
+    layout = study.herlev()
     middling = next(each for each in study.SETTINGS if each.name == "middling")
     found = study.significant(layout, middling, study.lift_of(layout, middling, 0.05), 60, seed=13)
     assert found.difference == pytest.approx(0.05, abs=0.015)

@@ -119,7 +119,7 @@ def test_no_interval_is_given_where_the_data_cannot_say(pooled, table, task) -> 
     ],
 )
 def test_on_herlevs_sessions_95_per_cent_of_intervals_hold_the_truth(study, setting, metric) -> None:
-    layout = study.read_layout(study.MANIFEST)
+    layout = study.herlev()
     chosen = next(each for each in study.SETTINGS if each.name == setting)
     repeats = 400
     covered = study.coverage(layout, chosen, [metric], repeats, seed=11)[metric].covered
@@ -127,8 +127,8 @@ def test_on_herlevs_sessions_95_per_cent_of_intervals_hold_the_truth(study, sett
     assert covered == pytest.approx(0.95, abs=2.6 * np.sqrt(0.95 * 0.05 / repeats))
 
 
-def test_with_the_fewest_degrees_of_freedom_intervals_still_hold_the_truth(study) -> None:
-    few = study.fewest_freedom(15, 0.3, 0.1, 3, repeats=2000)
+def test_with_the_fewest_degrees_of_freedom_intervals_still_hold_the_truth(means) -> None:
+    few = means.fewest_freedom(15, 0.3, 0.1, 3, repeats=2000)
     assert few.share > 0.2
     assert few.covered_there > 0.95
     assert few.covered > 0.95
