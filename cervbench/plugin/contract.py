@@ -9,7 +9,7 @@ import pluggy
 
 from cervbench.plugin import hooks
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
-from cervbench.plugin.problems import belongs, in_words, place_of_function
+from cervbench.plugin.problems import belongs, in_words, place_of_function, shown
 from cervbench.plugin.settings import did_you_mean
 
 SPECS = dict(getmembers(hooks, lambda member: hasattr(member, "cervbench_spec")))
@@ -48,7 +48,7 @@ def wrong_answer(hook: str, answer: object) -> str:
     """What is wrong with what a hook returned as a whole; empty when nothing is."""
     if isinstance(answer, Mapping):
         return ""
-    return f"{hook} returns {_a(answer)}, where a mapping of names to {_wanted(hook).__name__} is due"
+    return f"{hook} returns {shown(answer)}, where a mapping of names to {_wanted(hook).__name__} is due"
 
 
 def wrong_offer(hook: str, name: object, offer: object) -> str:
@@ -56,7 +56,9 @@ def wrong_offer(hook: str, name: object, offer: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{hook} offers the name {name!r}, which is not of small letters, digits and - _ ."
     if not isinstance(offer, _wanted(hook)):
-        return f"{hook} offers {_a(offer)} as {name!r}, where an instance of {_wanted(hook).__name__} is due"
+        return (
+            f"{hook} offers {shown(offer)} as {name!r}, where an instance of {_wanted(hook).__name__} is due"
+        )
     if getattr(offer, "name", name) != name:
         return f"{hook} offers as {name!r} a card that is named {getattr(offer, 'name', '')!r}"
     return ""
@@ -70,7 +72,3 @@ def _wanted(hook: str) -> type:
         "cervbench_evaluations": EvaluationOffer,
     }[hook]
     return wanted
-
-
-def _a(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

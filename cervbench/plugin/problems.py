@@ -12,7 +12,9 @@ class ContractError(TypeError):
 
 
 def shown(value: object) -> str:
-    """What a method handed back, in a few words."""
+    """What a plugin handed over, in a few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if isinstance(shape := getattr(value, "shape", None), tuple):
         return f"a {type(value).__name__} of shape {tuple(shape)}"
     if isinstance(value, list | tuple):
