@@ -30,14 +30,14 @@ def fetch(card: Card, data_root: Path, cache: Path, watch: DownloadWatch = _sile
     folder = card.below(data_root)
     if not card.source.archives:
         raise DataError(f"{card.title} has to be fetched by hand, into {folder}. {card.source.by_hand}")
-    if folder.exists():
-        raise DataError(
-            f"{folder} exists already; `cervbench data check {card.name}` says whether it is complete. "
-            "To fetch it again, remove or rename it first"
-        )
     downloads = cache / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     with FileLock(downloads / f".{folder.name}.lock"):
+        if folder.exists():
+            raise DataError(
+                f"{folder} exists already; `cervbench data check {card.name}` says whether it is complete. "
+                "To fetch it again, remove or rename it first"
+            )
         done = tuple(download(archive, downloads, watch) for archive in card.source.archives)
         _unpack(done, folder)
         for one in done:
@@ -48,7 +48,6 @@ def fetch(card: Card, data_root: Path, cache: Path, watch: DownloadWatch = _sile
 def _unpack(done: Sequence[Download], folder: Path) -> None:
     try:
         unpack([one.path for one in done], folder)
-    except ArchiveError:  # kept otherwise: it need not be downloaded twice
-        for one in done:
-            one.path.unlink(missing_ok=True)
+    except ArchiveError as error:  # all else is kept: it need not be downloaded twice
+        error.archive.unlink()
         raise

@@ -40,6 +40,10 @@ _DAMAGED = (
 class ArchiveError(DataError):
     """The archive itself is at fault, and not the place that it is unpacked to."""
 
+    def __init__(self, archive: Path, fault: str) -> None:
+        super().__init__(f"{archive} {fault}; it is not unpacked")
+        self.archive = archive
+
 
 @dataclass(frozen=True)
 class _Member:
@@ -63,7 +67,7 @@ def _unpack_one(archive: Path, folder: Path) -> None:
     try:
         for number, member in enumerate(_members(archive), start=1):
             if number > MEMBERS:
-                raise ArchiveError(f"{archive} holds more than {MEMBERS:,} members; it is not unpacked")
+                raise ArchiveError(archive, f"holds more than {MEMBERS:,} members")
             target = folder.joinpath(*_parts(member, archive))
             if member.kind == "folder":
                 target.mkdir(parents=True, exist_ok=True)
@@ -72,15 +76,16 @@ def _unpack_one(archive: Path, folder: Path) -> None:
             budget -= _write(member, target, budget)
             if budget < 0:
                 raise ArchiveError(
-                    f"{archive} unpacks to more than {EXPANSION} times its size, at {member.name!r}; "
-                    "it is not unpacked"
+                    archive,
+                    f"unpacks to more than {EXPANSION} times its size, at {member.name!r}",
                 )
     except _DAMAGED as error:
-        raise ArchiveError(f"{archive} is damaged or no archive: {error}; fetch it again") from None
+        raise ArchiveError(archive, f"is damaged or no archive: {error}") from None
     except FileExistsError as error:
-        raise ArchiveError(f"{archive} holds {error.filename} twice; it is not unpacked") from None
+        name = Path(error.filename).relative_to(folder)
+        raise ArchiveError(archive, f"holds {name} twice, or after another archive") from None
     except RuntimeError as error:  # an encrypted member
-        raise ArchiveError(f"{archive} cannot be unpacked: {error}") from None
+        raise ArchiveError(archive, f"holds what cannot be read: {error}") from None
     except OSError as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from None
 
@@ -89,9 +94,9 @@ def _parts(member: _Member, archive: Path) -> tuple[str, ...]:
     """Where the member belongs below the folder; a Windows path, because such archives are seen."""
     path = PureWindowsPath(member.name)
     if path.drive or path.root or ".." in path.parts:
-        raise ArchiveError(f"{archive}: {member.name!r} lies outside the folder; it is not unpacked")
+        raise ArchiveError(archive, f"holds {member.name!r}, which lies outside the folder")
     if member.kind not in ("file", "folder"):
-        raise ArchiveError(f"{archive}: {member.name!r} is a {member.kind}; it is not unpacked")
+        raise ArchiveError(archive, f"holds {member.name!r}, which is a {member.kind}")
     return path.parts
 
 

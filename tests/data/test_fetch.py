@@ -4,10 +4,12 @@ import hashlib
 import io
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from filelock import FileLock
 
 from cervbench.data.cards.card import Archive, Card, Source
 from cervbench.data.download import ATTEMPTS, download
@@ -252,6 +254,33 @@ def test_a_hostile_archive_leaves_no_trace(server, card, tmp_path):
     with pytest.raises(DataError, match="lies outside the folder"):
         fetched(card, tmp_path)
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {".set.lock"}
+
+
+def test_of_several_archives_only_the_bad_one_is_fetched_again(server, card, tmp_path):
+    asked = []
+
+    def one_is_bad(handler):
+        asked.append(handler.path.rpartition("?")[2])
+        handler.answer(200, b"no archive" if asked[-1] == "bad" else GOOD)
+
+    server.behaviour = one_is_bad
+    both = tuple(Archive(server.url.replace("download=1", which)) for which in ("good", "bad"))
+    for _ in range(2):
+        with pytest.raises(DataError, match="is damaged or no archive"):
+            fetched(replace(card, source=Source("", both)), tmp_path)
+    assert asked == ["good", "bad", "bad"]
+
+
+def test_whoever_waited_for_another_sees_what_it_fetched(server, card, tmp_path):
+    with ThreadPoolExecutor() as others:
+        (tmp_path / "cache" / "downloads").mkdir(parents=True)
+        with FileLock(tmp_path / "cache" / "downloads" / ".set.lock"):
+            waiting = others.submit(fetched, card, tmp_path)
+            assert not wait([waiting], timeout=0.3).done
+            (tmp_path / "root" / "set").mkdir(parents=True)
+        with pytest.raises(DataError, match="exists already"):
+            waiting.result()
+    assert server.asked == []
 
 
 def test_a_missing_file_is_said_at_once(server, card, tmp_path):
