@@ -43,10 +43,10 @@ if TYPE_CHECKING:
         windows,
     )
     from cervbench.plugin.attentive import Attentive
-    from cervbench.plugin.average import keep_at, moving_average
     from cervbench.plugin.devices import gather, in_float32
     from cervbench.plugin.evaluation import Columns
     from cervbench.plugin.features import Standardised, one_answer_a_draw
+    from cervbench.plugin.follower import Follower
     from cervbench.plugin.method import Method, Progress, decayed_apart
     from cervbench.scoring.classification import Task, classification
     from cervbench.training.encoder import Encoder
@@ -63,10 +63,10 @@ _LATER = {
         "Together", "View", "Zoom", "named_policy", "on_device", "plain_policy", "windows",
     ),
     "cervbench.plugin.attentive": ("Attentive",),
-    "cervbench.plugin.average": ("keep_at", "moving_average"),
     "cervbench.plugin.devices": ("gather", "in_float32"),
     "cervbench.plugin.evaluation": ("Columns",),
     "cervbench.plugin.features": ("Standardised", "one_answer_a_draw"),
+    "cervbench.plugin.follower": ("Follower",),
     "cervbench.plugin.method": ("Method", "Progress", "decayed_apart"),
     "cervbench.scoring.classification": ("Task", "classification"),
     "cervbench.training.encoder": ("Encoder",),

@@ -35,16 +35,28 @@ def noise(images: int = 256) -> Sequence[Tensor]:
     return torch.randn(images, WIDTH), torch.randn(images, WIDTH)
 
 
-def test_the_loss_by_the_equations_of_the_source() -> None:
+@pytest.mark.parametrize("weight", [0.005, 0.3])
+def test_the_loss_by_the_equations_of_the_source(weight: float) -> None:
     """(4) to (8) written out with the parts of the method, and lightly's Barlow Twins loss behind them."""
-    method = agbt(AsItIs(WIDTH)).eval()
+    method = agbt(AsItIs(WIDTH), redundancy_weight=weight).eval()
     z1, z2 = noise()
     assert isinstance(method.attention, nn.Sequential)
     projection, to_weights = method.attention
     a1, a2 = (1 / (1 + torch.exp(-to_weights(projection(z)))) for z in (z1, z2))
     shared = torch.sqrt(a1 * a2 + 1e-6)
     loss, _ = method.loss((z1, z2))
-    torch.testing.assert_close(loss, BarlowTwinsLoss(0.005)(z1 * shared, z2 * shared), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(loss, BarlowTwinsLoss(weight)(z1 * shared, z2 * shared), rtol=1e-5, atol=1e-5)
+
+
+def test_of_the_projection_the_same_with_p_in_place_of_z() -> None:
+    method = agbt(AsItIs(WIDTH), target="projection").eval()
+    z1, z2 = noise()
+    p1, p2 = method.target(z1), method.target(z2)
+    assert p1.shape[1] == 128
+    a1, a2 = (1 / (1 + torch.exp(-method.attention(p))) for p in (p1, p2))
+    shared = torch.sqrt(a1 * a2 + 1e-6)
+    loss, _ = method.loss((z1, z2))
+    torch.testing.assert_close(loss, barlow_twins(p1 * shared, p2 * shared, 0.005)[0])
 
 
 def test_the_shared_attention_is_an_images_own() -> None:

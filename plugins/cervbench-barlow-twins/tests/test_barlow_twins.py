@@ -1,9 +1,11 @@
 import pytest
 import torch
-from cervbench_barlow_twins import method
-from cervbench_barlow_twins.method import barlow_twins, cross_correlation, projector
+from cervbench_barlow_twins import Config, method
+from cervbench_barlow_twins.method import BarlowTwins, barlow_twins, cross_correlation, projector
 from lightly.loss import BarlowTwinsLoss
 from torch import Tensor, nn
+
+from cervbench.plugin.checks import AsItIs
 
 
 def worked_example() -> tuple[Tensor, Tensor]:
@@ -36,6 +38,19 @@ def test_the_loss_and_its_gradient_are_lightlys(weight: float) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     [our_gradient], [their_gradient] = torch.autograd.grad(ours, one), torch.autograd.grad(theirs, one)
     torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [(), (8, 6)])
+def test_the_method_compares_both_views_behind_the_projector(layers: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    settings = {"projector": layers, "redundancy_weight": 0.3}
+    twins = BarlowTwins(Config.parse(settings, "barlow-twins"), AsItIs(12))
+    one, other = torch.randn(2, 32, 12)
+    projected = twins.projector(torch.cat([one, other]))
+    assert projected.shape == (64, (12, *layers)[-1])
+    expected, _ = barlow_twins(projected[:32], projected[32:], redundancy_weight=0.3)
+    ours, _ = twins.loss((one, other))
+    torch.testing.assert_close(ours, expected)
 
 
 def test_the_loss_of_uncorrelated_features_that_agree_is_nothing() -> None:

@@ -6,6 +6,7 @@ import torch
 from cervbench_byol import Config
 from cervbench_byol.method import BYOL, regression_error
 from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from torch import Tensor
 
 from cervbench.plugin import Encoder, Normalise, Progress
@@ -25,21 +26,26 @@ def two_views() -> tuple[Tensor, Tensor]:
 
 
 def test_the_error_worked_by_hand() -> None:
-    """Cosines 1, 0 and -1 are squared distances 0, 2 and 4 on the unit circle, whatever the lengths."""
+    """Angles of 0, 90 and 60 degrees are squared distances of 0, 2 and 1, whatever the lengths."""
     predicted = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
-    wanted = torch.tensor([[5.0, 0.0], [1.0, 0.0], [-0.5, 0.0]])
-    assert regression_error(predicted, wanted).item() == pytest.approx((0 + 2 + 4) / 3, abs=1e-6)
+    wanted = torch.tensor([[5.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+    assert regression_error(predicted, wanted).item() == pytest.approx((0 + 2 + 1) / 3, abs=1e-6)
 
 
 def test_the_loss_is_four_and_four_times_lightlys_recipe() -> None:
-    """lightly's documented recipe is the mean over both directions of its negative cosine."""
+    """lightly's documented recipe is the mean over both directions of its negative cosine.
+
+    The target is another network by now, so that it matters which of the two is asked.
+    """
     method, (one, other) = byol(), two_views()
+    for parameter in method.target.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
     ours = method.loss([one, other])
 
     criterion = NegativeCosineSimilarity()
     predictions = [method.predictor(method.projector(method.encoder(view))) for view in (one, other)]
-    with torch.no_grad():
-        wanted = [method.target(view) for view in (one, other)]
+    encoder, projector = method.target.network
+    wanted = [projector(encoder(view)) for view in (one, other)]
     lightlys = 0.5 * (criterion(predictions[0], wanted[1]) + criterion(predictions[1], wanted[0]))
 
     assert ours.item() == pytest.approx(4 + 4 * lightlys.item(), abs=1e-5)
@@ -48,27 +54,37 @@ def test_the_loss_is_four_and_four_times_lightlys_recipe() -> None:
     torch.testing.assert_close(our_slope, 4 * their_slope, atol=1e-5, rtol=1e-4)
 
 
-def test_the_target_learns_nothing_and_follows() -> None:
-    method = byol(keep=0.75, memory=1)
+def test_projector_and_predictor_are_lightlys() -> None:
+    """But for a bias before each batch norm, which takes it off again."""
+    method = byol()
+    theirs = BYOLProjectionHead(method.encoder.width, 16, 4), BYOLPredictionHead(4, 16, 4)
+    for ours, head in zip((method.projector, method.predictor), theirs, strict=True):
+        more = head.layers.load_state_dict(ours.state_dict(), strict=False)
+        assert (more.missing_keys, more.unexpected_keys) == ([], ["0.bias"])
+        vectors = torch.randn(6, ours[0].in_features)
+        torch.testing.assert_close(ours(vectors), head(vectors))
+
+
+def test_the_target_learns_nothing() -> None:
+    method = byol()
     method.loss(two_views()).backward()
     assert all(p.grad is None for p in method.target.parameters())
     learning = [method.encoder, method.projector, method.predictor]
     assert all(p.grad is not None for part in learning for p in part.parameters())
 
-    before = method.target[0].backbone.conv1.weight.clone()
+
+@pytest.mark.parametrize(("rising", "kept"), [(False, 0.75), (True, 0.875)])
+def test_all_of_the_target_follows(rising: bool, kept: float) -> None:
+    """Half way along half a cosine, what is not kept is half of what it was."""
+    method = byol(keep=0.75, memory=1, rising=rising)
+    before = [p.clone() for p in method.target.parameters()]
     with torch.no_grad():
-        method.encoder.backbone.conv1.weight.add_(1.0)
-    method.after_step(Progress(1, 10))
-    torch.testing.assert_close(method.target[0].backbone.conv1.weight, before + 0.25)
-
-
-def test_the_target_starts_as_the_online_network_and_shares_nothing_with_it() -> None:
-    method = byol()
-    online, target = list(method.online.parameters()), list(method.target.parameters())
-    assert len(online) == len(target) > 0
-    for own, follows in zip(online, target, strict=True):
-        torch.testing.assert_close(own, follows, atol=0, rtol=0)
-        assert own.data_ptr() != follows.data_ptr()
+        for parameter in method.online.parameters():
+            parameter.add_(1.0)
+    method.after_step(Progress(5, 10))
+    assert len(before) == len([*method.encoder.parameters(), *method.projector.parameters()])
+    for was, now in zip(before, method.target.parameters(), strict=True):
+        torch.testing.assert_close(now, was + (1 - kept))
 
 
 @pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext101_32x8d"])

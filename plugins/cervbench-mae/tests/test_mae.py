@@ -74,15 +74,18 @@ def test_patches_are_those_of_torchs_unfold() -> None:
     assert torch.equal(patches(images, (4, 8)), expected)
 
 
-def test_the_error_is_that_of_lightlys_parts() -> None:
+def by_pixel(predicted: Tensor) -> Tensor:
     """lightly sorts the values of a patch by pixel and then channel, timm's weights by channel first."""
+    return predicted.unflatten(2, (3, 64)).transpose(2, 3).flatten(2)
+
+
+def test_the_error_is_that_of_lightlys_parts() -> None:
     torch.manual_seed(0)
     images, hidden = torch.rand(4, 3, 32, 32), shuffled(4, 16)[:, 4:]
     predicted = torch.randn(4, 12, 3 * 64)
     ours = reconstruction_error(predicted, taken(patches(images, (8, 8)), hidden))
     theirs = normalize_mean_var(get_at_index(lightlys_patchify(images, 8), hidden))
-    by_pixel = predicted.unflatten(2, (3, 64)).transpose(2, 3).flatten(2)
-    assert ours.item() == pytest.approx(nn.MSELoss()(by_pixel, theirs).item(), abs=1e-5)
+    assert ours.item() == pytest.approx(nn.MSELoss()(by_pixel(predicted), theirs).item(), abs=1e-5)
 
 
 def test_an_image_all_of_one_colour_has_a_finite_error() -> None:
@@ -109,6 +112,20 @@ def test_decoding_in_shuffled_order_is_decoding_in_place(prefix: int) -> None:
     tokens, order = torch.randn(3, prefix + 4, 64), shuffled(3, 16)
     with torch.no_grad():
         torch.testing.assert_close(decoder(tokens, order), decoded_in_place(decoder, tokens, order))
+
+
+def test_the_loss_is_the_papers_with_every_patch_in_its_place() -> None:
+    model, images = vit(), torch.rand(3, 3, 32, 32)
+    method = mae(model)
+    torch.manual_seed(4)
+    loss = method.loss([images])
+    torch.manual_seed(4)
+    order = shuffled(3, 16)
+    tokens = encoded(model, images, order[:, : method.visible])
+    predicted = decoded_in_place(method.decoder, tokens, order)
+    wanted = get_at_index(lightlys_patchify(images, 8), order[:, method.visible :])
+    theirs = nn.MSELoss()(by_pixel(predicted), normalize_mean_var(wanted))
+    assert loss.item() == pytest.approx(theirs.item(), abs=1e-5)
 
 
 def test_every_place_of_the_decoder_has_a_position_of_its_own() -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from cervbench_moco import Config
+from cervbench_moco import Config, method
 from cervbench_moco.method import MoCo, info_nce
 from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import MoCoProjectionHead
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -26,9 +27,9 @@ def two_views(step: int, count: int = 4) -> tuple[Tensor, Tensor]:
     return one, other
 
 
-def keys_of(method: MoCo, view: Tensor) -> Tensor:
-    with torch.no_grad():
-        return normalize(method.follower(view))
+def keys_of(method: Any, view: Tensor) -> Tensor:
+    encoder, projector = method.follower.network
+    return normalize(projector(encoder(view)))
 
 
 def test_info_nce_worked_by_hand() -> None:
@@ -40,8 +41,13 @@ def test_info_nce_worked_by_hand() -> None:
 
 
 def test_over_many_steps_the_loss_is_lightlys_with_a_memory_bank() -> None:
-    """A referee for the queue too: it wraps twice, and no key of the batch is among the strangers."""
+    """A referee for the queue too: it wraps twice, and no key of the batch is among the strangers.
+
+    The maker of keys is another network by now, so that it matters which of the two makes them.
+    """
     method = moco()
+    for parameter in method.follower.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
     referee = NTXentLoss(method.config.temperature, memory_bank_size=(8, 4))
     referee.memory_bank.bank.copy_(method.queue)
     for step in range(5):
@@ -71,17 +77,39 @@ def test_the_gradient_is_that_of_the_queue_before_the_batch_entered_it() -> None
     torch.testing.assert_close(method.projector[-1].weight.grad, expected)
 
 
-def test_the_maker_of_keys_learns_nothing_and_follows() -> None:
-    method = moco(keep=0.75, memory=1)
+def test_the_queue_is_given_the_keys_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    moco_here, (one, other) = moco(), two_views(0)
+    elsewhere = normalize(torch.randn(4, 4))
+    monkeypatch.setattr(method, "gather", lambda keys: torch.cat([keys, elsewhere]))
+    moco_here.loss([one, other])
+    torch.testing.assert_close(moco_here.queue, torch.cat([keys_of(moco_here, other), elsewhere]))
+
+
+def test_the_projector_is_lightlys() -> None:
+    ours = moco().projector
+    theirs = MoCoProjectionHead(ours[0].in_features, 16, 4)
+    theirs.layers.load_state_dict(ours.state_dict())
+    vectors = torch.randn(6, ours[0].in_features)
+    torch.testing.assert_close(ours(vectors), theirs(vectors))
+
+
+def test_the_maker_of_keys_learns_nothing() -> None:
+    method = moco()
     method.loss(two_views(0)).backward()
     assert all(p.grad is None for p in method.follower.parameters())
     assert all(p.grad is not None for p in method.leader.parameters())
 
-    before = method.follower[0].backbone.conv1.weight.clone()
+
+def test_all_of_the_maker_of_keys_follows() -> None:
+    method = moco(keep=0.75, memory=1)
+    before = [p.clone() for p in method.follower.parameters()]
     with torch.no_grad():
-        method.encoder.backbone.conv1.weight.add_(1.0)
+        for parameter in method.leader.parameters():
+            parameter.add_(1.0)
     method.after_step(Progress(1, 10))
-    torch.testing.assert_close(method.follower[0].backbone.conv1.weight, before + 0.25)
+    assert len(before) == len([*method.encoder.parameters(), *method.projector.parameters()])
+    for was, now in zip(before, method.follower.parameters(), strict=True):
+        torch.testing.assert_close(now, was + 0.25)
 
 
 def test_the_queue_survives_a_checkpoint() -> None:

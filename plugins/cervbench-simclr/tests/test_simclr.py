@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from cervbench_simclr import PublishedConfig, method
-from cervbench_simclr.method import PublishedSimCLR, nt_xent
+from cervbench_simclr import Config, PublishedConfig, method
+from cervbench_simclr.method import PublishedSimCLR, SimCLR, nt_xent
 from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import nn
 
 from cervbench.plugin import Normalise, Pyramid
@@ -26,6 +27,17 @@ def test_nt_xent_is_lightlys(temperature: float) -> None:
     one, other = torch.randn(16, 32), torch.randn(16, 32)
     theirs = NTXentLoss(temperature)(one, other)
     assert nt_xent(torch.cat([one, other]), temperature).item() == pytest.approx(theirs.item(), abs=1e-5)
+
+
+def test_the_loss_is_lightlys_behind_lightlys_projector() -> None:
+    """But for the batch norm in which that projector ends."""
+    torch.manual_seed(0)
+    simclr = SimCLR(Config.parse({"temperature": 0.3, "hidden": 8, "projection": 6}, "simclr"), AsItIs(12))
+    head = SimCLRProjectionHead(12, 8, 6).layers[:-1]
+    head.load_state_dict(simclr.projector.state_dict())
+    one, other = torch.randn(5, 12), torch.randn(5, 12)
+    theirs = NTXentLoss(0.3)(*head(torch.cat([one, other])).chunk(2))
+    assert simclr.loss((one, other)).item() == pytest.approx(theirs.item(), abs=1e-5)
 
 
 PRINTED = PublishedConfig.model_validate({})

@@ -5,6 +5,7 @@ import torch
 from cervbench_simsiam import Config
 from cervbench_simsiam.method import SimSiam, negative_cosine, spread
 from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 
 from cervbench.plugin.checks import small_encoder
 
@@ -36,6 +37,15 @@ def test_the_loss_and_its_gradient_are_those_of_lightlys_recipe() -> None:
     conv = method.encoder.backbone.conv1.weight
     (our_slope,), (their_slope,) = torch.autograd.grad(ours, conv), torch.autograd.grad(theirs, conv)
     torch.testing.assert_close(our_slope, their_slope, atol=1e-6, rtol=1e-4)
+
+
+def test_projector_and_predictor_are_lightlys() -> None:
+    method = simsiam()
+    theirs = SimSiamProjectionHead(method.encoder.width, 8, 8), SimSiamPredictionHead(8, 4, 8)
+    for ours, head in zip((method.projector, method.predictor), theirs, strict=True):
+        head.layers.load_state_dict(ours.state_dict())
+        vectors = torch.randn(6, ours[0].in_features)
+        torch.testing.assert_close(ours(vectors), head(vectors))
 
 
 def test_no_gradient_flows_into_what_is_wanted() -> None:

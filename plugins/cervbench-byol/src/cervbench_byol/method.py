@@ -1,21 +1,19 @@
 """BYOL, as a method of cervbench."""
 
-import copy
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, Progress, in_float32, keep_at, moving_average
+from cervbench.plugin import Encoder, Follower, Method, Progress, in_float32
 
 
 class BYOL(Method):
     def build(self, encoder: Encoder) -> None:
-        hidden, projection = self.config.hidden, self.config.projection
-        self.projector = perceptron(encoder.width, hidden, projection)
-        self.predictor = perceptron(projection, hidden, projection)
-        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        config = self.config
+        self.projector = perceptron(encoder.width, config.hidden, config.projection)
+        self.predictor = perceptron(config.projection, config.hidden, config.projection)
+        self.target = Follower(self.online, config.keep, config.memory, config.rising)
 
     @property
     def online(self) -> nn.Sequential:
@@ -28,13 +26,10 @@ class BYOL(Method):
 
     def _error(self, view: Tensor, other: Tensor) -> Tensor:
         """Of predicting, from one view, what the target makes of the other."""
-        with torch.no_grad():
-            wanted = self.target(other)
-        return regression_error(self.predictor(self.projector(self.encoder(view))), wanted)
+        return regression_error(self.predictor(self.online(view)), self.target(other))
 
     def after_step(self, progress: Progress) -> None:
-        keep = keep_at(progress, self.config.keep, self.config.memory, self.config.rising)
-        moving_average(self.target, self.online, keep)
+        self.target.follow(self.online, progress)
 
 
 def perceptron(width: int, hidden: int, out: int) -> nn.Sequential:

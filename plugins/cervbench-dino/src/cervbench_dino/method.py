@@ -1,6 +1,5 @@
 """DINO, as a method of cervbench."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -8,17 +7,16 @@ from torch import Tensor
 
 from cervbench.plugin import (
     Encoder,
+    Follower,
     Method,
     Progress,
     SettingsError,
     View,
     gather,
     in_float32,
-    keep_at,
-    moving_average,
 )
-from cervbench_dino.crops import Local, any_size, policy_of_area, vector_of
-from cervbench_dino.head import Head
+from cervbench_dino.crops import Local, any_size, policy_of_area
+from cervbench_dino.network import Head, Network
 
 SMALLEST = 0.05
 """Area of the smallest local crop, as in the paper."""
@@ -37,11 +35,15 @@ class DINO(Method):
                 "takes one size alone; have them made as large with --set local_size=1"
             )
         self.head = Head(encoder.width, config.hidden, config.bottleneck, config.prototypes)
-        self.teacher = copy.deepcopy(encoder).requires_grad_(False)
-        self.teacher_head = copy.deepcopy(self.head).requires_grad_(False)
+        self.teacher = Follower(self.student, config.keep, config.memory, rising=True)
         self.register_buffer("centre", torch.zeros(config.prototypes))
         self.register_buffer("batch_centre", torch.zeros(config.prototypes), persistent=False)
         self.register_buffer("share", torch.zeros(()))
+
+    @property
+    def student(self) -> Network:
+        """What the teacher follows."""
+        return Network(self.encoder, self.head)
 
     def views(self) -> Sequence[View]:
         policy, division = self.config.policy, self.config.division
@@ -51,13 +53,9 @@ class DINO(Method):
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         frozen = self.share < self.config.frozen
-        whole = torch.cat(list(views[:2]))
-        with torch.no_grad():
-            taught = self.teacher_head(vector_of(self.teacher, whole), frozen).unflatten(0, (2, -1))
-        vectors = [vector_of(self.encoder, whole)]
-        if self.config.local_crops:
-            vectors.append(vector_of(self.encoder, torch.cat(list(views[2:]))))
-        learnt = self.head(torch.cat(vectors), frozen).unflatten(0, (len(views), -1))
+        whole, parts = [torch.cat(list(views[:2]))], [torch.cat(list(views[2:]))] if views[2:] else []
+        taught = self.teacher(whole, frozen).unflatten(0, (2, -1))
+        learnt = self.student(whole + parts, frozen).unflatten(0, (len(views), -1))
         answers = sharpened(taught, self.centre, self.teacher_temperature)
         self.batch_centre.copy_(gather(taught.mean((0, 1))[None]).mean(0))
         return cross_entropy(answers, learnt, self.config.student_temperature), prototypes_used(answers)
@@ -71,13 +69,13 @@ class DINO(Method):
     def after_step(self, progress: Progress) -> None:
         config = self.config
         self.share.fill_(progress.share)
-        first = keep_at(progress, config.keep, config.memory)
+        first = self.teacher.kept_at_first(progress.steps)
         self.centre.lerp_(self.batch_centre, 1 - as_much_quicker(config.centre_keep, config.keep, first))
-        keep = keep_at(progress, config.keep, config.memory, rising=True)
-        moving_average(self.teacher, self.encoder, keep)
-        moving_average(self.teacher_head, self.head, keep)
+        self.teacher.follow(self.student, progress)
         if progress.step == progress.steps:  # the teacher is the better of the two, and what DINO gives
-            moving_average(self.encoder, self.teacher, keep=0)
+            with torch.no_grad():
+                for learnt, taught in zip(self.student.parameters(), self.teacher.parameters(), strict=True):
+                    learnt.copy_(taught)
 
 
 def sharpened(taught: Tensor, centre: Tensor, temperature: Tensor | float) -> Tensor:

@@ -1,13 +1,12 @@
 """MoCo v2, as a method of cervbench."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, Progress, gather, in_float32, keep_at, moving_average
+from cervbench.plugin import Encoder, Follower, Method, Progress, gather, in_float32
 
 
 class MoCo(Method):
@@ -15,12 +14,12 @@ class MoCo(Method):
     oldest: Tensor
 
     def build(self, encoder: Encoder) -> None:
-        hidden, projection = self.config.hidden, self.config.projection
+        config = self.config
         self.projector = nn.Sequential(
-            nn.Linear(encoder.width, hidden), nn.ReLU(), nn.Linear(hidden, projection)
+            nn.Linear(encoder.width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.projection)
         )
-        self.follower = copy.deepcopy(self.leader).requires_grad_(False)
-        strangers = functional.normalize(torch.randn(self.config.queue, projection))
+        self.follower = Follower(self.leader, config.keep, config.memory)
+        strangers = functional.normalize(torch.randn(config.queue, config.projection))
         self.register_buffer("queue", strangers)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
@@ -31,9 +30,8 @@ class MoCo(Method):
 
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         asking, answering = views
-        queries = self.projector(self.encoder(asking))
-        with torch.no_grad():
-            keys = functional.normalize(self.follower(answering).float())
+        queries = self.leader(asking)
+        keys = functional.normalize(self.follower(answering).float())
         # The queue changes before the gradient is computed, which needs it as it is now.
         loss = info_nce(queries, keys, self.queue.clone(), self.config.temperature)
         self._enqueue(gather(keys))
@@ -48,8 +46,7 @@ class MoCo(Method):
         self.oldest.add_(len(newest)).remainder_(len(self.queue))
 
     def after_step(self, progress: Progress) -> None:
-        keep = keep_at(progress, self.config.keep, self.config.memory)
-        moving_average(self.follower, self.leader, keep)
+        self.follower.follow(self.leader, progress)
 
 
 @in_float32

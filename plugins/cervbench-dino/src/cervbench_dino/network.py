@@ -1,14 +1,28 @@
-"""DINO's head: a vector compared with prototypes, in a space of its own."""
+"""What is student and teacher: an encoder, and a head that compares its vectors with prototypes."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import in_float32
+from cervbench.plugin import Encoder, in_float32
+from cervbench_dino.crops import vector_of
+
+
+class Network(nn.Module):
+    def __init__(self, encoder: Encoder, head: "Head") -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, crops: Sequence[Tensor], frozen: Tensor) -> Tensor:
+        """Of batches of crops, each of a size of its own: crops × prototypes."""
+        answers: Tensor = self.head(torch.cat([vector_of(self.encoder, alike) for alike in crops]), frozen)
+        return answers
 
 
 class Head(nn.Module):
-    """Three layers, unit length, and the cosine to each prototype."""
+    """Three layers into a space of its own, unit length, and the cosine to each prototype there."""
 
     def __init__(self, width: int, hidden: int, bottleneck: int, prototypes: int) -> None:
         super().__init__()

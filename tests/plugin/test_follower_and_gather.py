@@ -1,6 +1,5 @@
 """What methods with a following network, and losses over a whole batch, get from the plugin API."""
 
-import copy
 import os
 import socket
 from pathlib import Path
@@ -9,43 +8,50 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
-from cervbench.plugin import Progress, gather, keep_at, moving_average
-from cervbench.plugin.problems import ContractError
+from cervbench.plugin import Follower, Progress, gather
 
 
-def test_a_follower_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
+def test_a_follower_begins_as_its_leader_and_shares_nothing_with_it() -> None:
+    leader = nn.Linear(3, 4)
+    follower = Follower(leader, keep=0.5, memory=1)
+    one, other = list(leader.parameters()), list(follower.parameters())
+    assert len(one) == len(other) == 2
+    assert all(torch.equal(a, b) and a.data_ptr() != b.data_ptr() for a, b in zip(one, other, strict=True))
+    rows = torch.randn(2, 3, requires_grad=True)
+    assert torch.equal(follower(rows), leader(rows))
+    assert not follower(rows).requires_grad
+    assert not any(parameter.requires_grad for parameter in other)
+
+
+def test_it_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
     leader = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    follower = copy.deepcopy(leader).requires_grad_(False)
-    with torch.no_grad():
-        for parameter in leader.parameters():
-            parameter.fill_(1.0)
-        for parameter in follower.parameters():
-            parameter.fill_(3.0)
+    follower = Follower(leader, keep=0.75, memory=1)
+    for network, value in ((leader, 1.0), (follower, 3.0)):
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, value)
     leader(torch.randn(8, 3))  # moves the leader's running statistics
-    moving_average(follower, leader, keep=0.75)
+    follower.follow(leader, Progress(1, 100))
     for parameter in follower.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 2.5))
-    assert follower[1].num_batches_tracked == 0
-    with pytest.raises(ContractError, match="the right way round"):
-        moving_average(leader, follower, keep=0.75)
-    moving_average(leader, follower, keep=0)
-    torch.testing.assert_close(leader[0].weight, follower[0].weight)
+    assert follower.network[1].num_batches_tracked == 0
 
 
 @pytest.mark.parametrize(
     ("steps", "expected"), [(5, 0.0), (20, 0.5), (200, 0.95), (1000, 0.99), (1_000_000, 0.99)]
 )
-def test_a_short_stage_moves_the_follower_too(steps: int, expected: float) -> None:
+def test_in_a_short_stage_it_moves_too(steps: int, expected: float) -> None:
     """It remembers 1 / (1 - keep) steps: a tenth of the stage, unless that is more than it may."""
-    assert keep_at(Progress(1, steps), most=0.99, memory=0.1) == pytest.approx(expected)
+    follower = Follower(nn.Identity(), keep=0.99, memory=0.1)
+    assert follower.kept(Progress(1, steps)) == pytest.approx(expected)
 
 
 def test_what_is_kept_stays_or_rises_to_all_along_half_a_cosine() -> None:
     """BYOL's 1 - (1 - 0.996) · (cos(πk/K) + 1) / 2, at the start, quarter, half and end."""
     places = [Progress(step, 8000) for step in (0, 2000, 4000, 8000)]
-    assert [keep_at(place, 0.996, 1.0) for place in places] == [0.996] * 4
-    rising = [keep_at(place, 0.996, 1.0, rising=True) for place in places]
-    assert rising == pytest.approx([0.996, 1 - 0.004 * (2**-0.5 + 1) / 2, 0.998, 1.0])
+    staying, rising = (Follower(nn.Identity(), 0.996, 1.0, rises) for rises in (False, True))
+    assert [staying.kept(place) for place in places] == [0.996] * 4
+    expected = [0.996, 1 - 0.004 * (2**-0.5 + 1) / 2, 0.998, 1.0]
+    assert [rising.kept(place) for place in places] == pytest.approx(expected)
 
 
 def test_on_one_device_gathering_changes_nothing() -> None:
