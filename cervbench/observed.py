@@ -1,7 +1,9 @@
 """What varies by nature and stands in a record as testimony: host, versions, memory, commit."""
 
+import ctypes
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -49,11 +51,16 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
 
 
 def reset_peak_memory(device: "torch.device") -> None:
-    """Of the device, and where the system lets us of this process, whose peak counts on a processor."""
+    """Of the device, and where the system lets us of this process, whose peak counts on a processor.
+
+    What earlier work freed and the process kept is handed back first, or it would count as this one's.
+    """
     import torch
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError, AttributeError):  # another C library has its own ways
+        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")
 
@@ -64,6 +71,10 @@ def peak_memory(device: "torch.device") -> int:
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError):
+        if told := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii")):
+            return int(told[1]) * 1024
+    # Not as good: a process inherits the peak of the one that started it.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

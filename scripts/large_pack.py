@@ -8,7 +8,6 @@ of disk an image; only Linux says how much memory was resident.
 """
 
 import argparse
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from cervbench.data.batches import Feed
 from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import part
+from cervbench.observed import peak_memory
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 from cervbench.protocol.randomness import generator
@@ -60,9 +61,7 @@ def noise(images: int, side: int) -> Card:
 
 def peak() -> float:
     """The most memory that was resident so far, in GB."""
-    told = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii"))
-    assert told is not None
-    return int(told[1]) * 1024 / 1e9
+    return peak_memory(torch.device("cpu")) / 1e9
 
 
 @contextmanager

@@ -27,9 +27,10 @@ _COUNTED = """## What is counted
   shows it in four turns, and all of them go through the model. So between methods views/s compare what a view
   costs, not what a forward pass does.
 - End to end is what `cervbench run` does: pack, feed, views, stage, the one training loop, on the train
-  images of fold 0. It takes turns with the ceiling; figures are medians over rounds, **share** is the median
-  of the rounds' own ratios. Before, both are warmed up and the sizes that views ask for are made; the clock
-  is read only after waiting for the device.
+  images of fold 0. It takes turns of some steps with the ceiling, in rounds; rates are medians over rounds,
+  **share** is the median of the rounds' own ratios, and so not quite the ratio of the two rates. Before,
+  both are warmed up and the sizes that views ask for are made; the clock is read only after waiting for the
+  device.
 - **of matmul** is the part of the device's matmul rate that the model reaches at the ceiling: the operations
   of its matrix products and convolutions, forward and backward, against the best square product of some
   sizes in the same precision.
@@ -76,16 +77,17 @@ def _conditions(row: Row) -> str:
 
 def _table(conditions: str, rows: Sequence[Row]) -> str:
     phases = list(dict.fromkeys(phase for row in rows for phase in row.seconds_per_step))
-    header = ["method · backbone", "px", "batch", "views/s", "ceiling", "share"]
+    header = ["method · backbone", "px", "batch", "rounds × steps", "views/s", "ceiling", "share"]
     header += ["of matmul", "matmul rate", "memory", *(f"{markdown(phase)}, ms" for phase in phases)]
     cells = [
         [
             f"{markdown(row.method)} · {markdown(row.backbone)}{', compiled' if row.compiled else ''}",
             str(row.size),
             f"{row.batch} × {row.views}",
+            f"{row.rounds} × {row.steps}",
             f"{row.images_per_second:,.0f}",
             f"{row.ceiling_images_per_second:,.0f}",
-            f"{100 * row.ratio:.1f} %",
+            f"{100 * row.ratio:.0f} %",
             f"{100 * row.share_of_matmul:.0f} %",
             _flops(row.matmul_flops_per_second),
             f"{row.peak_memory_bytes / 1e9:.1f} GB",

@@ -18,9 +18,9 @@ from cervbench.observed import peak_memory, reset_peak_memory
 from cervbench.plugin.settings import SettingsError
 
 WARM_UP = 3.0
-"""Seconds, at the least."""
-TURN = 1.5
-"""Seconds that a turn lasts, about, where the number of steps is not given; one step at the least."""
+"""Seconds, at the least; the first step, in which things are compiled and chosen, does not count."""
+TURN, LEAST_STEPS = 1.5, 5
+"""Seconds that a turn lasts, about, where the number of steps is not given; and its steps, at the least."""
 
 
 def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | None = None) -> Iterator[Row]:
@@ -43,7 +43,7 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
     reset_peak_memory(bench.device)
     workload = bench.workload(cell)
     warm = _warmed(workload)
-    steps = steps or max(1, round(TURN / warm))
+    steps = steps or max(LEAST_STEPS, round(TURN / warm))
     rates = alternate(
         {
             "run": partial(workload.rate, workload.feed, steps),
@@ -76,9 +76,10 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
 
 def _warmed(workload: Workload) -> float:
     """Seconds a step once caches are filled and kernels chosen, over both feeds."""
-    spent, once = 0.0, 0.0
-    while spent < WARM_UP or not once:
-        for feed in (workload.feed, workload.ceiling):
-            once = seconds(partial(workload.train, feed, 1), workload.device)
-            spent += once
-    return once
+    feeds = (workload.feed, workload.ceiling)
+    for feed in feeds:
+        workload.train(feed, 1)
+    spent: list[float] = []
+    while not spent or sum(spent) < WARM_UP:
+        spent += [seconds(partial(workload.train, feed, 1), workload.device) for feed in feeds]
+    return median(spent)

@@ -4,9 +4,9 @@ The batch of a step is a function of the step: nothing is remembered between ste
 resumed at any step sees what it would have seen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -131,5 +131,14 @@ class Feed:
     def _chosen(self, step: int) -> np.ndarray:
         """Which images are in the batch of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        shuffled = generator(*self.purpose, "epoch", epoch).permutation(len(self.images))
-        return shuffled[place * self.per_step : (place + 1) * self.per_step]
+        return self._shuffled(epoch)[place * self.per_step : (place + 1) * self.per_step]
+
+    @cached_property
+    def _shuffled(self) -> Callable[[int], np.ndarray]:
+        """The order of an epoch. Two are kept, for every step looks at the next one too."""
+
+        @lru_cache(maxsize=2)
+        def order(epoch: int) -> np.ndarray:
+            return generator(*self.purpose, "epoch", epoch).permutation(len(self.images))
+
+        return order

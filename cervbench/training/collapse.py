@@ -40,13 +40,13 @@ def looking_at(encoder: Encoder) -> Iterator[Callable[[], dict[str, float]]]:
     Nothing is forwarded for it. A method that sends images through a part of the encoder alone, as MAE does,
     leaves nothing to look at.
     """
-    last: list[Tensor] = []
+    last = [torch.empty(0)]  # of one length always: a compiled encoder would be compiled again for another
 
     def keep(_: nn.Module, __: object, vectors: Tensor) -> None:
-        last[:] = [vectors.detach()]
+        last[0] = vectors.detach()
 
     def look() -> dict[str, float]:
-        if not last:
+        if not len(last[0]):
             return {}
         vectors = last[0][:LOOKED_AT].float().cpu().numpy()
         if not np.isfinite(vectors).all():

@@ -124,7 +124,7 @@ def test_wanted_rows_are_named_until_a_gpu_has_given_them() -> None:
 
 
 def test_a_cell_of_the_page_is_the_figure_of_its_row() -> None:
-    cells = "64 | 128 × 2 | 300 | 400 | 75.0 % | 50 % | 800 GFLOP/s | 2.0 GB | 10.0 | 200.0"
+    cells = "64 | 128 × 2 | 5 × 2 | 300 | 400 | 75 % | 50 % | 800 GFLOP/s | 2.0 GB | 10.0 | 200.0"
     assert f"| simclr · resnet18 | {cells} |" in throughput.page([row()])
 
 

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from cervbench.bench.cells import Cell
 from cervbench.bench.workload import Bench, Workload
 from cervbench.place import Place
 from cervbench.plugin.manager import plugins
+from cervbench.training.device import use
 
 
 @pytest.fixture(scope="session")
 def bench(shared_cache: Path) -> Bench:
-    return Bench("synthetic", Place(cache=shared_cache, device="cpu"), plugins(), torch.device("cpu"))
+    return Bench("synthetic", Place(cache=shared_cache, device="cpu"), plugins(), use("cpu", None))
 
 
 @pytest.fixture(scope="session")

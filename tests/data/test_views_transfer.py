@@ -1,8 +1,11 @@
 """The way to the device."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from cervbench.data.views.transfer import on_device
 
@@ -15,6 +18,24 @@ def test_floating_values_arrive_as_float32_and_whole_ones_as_they_are() -> None:
     for dtype in (np.uint8, np.int64, np.bool_):
         values = np.array([0, 1], dtype=dtype)
         assert on_device(values, CPU).numpy().dtype == dtype
+
+
+def test_a_compiled_loss_may_draw_on_the_host() -> None:
+    """Regression: pinning cannot be traced, so a loss that asked for it could not be compiled for a GPU.
+
+    Without one here, torch's refusal to pin is what has to come through.
+    """
+
+    def asked() -> Tensor:
+        return on_device(torch.arange(3), torch.device("cuda")) + 1
+
+    def outcome(work: Callable[[], Tensor]) -> object:
+        try:
+            return work().tolist()
+        except (RuntimeError, AssertionError) as refusal:
+            return type(refusal)
+
+    assert outcome(torch.compile(asked, backend="eager")) == outcome(asked)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

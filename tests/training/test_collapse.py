@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from cervbench.training.collapse import collapsed, looking_at, rank_and_spread
 
@@ -59,3 +60,15 @@ def test_what_the_encoder_made_last_is_looked_at_while_it_trains_and_not_after()
         encoder(axes.clone().requires_grad_())
         assert look()["batch_spread"] == pytest.approx(1)
     assert not encoder._forward_hooks
+
+
+def test_a_compiled_encoder_that_is_looked_at_is_compiled_once() -> None:
+    """Regression: what was kept of the first step made the second another case, to be compiled anew."""
+    graphs = CompileCounter()
+    encoder = nn.Linear(3, 2)
+    compiled = torch.compile(encoder, backend=graphs)
+    with looking_at(encoder) as look:
+        for _ in range(3):
+            compiled(torch.randn(8, 3))
+        assert look() != {}
+    assert graphs.frame_count == 1

@@ -41,9 +41,11 @@ class Trainee:
         one, other = (
             view.to(self.device, memory_format=self.format, non_blocking=True) for view in (one, other)
         )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self.criterion(self.model(one), self.model(other))
-        loss.backward()
+        # A user of that recipe has torch's defaults, and not the exact float32 that runs of ours are given.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                loss = self.criterion(self.model(one), self.model(other))
+            loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
 

@@ -72,10 +72,7 @@ class Flip(Geometry):
 
 @dataclass(frozen=True)
 class Rotation(Geometry):
-    """Counter-clockwise by up to ±`degrees`, by multiples of `step` where one is given.
-
-    `Rotation(step=90)` is a quarter turn of any number, each as likely.
-    """
+    """Counter-clockwise by up to ±`degrees`, or by any multiple of `step` in the circle, each as likely."""
 
     degrees: float = 180.0
     step: float | None = None
@@ -85,7 +82,8 @@ class Rotation(Geometry):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.degrees >= 0, "degrees must not be negative")
-        self.require(self.step is None or self.step > 0, "step must be positive")
+        whole = self.degrees == 180 and self.step is not None and self.step > 0 and 360 % self.step == 0
+        self.require(self.step is None or whole, "a step must divide the circle, of which degrees=180 is all")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         angle = rng.uniform(-self.degrees, self.degrees, (count, 1))
@@ -118,7 +116,10 @@ class Shift(Geometry):
 
 @dataclass(frozen=True)
 class Zoom(Geometry):
-    """Magnified about the centre by a log-uniform factor; below 1 the border is repeated."""
+    """Magnified about the centre by a log-uniform factor; below 1 the border is repeated.
+
+    Not below 1/√2: no image is kept at less than the size of a view, so pixels would be passed over.
+    """
 
     factor: tuple[float, float] = (0.8, 1.25)
     p: float = 1.0
@@ -127,6 +128,8 @@ class Zoom(Geometry):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_positive(*self.factor, "factors")
+        dense = min(self.factor) >= 0.5**0.5
+        self.require(dense, "factors must be 0.71 or more, for less would pass over pixels")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return log_uniform(rng, *self.factor, count)[:, None]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 
+@torch.compiler.disable  # pinning cannot be traced; a loss that draws on the host may be compiled around it
 def on_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """The values there, floating ones as float32; nothing waits for a copy to an accelerator."""
     host = torch.as_tensor(values)
