@@ -24,7 +24,7 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import columns_as_recorded, differences
-from cervbench.runs import Due, Understood, due
+from cervbench.runs import Due, Understood, due, recipe_of
 from cervbench.study import Request
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def attention(
         from cervbench.training.device import use
 
         device = use(place.device, place.threads)
+        _require_attention(asked, run, dataset)
         parts = part(dataset, run.fold, asked.protocol, device)
         _say_where_not_kept(place, run)
         trained = pretrained(asked, run, parts, place, device, progress)[0].at(one.id)
@@ -81,11 +82,7 @@ def attention(
         assert train is not None
         classifier: nn.Module = train(trained, seen, one.settings)
         trained.clear_checkpoints()
-        if not isinstance(classifier, Attentive):
-            raise SettingsError(
-                f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
-                "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
-            )
+        assert isinstance(classifier, Attentive)
         answers = trained.probabilities(classifier, parts.test)
         weights, places = _weights(classifier, parts.test, trained)
     rows = parts.in_pack(parts.test)
@@ -150,6 +147,19 @@ def _change(off: str) -> tuple[str, Any]:
         return f"protocol.{key}", ast.literal_eval(value)
     except (SyntaxError, ValueError):
         return f"protocol.{key}", value
+
+
+def _require_attention(asked: Understood, run: Run, dataset: Dataset) -> None:
+    """Of the method's own classifier, as it is before anything is trained."""
+    from cervbench.plugin import Attentive
+    from cervbench.training.pretrain import build_method
+
+    method = build_method(recipe_of(asked, run))
+    if not isinstance(method.classifier(method.encoder, len(dataset.card.classes)), Attentive):
+        raise SettingsError(
+            f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
+            "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
+        )
 
 
 def _say_where_not_kept(place: Place, run: Run) -> None:

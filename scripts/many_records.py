@@ -171,6 +171,7 @@ def unscored(cell: int, fold: int) -> Record:
             "pooling": "the mean of the last map",
             "precision": "bf16",
             "pretext_images": 51360 * pretext,
+            "pretext_forwarded": 51360 * pretext,
             "pretext_seconds": (312.5 + fold) * pretext,
             "pretext_steps": 200 * pretext,
             "threads": 2,

@@ -153,8 +153,9 @@ def test_answers_that_are_not_the_records_are_said_to_be_others(
 
 
 def test_what_has_no_attention_is_said_and_nothing_is_written(
-    done: tuple[Place, list[Record]], tmp_path: Path
+    done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cervbench.attention.pretrained", lambda *_: pytest.fail("trained first"))
     place, (record, linear, supervised) = done
     for asked, told in (
         ([supervised.id, "--attention"], "supervised has no attention to show"),

@@ -144,7 +144,7 @@ def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Ou
     assert all_labels.labels.val > 0
     assert few.observed["draws"] == 5
     assert all_labels.observed["draws"] == 1
-    assert few.observed["pretext_images"] > 0
+    assert few.observed["pretext_forwarded"] == few.observed["pretext_images"] > 0
     assert few.observed["pretext_last"]["batch_rank"] > 1
     assert few.observed["peak_memory_bytes"] > 0
     assert few.observed["pooling"] == "global average pool"

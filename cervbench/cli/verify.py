@@ -34,7 +34,7 @@ def _files(given: Path) -> list[Path]:
     if given.is_file():
         return [given]
     root = given / "records" if (given / "records").is_dir() else given
-    found = sorted(root.rglob("*.json"))
+    found = sorted({*root.glob("*.json"), *root.glob("*/*.json")})
     if not found:
         raise click.UsageError(f"there is no record in {given}; they are in <out>/records/<variant>/")
     return found

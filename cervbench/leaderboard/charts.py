@@ -9,14 +9,20 @@ from cervbench.leaderboard.svg import picture, text
 from cervbench.leaderboard.tables import Line, Table, title
 from cervbench.scoring.classification import HEADLINE
 
-MOST_METHODS = 8
 _WIDTH, _HEIGHT = 900, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 640, 66, 366
 _INSET = 24
 _NAME_GAP = 17
 _LONGEST_NAME = 32
-_ON_LIGHT = ("#0969da", "#c4500a", "#1a7f4b", "#8a3fc4", "#946a00", "#bf2b70", "#0b7f8a", "#6f6050")
-_ON_DARK = ("#58a6ff", "#f0883e", "#56c98a", "#c297f5", "#d9b23a", "#f778ba", "#4fc3cf", "#bcab98")
+_ON_LIGHT = (
+    *("#0969da", "#c4500a", "#1a7f4b", "#8a3fc4", "#946a00", "#bf2b70", "#0b7f8a", "#6f6050"),
+    *("#4338ca", "#5f7410", "#b23b3b", "#475569"),
+)
+_ON_DARK = (
+    *("#58a6ff", "#f0883e", "#56c98a", "#c297f5", "#d9b23a", "#f778ba", "#4fc3cf", "#bcab98"),
+    *("#a5b4fc", "#bcd35f", "#f2a0a0", "#cbd5e1"),
+)
+MOST_METHODS = len(_ON_LIGHT)
 
 
 def _colours(palette: Sequence[str]) -> str:

@@ -45,9 +45,10 @@ _READING = """## How to read the tables
   not shown that it sees more than a crop's size, its colours or untrained weights give away. `majority`
   answers with the commonest class of a fold's train part: where that differs from fold to fold, it is
   below one over the number of classes.
-- Equal epochs are not equal compute: the views that were made of the images and the time in pretraining (by
-  the clock of a machine that may have had other work), medians over folds, stand beside every row. What a
-  method makes of a view, nine patches or four turns, its own page says."""
+- Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
+  through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
+  machine that may have had other work), medians over folds, stand beside every row. An image counts in
+  whatever size it is, and where most of its patches are hidden, as in MAE, too."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def figure(shown: Figure, bold: bool = False) -> str:
 
 def _figures(table: Table, metric: str) -> str:
     header = ["method", *(f"{ratio} %<br>{_label_counts(table, ratio)}" for ratio in table.ratios)]
-    header += ["views", "pretraining"]
+    header += ["images forwarded", "pretraining"]
     rows = [_row(line, table, metric, table.best) for line in table.ranked]
     if table.references:
         rows.append(["*reference rows, not ranked*", *[""] * (len(header) - 1)])
@@ -101,9 +101,9 @@ def _gain(shown: Figure | None) -> str:
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
     cells = [_cell(line, ratio, metric, line.name in best.get((metric, ratio), ())) for ratio in table.ratios]
-    views, seconds = (_observed_median(line.row, key) for key in ("pretext_images", "pretext_seconds"))
+    images, seconds = (_observed_median(line.row, key) for key in ("pretext_forwarded", "pretext_seconds"))
     effort = [
-        "–" if views is None else f"{views:,.0f}",
+        "–" if images is None else f"{images:,.0f}",
         "–" if seconds is None else duration(seconds),
     ]
     return [markdown(line.name), *cells, *effort]
@@ -154,6 +154,7 @@ def _conditions(table: Table) -> str:
         f"{markdown(run.dataset.variant)}, tier {markdown(run.protocol.tier)}, "
         f"protocol v{run.protocol.version}"
         f" (folds {markdown(run.dataset.manifest)}), training rules {run.protocol.rules}",
+        f"images of {run.protocol.image_size} px{_budget(table)}",
         f"{table.lines[0].row.folds} folds, {_draws(table)}",
         f"{images:,} test images" + (f" in {groups:,} groups" if task.groups_known else ", groups unknown"),
         _intervals(table),
@@ -184,11 +185,21 @@ def _intervals(table: Table) -> str:
     said = "in brackets 95 % intervals: a jackknife over the groups of each fold"
     if 1 in draws:
         return (
-            f"{said}, conditional on the pretraining seed and, below 100 %, on the one order in which labels "
-            "were uncovered, as is the paired test: they say nothing of other labels"
+            f"{said}, conditional on the pretraining seed, the training images and, below 100 %, on the one "
+            "order in which labels were uncovered, as is the paired test: they say nothing of other labels"
         )
     crossed = ", crossed with the label draws" if draws else ""
-    return f"{said}{crossed}, conditional on the pretraining seed"
+    return f"{said}{crossed}, conditional on the pretraining seed and the training images"
+
+
+def _budget(table: Table) -> str:
+    """Of the pretext stages: how short they are is the first thing to know of a tier."""
+    budgets = [line.row.sample.run.protocol.pretext for line in table.lines]
+    alike = {(budget["epochs"], budget["batch_size"]) for budget in budgets if budget}
+    if len(alike) != 1:
+        return ""
+    [(epochs, batch)] = alike
+    return f", pretext stages of {epochs} epochs in batches of {batch}"
 
 
 def _draws(table: Table) -> str:

@@ -16,7 +16,7 @@ _OF_A_RUN = {
     "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
 }  # fmt: skip
 """How a run's own fields are called on a page."""
-_OBSERVED = ("pretext_images", "pretext_seconds", "pooling")
+_OBSERVED = ("pretext_forwarded", "pretext_seconds", "pooling")
 
 
 class Contest(NamedTuple):

@@ -18,6 +18,13 @@ PACKAGES = {
 }
 """Methods of the project that are packages of their own, and those packages."""
 
+ROWS = {
+    "untrained": "--method supervised --eval linear,knn",
+    "scratch": "--method supervised --eval finetune",
+    "imagenet": "--method supervised --init imagenet --backbone tf_efficientnet_lite0",
+}
+"""Rows of a page that are no methods, and what makes them."""
+
 
 class UnknownName(LookupError):  # noqa: N818  (it reads as what is wrong)
     """No package offers this name, or several do; the message says what there is."""
@@ -83,6 +90,8 @@ class Catalog(Generic[Offered]):
             return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
         if self.kind == "method" and name in PACKAGES:
             return f"method {name!r} is a package of its own: pip install {PACKAGES[name]}"
+        if self.kind == "method" and name in ROWS:
+            return f"{name!r} is a row of the pages and no method: {ROWS[name]} makes it"
         hint = did_you_mean(name, [*known, *(PACKAGES if self.kind == "method" else ())])
         there_are = f"there are {', '.join(known)}" if known else f"no package offers any {self.kind}"
         problems = "; some packages have problems, see: cervbench list plugins" if self._problems else ""

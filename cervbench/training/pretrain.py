@@ -23,6 +23,7 @@ from cervbench.training.checkpoint import (
     warn_of_other_code,
 )
 from cervbench.training.collapse import collapsed, examined, looking_at
+from cervbench.training.effort import images_forwarded
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
@@ -126,9 +127,10 @@ def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[Prete
 
 def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
     if not recipe.offer.pretext:
-        return {"pretext_steps": 0, "pretext_images": 0, "pretext_seconds": 0.0}
+        return {"pretext_steps": 0, "pretext_images": 0, "pretext_forwarded": 0, "pretext_seconds": 0.0}
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
+    forwarded = steps * images_forwarded(method, feed.batch(0).views)
     with looking_at(method.encoder) as look:
         sitting = Sitting(
             checkpoints=Checkpoints(workshop.folder / "pretext", {**workshop.header, HOST: workshop.place}),
@@ -142,6 +144,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
         "pretext_host": dict(workshop.host),
         "pretext_steps": steps,
         "pretext_images": views,
+        "pretext_forwarded": forwarded,
         "pretext_seconds": round(state.seconds, 3),
         "pretext_images_per_second": round(views / state.seconds, 1),
         "pretext_last": {name: value for name, value in state.logged.items() if name != "images_per_second"},

@@ -173,7 +173,7 @@ def write_row(
                 predictions=Predictions(hash="", rows=0),
                 scores={},
                 observed={
-                    "pretext_images": 1000 * run.method.pretext,
+                    "pretext_forwarded": 1000 * run.method.pretext,
                     "pretext_seconds": 90.0 + fold,
                     "device": "cpu",
                     "precision": "bf16",

@@ -133,7 +133,7 @@ def test_a_record_that_was_fine_before_is_refused_once_it_is_edited_or_renamed(o
     build(out)
     path = Store(out).paths()[0]
     whole = path.read_bytes()
-    path.write_bytes(re.sub(rb'"pretext_images": \d+', b'"pretext_images": 7', whole))
+    path.write_bytes(re.sub(rb'"pretext_forwarded": \d+', b'"pretext_forwarded": 7', whole))
     assert path.read_bytes() != whole
     with pytest.raises(RecordError, match="an entry was changed after it was written"):
         build(out)

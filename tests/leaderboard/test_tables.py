@@ -145,7 +145,7 @@ def test_records_of_other_training_rules_have_a_table_of_their_own_after_those_o
     }
     text = page(out)
     assert re.findall("^## (.*)", text, re.MULTILINE) == list(made(out))
-    assert len(re.findall(r"training rules \d+; 5 folds", text)) == len(list(out.glob("charts/*.svg"))) == 4
+    assert len(re.findall(r"training rules \d+; images of", text)) == len(list(out.glob("charts/*.svg"))) == 4
 
 
 DIFFERENT: dict[str, object] = {

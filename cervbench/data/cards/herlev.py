@@ -46,7 +46,8 @@ same groups.
 An id reads `A-B-nnn`, and A runs like a clock: 323 values that come in runs. That it is time in
 seconds is a reading, not documented. What was measured: images of one run know each other by more
 than their class. Folds that keep only A together still leak most of what random folds leak; runs of A
-whose gaps are at most 300, which are the sessions, stop it, and wider runs change little (docs/data.md).
+whose gaps are at most 300, which are the sessions, stop most of it; wider runs, of which there are few,
+move the figure both ways (the ladder of `cervbench data audit herlev`).
 """
 
 _ID = re.compile(r"(\d{9})-\d{9}-\d{3}")
