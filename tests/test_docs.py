@@ -189,3 +189,9 @@ def test_every_command_of_a_page_exists(page: Path) -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", list(plugins().methods))
+def test_every_setting_of_a_method_says_what_it_is(name: str) -> None:
+    settings = plugins().methods.get(name).offer.config.model_fields
+    assert [key for key, field in settings.items() if not field.description] == []

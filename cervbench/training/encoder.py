@@ -1,5 +1,6 @@
 """An encoder: a timm model, and one way to make a vector of an image with it."""
 
+import torch
 from torch import Tensor, nn
 
 from cervbench.data.views import Normalise
@@ -24,6 +25,19 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.pool(self.backbone.forward_features(images))  # type: ignore[operator]
+
+    def takes(self, side: int) -> bool:
+        """Whether it makes vectors of images of this side: it is asked, for no name tells of every one."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                blank = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
+                return self(blank).shape == (1, self.width)
+        except (RuntimeError, ValueError, IndexError, AssertionError):
+            return False
+        finally:
+            self.train(training)
 
     def pool(self, last: Tensor) -> Tensor:
         """The vector, from the last maps or tokens of the backbone."""

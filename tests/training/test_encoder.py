@@ -6,6 +6,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.training.backbones import by_timm_name
@@ -63,6 +64,16 @@ def test_a_vit_is_its_class_token() -> None:
 
 def test_the_wide_layers_of_vgg_are_left_out() -> None:
     assert sum(p.numel() for p in encoder("vgg16", 64).parameters()) < 15e6
+
+
+def test_an_encoder_says_which_sizes_it_takes_and_stays_as_it_is() -> None:
+    """A CNN takes what leaves something to pool, a ViT the one it was built for."""
+    cnn, vit = small_encoder("CNN"), small_encoder("ViT", 32)
+    before = {name: value.clone() for name, value in cnn.state_dict().items()}
+    assert [side for side in (17, 32, 64) if cnn.takes(side)] == [17, 32, 64]
+    assert [side for side in (17, 32, 64) if vit.takes(side)] == [32]
+    assert cnn.training
+    assert all(torch.equal(value, cnn.state_dict()[name]) for name, value in before.items())
 
 
 def test_random_weights_are_a_function_of_the_purpose() -> None:

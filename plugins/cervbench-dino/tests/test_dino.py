@@ -240,6 +240,15 @@ def test_crops_have_the_area_they_are_named_for(name: str) -> None:
         assert drawn.keys() == named_policy(name).draw(rng, 1).keys()
 
 
+def test_a_local_view_for_a_vit_is_of_whole_patches() -> None:
+    """Regression: 45 of 128 pixels were made, of which patches of 16 leave 13 unseen."""
+    policy = policy_of_area("A", 0.05, 0.4)
+    pixels = Pyramid(np.zeros((1, 128, 128, 3), np.uint8), 128)
+    drawn = policy.draw(np.random.default_rng(1), 1)
+    made = Local(policy, 0.35, patch=16).apply(pixels, torch.arange(1), drawn, HALF)
+    assert made.shape[-1] == 48
+
+
 @pytest.mark.parametrize(("size", "side"), [(128, 64), (64, 32), (48, 32), (24, 24)])
 def test_a_local_view_is_half_as_large_but_never_too_small_for_a_deep_cnn(size: int, side: int) -> None:
     stored = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from cervbench.plugin import Card, Encoder, Normalise, Pyramid
+from cervbench.plugin import Card, Encoder, Normalise, Pyramid, SettingsError
 from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
 
@@ -186,6 +186,18 @@ def test_the_loss_is_the_cross_entropy_of_pieces_that_were_shuffled_one_by_one()
 def test_a_vit_is_given_pieces_of_the_size_that_it_takes() -> None:
     assert method(small_encoder("ViT", 32)).views() == (Puzzle(patch=32, turned=True),)
     assert method(small_encoder("CNN", 32)).views() == (Puzzle(patch=48, turned=True),)
+
+
+def test_a_size_of_pieces_that_a_vit_does_not_take_is_refused() -> None:
+    """Regression: it was taken for a setting of the run, and had no effect."""
+    with pytest.raises(SettingsError, match="it takes 32 px alone: leave out patch"):
+        Jigsaw(Config.parse({"patch": 64}, "jigsaw"), small_encoder("ViT", 32))
+
+
+@pytest.mark.parametrize("chosen", ["random", "distant"])
+def test_its_orders_are_chosen_as_it_is_told(chosen: str) -> None:
+    jigsaw = Jigsaw(Config.parse({"permutations": 20, "chosen": chosen}, "jigsaw"), small_encoder())
+    assert torch.equal(jigsaw.orders, orders(20, distant=chosen == "distant"))
 
 
 def test_the_puzzle_is_the_view_so_there_is_no_policy_to_set() -> None:

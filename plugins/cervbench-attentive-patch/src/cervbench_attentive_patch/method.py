@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from cervbench_jigsaw.method import Jigsaw, patch_size
+from cervbench_jigsaw.method import Jigsaw
 from cervbench_jigsaw.puzzle import PIECES, boxes
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,8 +26,7 @@ class AttentivePatch(Jigsaw):
 
     def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
         config = self.config
-        patch = patch_size(encoder, config.patch)
-        return AttentiveClassifier(encoder, self.embed, config.embedding, config.reduced, patch, classes)
+        return AttentiveClassifier(encoder, self.embed, config.embedding, config.reduced, self.patch, classes)
 
 
 class AttentiveClassifier(nn.Module):

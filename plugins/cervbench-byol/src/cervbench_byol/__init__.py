@@ -10,8 +10,10 @@ from cervbench.plugin import MethodConfig, Offer, hookimpl
 class Config(MethodConfig):
     hidden: int = Field(2048, gt=0, description="width of the hidden layer of projector and predictor")
     projection: int = Field(512, gt=0, description="width of the space where views are compared")
-    keep: float = Field(0.99, ge=0, lt=1, description="of the target in a step, at most")
-    memory: float = Field(0.1, gt=0, le=1, description="of the target, at most; share of the steps")
+    keep: float = Field(0.99, ge=0, lt=1, description="what the target keeps of itself in a step, at most")
+    memory: float = Field(
+        0.1, gt=0, le=1, description="how long the target remembers, at most; share of the steps"
+    )
     rising: bool = Field(False, description="whether the target keeps ever more, up to all of itself")
 
 

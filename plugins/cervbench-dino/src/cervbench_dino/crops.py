@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from cervbench.plugin import Crop, Encoder, Normalise, Policy, Pyramid, named_policy
@@ -25,10 +25,14 @@ def policy_of_area(name: str, smallest: float, largest: float) -> Policy:
 
 @dataclass(frozen=True)
 class Local:
-    """A policy's views at a share of the side: what is small on the image is small for the encoder."""
+    """A policy's views at a share of the side: what is small on the image is small for the encoder.
+
+    Their side is a multiple of `patch`.
+    """
 
     policy: Policy
     share: float
+    patch: int = 1
 
     def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
         return self.policy.draw(rng, count)
@@ -37,17 +41,24 @@ class Local:
         self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
     ) -> Tensor:
         views = self.policy.apply(pixels, rows, drawn, normalise)
-        side = min(pixels.size, max(LEAST_SIDE, round(pixels.size * self.share)))
+        wanted = max(LEAST_SIDE, pixels.size * self.share)
+        side = min(pixels.size, self.patch * round(wanted / self.patch))
         if side == pixels.size:
             return views
         return functional.interpolate(views, size=(side, side), mode="bilinear", antialias=True)
 
 
-def any_size(backbone: nn.Module) -> bool:
+def any_size(encoder: Encoder) -> bool:
     """Whether `vector_of` can make something of crops smaller than the images it was built for."""
-    if type(backbone) is VisionTransformer:
-        return backbone.pos_embed is not None
-    return not hasattr(backbone, "patch_embed")  # a class derived from it may have tokens of its own
+    if type(encoder.backbone) is VisionTransformer:  # a class derived from it may have tokens of its own
+        return encoder.backbone.pos_embed is not None
+    return encoder.takes(LEAST_SIDE)
+
+
+def patch_of(encoder: Encoder) -> int:
+    """What the side of an image has to be a multiple of, for all of it to be seen."""
+    vit = encoder.backbone
+    return vit.patch_embed.patch_size[0] if isinstance(vit, VisionTransformer) else 1
 
 
 def vector_of(encoder: Encoder, images: Tensor) -> Tensor:

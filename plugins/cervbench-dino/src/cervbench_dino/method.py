@@ -15,7 +15,7 @@ from cervbench.plugin import (
     gather,
     in_float32,
 )
-from cervbench_dino.crops import Local, any_size, policy_of_area
+from cervbench_dino.crops import Local, any_size, patch_of, policy_of_area
 from cervbench_dino.network import Head, Network
 
 SMALLEST = 0.05
@@ -29,7 +29,7 @@ class DINO(Method):
 
     def build(self, encoder: Encoder) -> None:
         config = self.config
-        if config.local_crops and config.local_size < 1 and not any_size(encoder.backbone):
+        if config.local_crops and config.local_size < 1 and not any_size(encoder):
             raise SettingsError(
                 f"dino's local crops are smaller than the images, and {type(encoder.backbone).__name__} "
                 "takes one size alone; have them made as large with --set local_size=1"
@@ -48,7 +48,8 @@ class DINO(Method):
     def views(self) -> Sequence[View]:
         policy, division = self.config.policy, self.config.division
         whole = policy_of_area(policy, division, 1.0)
-        part = Local(policy_of_area(policy, SMALLEST, division), self.config.local_size)
+        small = policy_of_area(policy, SMALLEST, division)
+        part = Local(small, self.config.local_size, patch_of(self.encoder))
         return (whole, whole, *[part] * self.config.local_crops)
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -15,7 +15,9 @@ class Config(MethodConfig):
     chosen: Literal["random", "distant"] = Field(
         "random", description="drawn as they come, or each as far as can be from those before it"
     )
-    patch: int = Field(48, ge=48, description="side of a piece in pixels, as the encoder sees it")
+    patch: int = Field(
+        48, ge=48, description="side of a piece in pixels; a ViT is given pieces of the one size it takes"
+    )
     turned: bool = Field(True, description="cut from the image in any of its eight turns and mirrors")
     embedding: int = Field(128, gt=0, description="width of what is said of a piece")
     hidden: int = Field(512, gt=0, description="width of the layer that sees all nine")

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, View, on_device
+from cervbench.plugin import Encoder, Method, SettingsError, View, on_device
+from cervbench_jigsaw import Config
 from cervbench_jigsaw.puzzle import PIECES, Puzzle, orders
 
 
 class Jigsaw(Method):
     def build(self, encoder: Encoder) -> None:
         config = self.config
+        self.patch = patch_size(encoder, config)
         self.embed = nn.Sequential(nn.Linear(encoder.width, config.embedding), nn.ReLU())
         self.arrange = nn.Sequential(
             nn.Linear(PIECES * config.embedding, config.hidden),
@@ -23,7 +25,7 @@ class Jigsaw(Method):
         self.register_buffer("orders", orders(config.permutations, config.chosen == "distant"))
 
     def views(self) -> Sequence[View]:
-        return (Puzzle(patch_size(self.encoder, self.config.patch), self.config.turned),)
+        return (Puzzle(self.patch, self.config.turned),)
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         (pieces,) = views
@@ -40,8 +42,15 @@ def laid(said: Tensor, order: Tensor) -> Tensor:
     return said.gather(1, order[..., None].expand_as(said))
 
 
-def patch_size(encoder: Encoder, wanted: int) -> int:
-    """A ViT takes images of one size, so its pieces are of that size; a CNN takes any."""
-    embedding = getattr(encoder.backbone, "patch_embed", None)
-    fixed = getattr(embedding, "img_size", None)
-    return fixed[0] if fixed else wanted
+def patch_size(encoder: Encoder, config: Config) -> int:
+    """As it is set, where the encoder takes that, as a CNN does; otherwise the one size that it takes."""
+    if encoder.takes(config.patch):
+        return config.patch
+    [fixed, *_] = getattr(getattr(encoder.backbone, "patch_embed", None), "img_size", None) or [None]
+    if fixed is None or config.patch != Config.model_fields["patch"].default:
+        alone = f"; it takes {fixed} px alone" if fixed else ""
+        raise SettingsError(
+            f"{type(encoder.backbone).__name__} makes no vector of a piece of {config.patch} px{alone}: "
+            "leave out patch, or set another (--set patch=SIDE)"
+        )
+    return int(fixed)

@@ -8,12 +8,14 @@ from cervbench.plugin import MethodConfig, Offer, ViewPolicy, hookimpl
 
 
 class Config(MethodConfig):
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
+    learning_rate: float = Field(1e-3, gt=0, description="at its highest, after the warm-up")
+    weight_decay: float = Field(0.05, ge=0, description="of matrices and kernels; biases and norms have none")
     policy: ViewPolicy = Field("A", description="of the view, by name")
     masking: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
-    decoder_width: int = Field(192, gt=0, multiple_of=32, description="a head is 32 wide")
-    decoder_depth: int = Field(4, gt=0)
+    decoder_width: int = Field(
+        192, gt=0, multiple_of=32, description="of the decoder's tokens; an attention head is 32 wide"
+    )
+    decoder_depth: int = Field(4, gt=0, description="of the decoder, in blocks")
 
 
 @hookimpl

@@ -8,10 +8,16 @@ from cervbench.plugin import MethodConfig, Offer, hookimpl
 
 
 class Config(MethodConfig):
-    temperature: float = Field(0.2, gt=0)
-    queue: int = Field(128, gt=0, description="keys of earlier batches; well under half of the train images")
-    keep: float = Field(0.999, ge=0, lt=1, description="of the key encoder in a step, at most")
-    memory: float = Field(0.1, gt=0, le=1, description="of the key encoder, at most; share of the steps")
+    temperature: float = Field(0.2, gt=0, description="what similarities are divided by")
+    queue: int = Field(
+        128, gt=0, description="keys of earlier batches, the newest; well under half of the train images"
+    )
+    keep: float = Field(
+        0.999, ge=0, lt=1, description="what the maker of keys keeps of itself in a step, at most"
+    )
+    memory: float = Field(
+        0.1, gt=0, le=1, description="how long the maker of keys remembers, at most; share of the steps"
+    )
     hidden: int = Field(512, gt=0, description="width of the projector's hidden layer")
     projection: int = Field(128, gt=0, description="width of the space where views are compared")
 

@@ -17,9 +17,9 @@ class Config(MethodConfig):
 class PublishedConfig(MethodConfig):
     """What Pal et al. print, as defaults."""
 
-    optimizer: Literal["adamw", "sgd"] = "sgd"
-    learning_rate: float = Field(0.01, gt=0)
-    weight_decay: float = Field(1e-5, ge=0)
+    optimizer: Literal["adamw", "sgd"] = Field("sgd", description="of the pretext stage")
+    learning_rate: float = Field(0.01, gt=0, description="at its highest, after the warm-up")
+    weight_decay: float = Field(1e-5, ge=0, description="of matrices and kernels; biases and norms have none")
     policy: Literal["published"] = Field(  # type: ignore[assignment]
         "published", description="of the views: the image as it is, and one augmentation"
     )
