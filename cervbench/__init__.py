@@ -7,6 +7,8 @@ function: it gives a pandas table, a row a record.
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from cervbench.error import CervbenchError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["__version__", "run"]
+__all__ = ["CervbenchError", "__version__", "run"]
 
 
 def run(

@@ -6,8 +6,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cervbench.error import UsageError
 
-class PlaceError(ValueError):
+
+class PlaceError(UsageError, ValueError):
     """A variable of the environment says what cannot be."""
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "cervbench"
 
 ORDER = [
-    {"atomic", "place", "studies"},
+    {"error", "atomic", "place", "studies"},
     {"plugin", "protocol"},
     {"data"},
     {"training"},
@@ -91,3 +91,14 @@ def test_methods_and_evaluations_use_the_plugin_api_and_nothing_else_of_the_core
 def test_a_module_can_be_read_at_once(module: Path) -> None:
     lines = len(module.read_text(encoding="utf-8").splitlines())
     assert lines <= 300, f"{lines} lines: look for the second noun in it"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.parent.name != "checks"], ids=relative)
+def test_every_error_is_a_cervbench_error(module: Path) -> None:
+    """So that one word catches them all. Those of checks are findings, caught where they are raised."""
+    own = {"CervbenchError", "UsageError", "DataError", "ClickException"}
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name != "CervbenchError":
+            bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+            an_error = any(base.endswith(("Error", "Exception")) for base in bases)
+            assert not an_error or bases & own, node.name

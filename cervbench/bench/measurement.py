@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from cervbench.atomic import write_text
+from cervbench.error import CervbenchError
 from cervbench.plugin.settings import wrong_values
 
 
@@ -38,7 +39,7 @@ class Measurement(Closed, ABC):
         """What a newer measurement replaces; begins with the device."""
 
 
-class MeasurementError(ValueError):
+class MeasurementError(CervbenchError, ValueError):
     """A file of measurements cannot be read; the message names it and says what to do."""
 
 

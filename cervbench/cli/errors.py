@@ -1,10 +1,13 @@
 """Errors that are the user's to mend become one message and an exit code, without a traceback."""
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+
+from cervbench.error import CervbenchError, UsageError
 
 FAILED, WRONG_USAGE = 1, 2
 
@@ -17,28 +20,10 @@ class WrongUsage(click.ClickException):
     exit_code = WRONG_USAGE
 
 
-EXPECTED: dict[str, type[click.ClickException]] = {
-    "cervbench.place.PlaceError": WrongUsage,
-    "cervbench.plugin.settings.SettingsError": WrongUsage,
-    "cervbench.plugin.catalog.UnknownName": WrongUsage,
-    "cervbench.plugin.problems.ContractError": Failed,
-    "cervbench.protocol.folds.FoldError": WrongUsage,
-    "cervbench.data.error.DataError": Failed,
-    "cervbench.data.parts.AnswerError": Failed,
-    "cervbench.training.weights.WeightsError": Failed,
-    "cervbench.training.loop.Diverged": Failed,
-    "cervbench.records.store.RecordError": Failed,
-    "cervbench.leaderboard.pages.PagesError": Failed,
-    "cervbench.bench.measurement.MeasurementError": Failed,
-    "torch.OutOfMemoryError": Failed,
-}
-"""By name, since importing them all would slow every command."""
-
-_TO_DO = {
-    "torch.OutOfMemoryError": "a smaller --backbone or --tier takes less; so do smaller batches, off "
-    "protocol (--set protocol.pretext.batch_size=64, protocol.finetune.batch_size)"
-}
-"""For errors of others, which do not say it."""
+_OUT_OF_MEMORY = (
+    "a smaller --backbone or --tier takes less; so do smaller batches, off protocol "
+    "(--set protocol.pretext.batch_size=64, protocol.finetune.batch_size)"
+)
 
 _DISK = {
     errno.ENOSPC: "free some space and give the same command again: what is done is kept",
@@ -73,9 +58,14 @@ def explained() -> Iterator[None]:
 
 def expected(error: Exception) -> click.ClickException | None:
     """What an error becomes that is the user's to mend; None for any other."""
-    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
-    name = next((name for name in names if name in EXPECTED), None)
-    if name is None:
-        return None
-    to_do = _TO_DO.get(name)
-    return EXPECTED[name](f"{str(error).rstrip('.')}: {to_do}" if to_do else str(error))
+    if isinstance(error, CervbenchError):
+        return WrongUsage(str(error)) if isinstance(error, UsageError) else Failed(str(error))
+    if _is_out_of_memory(error):
+        return Failed(f"{str(error).rstrip('.')}: {_OUT_OF_MEMORY}")
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of a GPU; where nothing imported torch, no such error was raised either."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -1,5 +1,7 @@
 """What is wrong with data."""
 
+from cervbench.error import CervbenchError
 
-class DataError(Exception):
+
+class DataError(CervbenchError):
     """Something is wrong with files of a dataset; the message says what, where, and what to do."""

@@ -12,6 +12,7 @@ from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.data.dataset import Dataset
 from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
+from cervbench.error import CervbenchError
 from cervbench.protocol.folds import Fold
 from cervbench.protocol.labels import uncovered
 from cervbench.protocol.protocol import Protocol
@@ -124,7 +125,7 @@ class Parts:
         return Examples(self._images(rows), self.dataset.label_indices[rows])
 
 
-class AnswerError(ValueError):
+class AnswerError(CervbenchError, ValueError):
     """An evaluation did not answer what it was asked, or asked what it cannot have."""
 
 

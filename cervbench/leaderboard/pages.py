@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from cervbench.atomic import write_text
+from cervbench.error import CervbenchError
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
 from cervbench.leaderboard.escaping import file_name, markdown
@@ -25,7 +26,7 @@ _SYNTHETIC = (
 )
 
 
-class PagesError(Exception):
+class PagesError(CervbenchError):
     """A page cannot be written where it should be; the message says why and what to do."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from cervbench.error import UsageError
 from cervbench.plugin.problems import Problem
 from cervbench.plugin.settings import did_you_mean
 
@@ -26,7 +27,7 @@ ROWS = {
 """Rows of a page that are no methods, and what makes them."""
 
 
-class UnknownName(LookupError):  # noqa: N818  (it reads as what is wrong)
+class UnknownName(UsageError, LookupError):  # noqa: N818  (it reads as what is wrong)
     """No package offers this name, or several do; the message says what there is."""
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cervbench.error import CervbenchError
 
-class ContractError(TypeError):
+
+class ContractError(CervbenchError, TypeError):
     """What a method hands back is not what its contract says; the message is for its author."""
 
 

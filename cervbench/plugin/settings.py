@@ -7,8 +7,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from cervbench.error import UsageError
 
-class SettingsError(ValueError):
+
+class SettingsError(UsageError, ValueError):
     """A setting is unknown or has a value it cannot have; the message is for the user."""
 
 

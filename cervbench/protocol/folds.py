@@ -16,6 +16,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from cervbench.error import UsageError
 from cervbench.protocol.labels import draw_orders
 from cervbench.protocol.protocol import FoldRules
 from cervbench.protocol.randomness import generator
@@ -25,7 +26,7 @@ BINS = 2 * FOLDS
 OFFICIAL = {"train": 0, "val": 1, "test": 2}
 
 
-class FoldError(ValueError):
+class FoldError(UsageError, ValueError):
     """A dataset cannot be parted by the rules; the message says why and what to do."""
 
 

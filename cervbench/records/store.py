@@ -11,12 +11,13 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from cervbench.atomic import write_text
+from cervbench.error import CervbenchError
 from cervbench.plugin.settings import wrong_values
 from cervbench.records.record import Record
 from cervbench.records.table import read_table, to_columns, write_table
 
 
-class RecordError(Exception):
+class RecordError(CervbenchError):
     """A record cannot be read or does not hold what it claims; the message names the file."""
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Batch, Feed
+from cervbench.error import CervbenchError
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.protocol.randomness import torch_seed
@@ -31,7 +32,7 @@ Watch = Callable[[int, int, Mapping[str, float]], None]
 """Called with step, steps and plain floats: the loss, its parts, and others of `RESERVED`."""
 
 
-class Diverged(ArithmeticError):  # noqa: N818
+class Diverged(CervbenchError, ArithmeticError):  # noqa: N818
     """Training has diverged: numbers are not finite any more; the message says which and what to try."""
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cervbench.data.views import Normalise
+from cervbench.error import CervbenchError
 from cervbench.plugin import BackboneOffer
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
@@ -17,7 +18,7 @@ from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, wei
 from cervbench.training.encoder import Encoder
 
 
-class WeightsError(ValueError):
+class WeightsError(CervbenchError, ValueError):
     """Weights are not there or do not fit; the message says which and what to do."""
 
 

@@ -13,11 +13,9 @@ import torch
 from click.testing import CliRunner, Result
 
 from cervbench.cli import COMMANDS, main
-from cervbench.cli.errors import EXPECTED
 from cervbench.cli.progress import in_words
 from cervbench.plugin import Method, MethodConfig, Offer, hookimpl
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.plugin.offers import resolve
 
 SMOKE = [
     "run",
@@ -159,12 +157,6 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(fault: str) -> None:
     assert answer.exit_code == 2
     assert told in answer.stderr
     assert answer.stdout == ""
-
-
-def test_every_expected_error_exists() -> None:
-    for name in EXPECTED:
-        module, _, error = name.rpartition(".")
-        assert issubclass(resolve(f"{module}:{error}"), Exception)
 
 
 def test_a_dataset_that_is_not_there_ends_with_1(tmp_path: Path) -> None:
