@@ -36,7 +36,7 @@ def chart(rows: Sequence[Row], mark: str) -> str:
     for group in devices:
         parts.append(text(20, y + 24, xml(short(group[0].where.device, _LONGEST_DEVICE)), "device"))
         y += _HEAD
-        longest = max(max(row.images_per_second, row.ceiling_images_per_second) for row in group)
+        longest = max(max(row.views_per_second, row.ceiling_views_per_second) for row in group)
         for row in group:
             parts += _bars(row, y, (_RIGHT - _LEFT) / longest)
             y += _ROW
@@ -47,8 +47,8 @@ def chart(rows: Sequence[Row], mark: str) -> str:
         title="Views a second, end to end and at the ceiling",
         note="each device on a scale of its own; at the right, the share of the ceiling",
         said="; ".join(
-            f"{xml(_name(row))} on {xml(row.where.device)}: {row.images_per_second:,.0f} views/s "
-            f"of {row.ceiling_images_per_second:,.0f}"
+            f"{xml(_name(row))} on {xml(row.where.device)}: {row.views_per_second:,.0f} views/s "
+            f"of {row.ceiling_views_per_second:,.0f}"
             for row in rows
         ),
         style=_STYLE,
@@ -60,8 +60,8 @@ def _bars(row: Row, y: float, scale: float) -> Iterator[str]:
     yield text(20, y + 13, xml(short(_name(row), _LONGEST_NAME)))
     yield text(20, y + 29, f"{row.size} px, batch {row.batch}", "quiet")
     for kind, rate, top in (
-        ("run", row.images_per_second, y),
-        ("ceiling", row.ceiling_images_per_second, y + _BAR + 3),
+        ("run", row.views_per_second, y),
+        ("ceiling", row.ceiling_views_per_second, y + _BAR + 3),
     ):
         length = rate * scale
         yield (

@@ -19,16 +19,16 @@ class Row(Measurement):
     rounds: int
     steps: int
     """A turn."""
-    images_per_second: float = Field(gt=0)
-    """Views a second, for all its name: the median over rounds, as all figures here."""
-    ceiling_images_per_second: float = Field(gt=0)
+    views_per_second: float = Field(gt=0)
+    """The median over rounds, as all figures here."""
+    ceiling_views_per_second: float = Field(gt=0)
     ratio: float
     """The median of the ratios of the rounds, which is not the ratio of the medians."""
     peak_memory_bytes: int
     seconds_per_step: dict[str, float]
     """By phase, in a pass of its own."""
-    flops_per_image: float
-    """Per view, backward included."""
+    flops_per_view: float
+    """Backward included."""
     matmul_flops_per_second: float = Field(gt=0)
     matmul_size: int
 
@@ -39,4 +39,4 @@ class Row(Measurement):
     @property
     def share_of_matmul(self) -> float:
         """What the model alone reaches of the device's matmul rate."""
-        return self.ceiling_images_per_second * self.flops_per_image / self.matmul_flops_per_second
+        return self.ceiling_views_per_second * self.flops_per_view / self.matmul_flops_per_second

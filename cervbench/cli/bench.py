@@ -81,8 +81,8 @@ def throughput(
         else:
             click.echo(
                 f"{row.method} {row.backbone} {row.size} px batch {row.batch}: "
-                f"{row.images_per_second:,.0f} views/s, {100 * row.ratio:.1f} % of the ceiling's "
-                f"{row.ceiling_images_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
+                f"{row.views_per_second:,.0f} views/s, {100 * row.ratio:.1f} % of the ceiling's "
+                f"{row.ceiling_views_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
                 f"matmul rate of {row.where.device}"
             )
         paths = publish(out, [row])

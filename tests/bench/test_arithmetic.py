@@ -119,9 +119,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_row_says_what_was_measured(bench: Bench) -> None:
     (row,) = throughput(bench, [TINY], rounds=1, steps=1)
     assert (row.dataset, row.size, row.batch, row.views) == ("synthetic", 32, 8, 2)
-    assert row.ratio == pytest.approx(row.images_per_second / row.ceiling_images_per_second, rel=1e-2)
+    assert row.ratio == pytest.approx(row.views_per_second / row.ceiling_views_per_second, rel=1e-2)
     assert row.where.device.startswith("cpu")
-    reached = row.ceiling_images_per_second * row.flops_per_image
+    reached = row.ceiling_views_per_second * row.flops_per_view
     assert row.share_of_matmul == pytest.approx(reached / row.matmul_flops_per_second)
 
 

@@ -40,12 +40,12 @@ def row(device: str = "cpu: Some Processor, 2 cores", **changes: object) -> Row:
         "views": 2,
         "rounds": 5,
         "steps": 2,
-        "images_per_second": 300.0,
-        "ceiling_images_per_second": 400.0,
+        "views_per_second": 300.0,
+        "ceiling_views_per_second": 400.0,
         "ratio": 0.75,
         "peak_memory_bytes": 2_000_000_000,
         "seconds_per_step": {"views": 0.01, "forward": 0.2},
-        "flops_per_image": 1e9,
+        "flops_per_view": 1e9,
         "matmul_flops_per_second": 8e11,
         "matmul_size": 2048,
     }
@@ -84,12 +84,12 @@ def comparison(**changes: object) -> Comparison:
 
 def test_a_newer_row_takes_the_place_of_the_older_and_those_of_other_machines_stay() -> None:
     here, there = row(), row("cuda: Some Card")
-    newer, other = row(images_per_second=350.0), row(size=128)
+    newer, other = row(views_per_second=350.0), row(size=128)
     assert merged([there, here], [other, newer]) == [newer, other, there]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    rows = [row(), row("cuda: Some Card", images_per_second=0.1 + 0.2)]
+    rows = [row(), row("cuda: Some Card", views_per_second=0.1 + 0.2)]
     write(tmp_path / "rows.json", rows)
     assert read(tmp_path / "rows.json", Row) == rows
     assert [sorted(one) for one in json.loads((tmp_path / "rows.json").read_text())] == [
@@ -150,7 +150,7 @@ def test_strange_names_stay_text_on_pages_and_in_the_chart() -> None:
 
 
 def test_bars_are_as_long_as_their_rates_each_device_on_its_own_scale() -> None:
-    rows = [row(), row("cuda: Some Card", images_per_second=9000.0, ceiling_images_per_second=9000.0)]
+    rows = [row(), row("cuda: Some Card", views_per_second=9000.0, ceiling_views_per_second=9000.0)]
     drawing = ElementTree.fromstring(chart(rows, throughput.MARK))
     lengths = [
         float(bar.attrib["width"])

@@ -1,6 +1,5 @@
 """Sampling: views taken through a warp, each from the level that fits its magnification."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -13,8 +12,8 @@ from torch import Tensor
 from cervbench.data.views.pyramid import Pyramid
 from cervbench.data.views.transfer import on_device
 
-_PIXELS_AT_ONCE = defaultdict(lambda: 2**26, cpu=2**17)
-"""Of views: on a processor what its cache holds, which makes it twice as fast."""
+_IN_CACHE, _IN_MEMORY = 2**17, 2**26
+"""Pixels of views sampled at once: on a processor, whose cache makes it twice as fast, and elsewhere."""
 
 
 def fitting_levels(pixels: Pyramid, affine: np.ndarray, size: int) -> np.ndarray:
@@ -74,5 +73,5 @@ class Sampling:
 
 def blocks(count: int, pixels: int, device: torch.device) -> list[slice]:
     """So few images, of so many pixels each, that all that becomes of them stays in a processor's cache."""
-    at_once = max(1, _PIXELS_AT_ONCE[device.type] // pixels)
+    at_once = max(1, (_IN_CACHE if device.type == "cpu" else _IN_MEMORY) // pixels)
     return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
