@@ -68,7 +68,6 @@ def attention(
     stored = columns_as_recorded(Store(place.out), run.dataset.variant, record.id, record.predictions.hash)
     with place.alone(run.id, lambda: progress("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import part
-        from cervbench.plugin import Attentive
         from cervbench.training.device import use
 
         device = use(place.device, place.threads)
@@ -82,9 +81,9 @@ def attention(
         assert train is not None
         classifier: nn.Module = train(trained, seen, one.settings)
         trained.clear_checkpoints()
-        assert isinstance(classifier, Attentive)
+        attentive = _attentive(classifier, run)
         answers = trained.probabilities(classifier, parts.test)
-        weights, places = _weights(classifier, parts.test, trained)
+        weights, places = _weights(attentive, parts.test, trained)
     rows = parts.in_pack(parts.test)
     recorded = _answers(stored, seen.draw, dataset, rows)
     return Attention(dataset, rows, answers, weights, places, float(np.abs(answers - recorded).max()))
@@ -151,15 +150,21 @@ def _change(off: str) -> tuple[str, Any]:
 
 def _require_attention(asked: Understood, run: Run, dataset: Dataset) -> None:
     """Of the method's own classifier, as it is before anything is trained."""
-    from cervbench.plugin import Attentive
     from cervbench.training.pretrain import build_method
 
     method = build_method(recipe_of(asked, run))
-    if not isinstance(method.classifier(method.encoder, len(dataset.card.classes)), Attentive):
-        raise SettingsError(
-            f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
-            "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
-        )
+    _attentive(method.classifier(method.encoder, len(dataset.card.classes)), run)
+
+
+def _attentive(classifier: "nn.Module | None", run: Run) -> "Attentive":
+    from cervbench.plugin import Attentive
+
+    if isinstance(classifier, Attentive):
+        return classifier
+    raise SettingsError(
+        f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
+        "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
+    )
 
 
 def _say_where_not_kept(place: Place, run: Run) -> None:

@@ -1,8 +1,8 @@
-"""What is the user's to mend. The message says what is wrong, where, and what to do."""
+"""What can be mended without reading this code. The message says what is wrong, where, and what to do."""
 
 
 class CervbenchError(Exception):
-    """Every error that is raised on purpose: `except cervbench.CervbenchError` catches them all."""
+    """The base of every error class of the package: `except cervbench.CervbenchError` catches them all."""
 
 
 class UsageError(CervbenchError):

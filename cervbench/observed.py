@@ -72,7 +72,7 @@ def peak_memory(device: "torch.device") -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):
-        if told := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii")):
+        if told := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace")):
             return int(told[1]) * 1024
     # Not as good: a process inherits the peak of the one that started it.
     unit = 1 if sys.platform == "darwin" else 1024

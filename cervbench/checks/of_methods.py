@@ -162,7 +162,7 @@ def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
     if frozen := [name for name, p in trained.encoder.named_parameters() if not p.requires_grad]:
         raise CheckFailed(
             f"{some(frozen)} of the encoder cannot be trained any more",
-            "freeze a copy (copy.deepcopy) and leave requires_grad of self.encoder on, for fine-tuning",
+            "freeze a copy (a Follower is one) and leave requires_grad of self.encoder on, for fine-tuning",
         )
     _require_features(trained)
     _require_classifier(trained)

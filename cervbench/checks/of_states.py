@@ -79,5 +79,5 @@ def its_encoder_is_stored_once(method: ExaminedMethod) -> None:
         raise CheckFailed(
             f"{some(twice)} are tensors of the encoder under a second name",
             "reach the encoder as self.encoder, which the base class sets; a network that follows it is a "
-            "copy.deepcopy of it",
+            "Follower of it",
         )

@@ -81,7 +81,7 @@ def throughput(
         else:
             click.echo(
                 f"{row.method} {row.backbone} {row.size} px batch {row.batch}: "
-                f"{row.views_per_second:,.0f} views/s, {100 * row.ratio:.1f} % of the ceiling's "
+                f"{row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
                 f"{row.ceiling_views_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
                 f"matmul rate of {row.where.device}"
             )

@@ -1,6 +1,6 @@
 """Sets of images as evaluations and stages see them, and the batches that a stage is fed.
 
-The batch of a step is a function of the step: nothing is remembered between steps, so a run
+The batch of a step is a function of the step: no step rests on those before it, so a run
 resumed at any step sees what it would have seen.
 """
 

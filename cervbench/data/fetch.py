@@ -50,4 +50,4 @@ def _unpack(done: Sequence[Download], folder: Path) -> None:
         unpack([one.path for one in done], folder)
     except ArchiveError as error:  # all else is kept: it need not be downloaded twice
         error.archive.unlink()
-        raise
+        raise DataError(f"{error}. It was removed: fetch it again") from None

@@ -28,7 +28,8 @@ _READING = """## How to read the tables
 - A figure is the mean over the draws of labels, on the test predictions of all folds: every image is tested
   once. Balanced accuracy pools the predictions of the folds; an AUC is taken fold by fold, then the mean.
 - In brackets stands the 95 % interval. It answers for other groups of images (a jackknife within folds) and,
-  where there are several draws, for other draws of labels; it is conditional on the seed of the pretraining.
+  where there are several draws, for other draws of labels; it is conditional on the seed of the
+  pretraining and on the training images.
   A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
   and would be wider if they answered for others. That two intervals overlap is no test.
 - **Bold** are the best of a column and all that a paired test on the same groups and draws, corrected
@@ -47,8 +48,8 @@ _READING = """## How to read the tables
   below one over the number of classes.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
   through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
-  machine that may have had other work), medians over folds, stand beside every row. An image counts in
-  whatever size it is, and where most of its patches are hidden, as in MAE, too."""
+  machine that may have had other work), medians over folds, stand beside every row. A small image counts
+  as a large one does, and one of which MAE hides three quarters as a whole one."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from cervbench.atomic import naming, whole_folder, write_text
+from cervbench.plugin.problems import ContractError
 
 HEADER = "cervbench"
 """The one entry of a file's own header: safetensors writes several in an order of chance."""
@@ -139,7 +140,14 @@ def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    load_model(module, path, strict=True)
+    try:
+        load_model(module, path, strict=True)
+    except RuntimeError as error:
+        told = str(error).strip().split("\n")[-1].strip()
+        raise ContractError(
+            f"{path} does not fit {type(module).__name__} as its code is now: {told}. Raise `revision` in "
+            f"its Offer, or delete {path.parent} to have it made anew"
+        ) from None
 
 
 def seal(path: Path) -> None:

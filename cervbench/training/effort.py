@@ -15,7 +15,7 @@ def images_forwarded(method: Method, views: Sequence[Tensor]) -> int:
     """By the encoder and by copies of it, in one loss of these views: patches, turns and crops count each.
 
     They are counted at the first layer, on a copy of the method, which is not compiled and whose queues and
-    statistics nobody needs.
+    statistics nobody needs. A step is taken to forward as many as any other.
     """
     trial, counted = copy.deepcopy(method).train(), 0
 

@@ -27,17 +27,22 @@ class Encoder(nn.Module):
         return self.pool(self.backbone.forward_features(images))  # type: ignore[operator]
 
     def takes(self, side: int) -> bool:
-        """Whether it makes vectors of images of this side: it is asked, for no name tells of every one."""
+        """Whether it makes vectors of images of this side."""
+        return self.refusal(side) is None
+
+    def refusal(self, side: int) -> str | None:
+        """Why it makes no vectors of images of this side; it is asked, for no name tells that of all."""
         training = self.training
         self.eval()
         try:
             with torch.no_grad():
-                blank = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
-                return self(blank).shape == (1, self.width)
-        except (RuntimeError, ValueError, IndexError, AssertionError):
-            return False
+                made = self(torch.zeros(2, 3, side, side, device=next(self.parameters()).device))
+        except Exception as error:
+            return str(error).split("\n")[0]
         finally:
             self.train(training)
+        wanted = (2, self.width)
+        return None if made.shape == wanted else f"it makes {tuple(made.shape)} of two images, not {wanted}"
 
     def pool(self, last: Tensor) -> Tensor:
         """The vector, from the last maps or tokens of the backbone."""

@@ -70,7 +70,7 @@ def begin(stage: Stage, sitting: Sitting) -> State:
 def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sitting: Sitting) -> State:
     """Train from `state.step` until step `until` of a stage that is `steps` long."""
     if not feed.views:
-        raise ValueError(f"{_name(stage)} is shown nothing: views() answers with no policy, and needs one")
+        raise ContractError(f"{_name(stage)} is shown nothing: views() answers with no policy, and needs one")
     device = next(stage.parameters()).device
     stage.train()
     log = _Log(stage, steps, feed, sitting, state.step)
@@ -102,7 +102,7 @@ def _step(
     with autocast(batch.views[0].device):
         loss, parts = stage(batch)
     if taken := RESERVED.intersection(parts):
-        raise ValueError(
+        raise ContractError(
             f"{_name(stage)} names a part of its loss {', '.join(sorted(taken))}, under which something else "
             "is logged; call it something else"
         )

@@ -52,19 +52,11 @@ def build_encoder(
 
 def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
     """Of timm's many architectures not each has a last map, or tokens, at every size."""
-    mode = encoder.training
-    try:
-        with torch.inference_mode():
-            made = encoder.eval()(torch.zeros(2, 3, image_size, image_size))
-        told = f"it makes {tuple(made.shape)} of two images, not {(2, encoder.width)}"
-    except Exception as error:
-        made, told = None, str(error).split("\n")[0]
-    if made is None or made.shape != (2, encoder.width):
+    if told := encoder.refusal(image_size):
         raise SettingsError(
             f"{backbone} of timm cannot be an encoder at {image_size} px: {told}. Choose another one, "
             "or offer it as a backbone of a package, in which its vector is yours to make"
         )
-    encoder.train(mode)
 
 
 def _normalise(model: nn.Module) -> Normalise:

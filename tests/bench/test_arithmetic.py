@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cervbench.bench.cells import WANTED, Cell
 from cervbench.bench.flops import flops_of_step
 from cervbench.bench.phases import PHASES, phases
-from cervbench.bench.throughput import throughput
+from cervbench.bench.throughput import _warmed, throughput
 from cervbench.bench.timing import alternate, median_ratio
 from cervbench.bench.workload import Bench, Workload
 from cervbench.place import Place
@@ -123,6 +123,19 @@ def test_a_row_says_what_was_measured(bench: Bench) -> None:
     assert row.where.device.startswith("cpu")
     reached = row.ceiling_views_per_second * row.flops_per_view
     assert row.share_of_matmul == pytest.approx(reached / row.matmul_flops_per_second)
+
+
+def test_the_first_step_is_not_what_a_step_takes(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: in it things are compiled and chosen, and with it in the count the warm-up was over."""
+    begun: list[object] = []
+    monkeypatch.setattr(Workload, "train", lambda self, feed, steps: begun.append(feed))
+
+    def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+        work()
+        return 40.0 if begun.count(begun[-1]) == 1 else 0.05
+
+    monkeypatch.setattr("cervbench.bench.throughput.seconds", seconds_of)
+    assert _warmed(workload) == 0.05
 
 
 def test_what_has_no_pretext_stage_is_refused_before_anything_is_timed(bench: Bench) -> None:

@@ -109,6 +109,7 @@ def test_list_plugins_shows_what_each_package_adds() -> None:
 WRONG = {
     "unknown command": (["rum"], "rum"),
     "unknown method": (["run", "--method", "simclear", "--dataset", "herlev"], "did you mean 'simclr'?"),
+    "a row for a method": (["run", "--method", "scratch", "--dataset", "herlev"], "--eval finetune makes it"),
     "unknown dataset": (["run", "--method", "majority", "--dataset", "herlef"], "did you mean 'herlev'?"),
     "no dataset": (["run", "--method", "majority"], "--dataset is missing"),
     "unknown setting": (

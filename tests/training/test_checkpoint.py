@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from cervbench.plugin.problems import ContractError
 from cervbench.training.checkpoint import (
     CODE,
     HOST,
@@ -102,6 +103,15 @@ def test_weights_that_other_code_has_made_are_told(tmp_path: Path, caplog: pytes
     caplog.clear()
     warn_of_other_code(weights, {CODE: "after"})
     assert not caplog.text
+
+
+def test_weights_that_do_not_fit_the_code_of_today_say_what_to_do(tmp_path: Path) -> None:
+    """Regression: whoever gave a method another layer got a traceback of safetensors."""
+    weights = tmp_path / "run" / "method.safetensors"
+    weights.parent.mkdir()
+    save_weights(nn.Sequential(nn.Linear(2, 3)), weights)
+    with pytest.raises(ContractError, match=r"does not fit Sequential .*1\.weight.* or delete .*run to"):
+        load_weights(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), weights)
 
 
 def test_the_same_weights_with_the_same_header_are_the_same_file(tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ from cervbench.training.pretrain import build_method, pretext_stage
         ("moco", "CNN", 2),  # one view through the encoder, the other through the copy that makes keys
         ("byol", "CNN", 4),  # both views through both networks
         ("rotation", "CNN", 4),
+        ("agbt", "CNN", 2),
+        ("simclr-published", "CNN", 2),
         ("jigsaw", "CNN", 9),
+        ("attentive-patch", "CNN", 9),
         ("dino", "CNN", 8),  # two large crops and four small ones, and the large ones through the teacher
         ("dino", "ViT", 8),
         ("mae", "ViT", 1),

@@ -21,7 +21,8 @@ that were tried.
 
 - **lightly** reads JPEG files with its `LightlyDataset`, makes views with its `SimCLRTransform`, loads them
   with torch's `DataLoader` and worker processes, and trains with its projection head, its `NTXentLoss` and
-  SGD. Its documented recipe computes in fp32; bf16 with channels last is what a user can add to it.
+  SGD. Its documented recipe computes in fp32; bf16 with channels last is what a user can add to it, and
+  on a GPU torch gives it TF32, which runs of ours go without.
 - **kornia** and **torchvision v2** make views of stored images in the memory of the device, in batch where
   they can, and train that same model of lightly's, in bf16 where the device has it. kornia is also given
   images stored at 1.5 times the training size, which are less sharp and quicker to crop.

@@ -83,7 +83,7 @@ class Rotation(Geometry):
         super().__post_init__()
         self.require(self.degrees >= 0, "degrees must not be negative")
         whole = self.degrees == 180 and self.step is not None and self.step > 0 and 360 % self.step == 0
-        self.require(self.step is None or whole, "a step must divide the circle, of which degrees=180 is all")
+        self.require(self.step is None or whole, "a step must divide 360, and needs degrees=180")
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         angle = rng.uniform(-self.degrees, self.degrees, (count, 1))
@@ -118,7 +118,7 @@ class Shift(Geometry):
 class Zoom(Geometry):
     """Magnified about the centre by a log-uniform factor; below 1 the border is repeated.
 
-    Not below 1/√2: no image is kept at less than the size of a view, so pixels would be passed over.
+    Not below 1/√2: no image is kept smaller than its views, so pixels of it would be passed over.
     """
 
     factor: tuple[float, float] = (0.8, 1.25)

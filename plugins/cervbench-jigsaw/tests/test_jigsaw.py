@@ -190,7 +190,7 @@ def test_a_vit_is_given_pieces_of_the_size_that_it_takes() -> None:
 
 def test_a_size_of_pieces_that_a_vit_does_not_take_is_refused() -> None:
     """Regression: it was taken for a setting of the run, and had no effect."""
-    with pytest.raises(SettingsError, match="it takes 32 px alone: leave out patch"):
+    with pytest.raises(SettingsError, match="leave out patch, and it is 32"):
         Jigsaw(Config.parse({"patch": 64}, "jigsaw"), small_encoder("ViT", 32))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -41,15 +42,18 @@ class Local:
         self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
     ) -> Tensor:
         views = self.policy.apply(pixels, rows, drawn, normalise)
-        wanted = max(LEAST_SIDE, pixels.size * self.share)
-        side = min(pixels.size, self.patch * round(wanted / self.patch))
+        patches = max(ceil(LEAST_SIDE / self.patch), round(pixels.size * self.share / self.patch))
+        side = min(pixels.size, self.patch * patches)
         if side == pixels.size:
             return views
         return functional.interpolate(views, size=(side, side), mode="bilinear", antialias=True)
 
 
 def any_size(encoder: Encoder) -> bool:
-    """Whether `vector_of` can make something of crops smaller than the images it was built for."""
+    """Whether `vector_of` can make something of crops smaller than the images it was built for.
+
+    How large these will be is not known yet, so the smallest are tried.
+    """
     if type(encoder.backbone) is VisionTransformer:  # a class derived from it may have tokens of its own
         return encoder.backbone.pos_embed is not None
     return encoder.takes(LEAST_SIDE)

@@ -15,7 +15,7 @@ from cervbench.plugin import (
     gather,
     in_float32,
 )
-from cervbench_dino.crops import Local, any_size, patch_of, policy_of_area
+from cervbench_dino.crops import LEAST_SIDE, Local, any_size, patch_of, policy_of_area
 from cervbench_dino.network import Head, Network
 
 SMALLEST = 0.05
@@ -32,7 +32,7 @@ class DINO(Method):
         if config.local_crops and config.local_size < 1 and not any_size(encoder):
             raise SettingsError(
                 f"dino's local crops are smaller than the images, and {type(encoder.backbone).__name__} "
-                "takes one size alone; have them made as large with --set local_size=1"
+                f"takes none of {LEAST_SIDE} px; have all crops made as large with --set local_size=1"
             )
         self.head = Head(encoder.width, config.hidden, config.bottleneck, config.prototypes)
         self.teacher = Follower(self.student, config.keep, config.memory, rising=True)

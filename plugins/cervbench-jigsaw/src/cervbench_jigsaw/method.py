@@ -48,9 +48,8 @@ def patch_size(encoder: Encoder, config: Config) -> int:
         return config.patch
     [fixed, *_] = getattr(getattr(encoder.backbone, "patch_embed", None), "img_size", None) or [None]
     if fixed is None or config.patch != Config.model_fields["patch"].default:
-        alone = f"; it takes {fixed} px alone" if fixed else ""
+        to_do = f"leave out patch, and it is {fixed}" if fixed else "set another (--set patch=SIDE)"
         raise SettingsError(
-            f"{type(encoder.backbone).__name__} makes no vector of a piece of {config.patch} px{alone}: "
-            "leave out patch, or set another (--set patch=SIDE)"
+            f"{type(encoder.backbone).__name__} makes no vector of a piece of {config.patch} px: {to_do}"
         )
     return int(fixed)
