@@ -19,7 +19,7 @@ from cervbench.atomic import write_atomically, write_text
 from cervbench.data.dataset import Dataset
 from cervbench.harness import ShowProgress, plan, pretrained
 from cervbench.place import Place
-from cervbench.plugin.manager import Plugins
+from cervbench.plugin.manager import CORE, Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import RecordError, Store
@@ -71,7 +71,8 @@ def attention(
         from cervbench.training.device import use
 
         device = use(place.device, place.threads)
-        _require_attention(asked, run, dataset)
+        if one.entry.package == CORE:  # which fine-tunes the method's own classifier; others may have theirs
+            _require_attention(asked, run, dataset)
         parts = part(dataset, run.fold, asked.protocol, device)
         _say_where_not_kept(place, run)
         trained = pretrained(asked, run, parts, place, device, progress)[0].at(one.id)

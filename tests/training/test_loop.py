@@ -14,6 +14,7 @@ from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.views import Normalise, Pyramid, View, plain_policy
 from cervbench.evaluations.finetune import FineTuning
 from cervbench.plugin import MethodConfig
+from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
 from cervbench.training.checkpoint import Checkpoints, seal
 from cervbench.training.collapse import looking_at
@@ -189,7 +190,7 @@ def test_a_group_that_names_no_weight_decay_has_that_of_the_stage(optimizer: str
 def test_a_stage_without_views_is_told_so() -> None:
     """Regression: the loop looked for the first of no views, and said that a list index was out of range."""
     stage, feed, sitting, _ = setup()
-    with pytest.raises(ValueError, match=r"Means .*views\(\)"):
+    with pytest.raises(ContractError, match=r"Means .*views\(\)"):
         train(stage, begin(stage, sitting), STEPS, replace(feed, views=()), STEPS, sitting)
 
 
@@ -204,7 +205,7 @@ def test_a_part_of_the_loss_takes_no_name_of_the_log(name: str) -> None:
 
     _, feed, sitting, _ = setup()
     stage = Misnamed()
-    with pytest.raises(ValueError, match=f"Misnamed .*{name}"):
+    with pytest.raises(ContractError, match=f"Misnamed .*{name}"):
         train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
 
 
