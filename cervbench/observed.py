@@ -1,6 +1,5 @@
 """What varies by nature and stands in a record as testimony: host, versions, memory, commit."""
 
-import ctypes
 import os
 import platform
 import re
@@ -12,7 +11,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -51,16 +50,14 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
 
 
 def reset_peak_memory(device: "torch.device") -> None:
-    """Of the device, and where the system lets us of this process, whose peak counts on a processor.
-
-    What earlier work freed and the process kept is handed back first, or it would count as this one's.
-    """
+    """Of the device, and where the system lets us of this process, whose peak counts on a processor."""
     import torch
+
+    from cervbench.training.device import hand_back_freed_memory
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError, AttributeError):  # another C library has its own ways
-        ctypes.CDLL(None).malloc_trim(0)
+    hand_back_freed_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")
 
@@ -71,12 +68,18 @@ def peak_memory(device: "torch.device") -> int:
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    with suppress(OSError):
-        if told := re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace")):
-            return int(told[1]) * 1024
-    # Not as good: a process inherits the peak of the one that started it.
+    # The second is not as good: a process inherits the peak of the one that started it.
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resident_peak() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resident_peak(process: int | Literal["self"] = "self") -> int:
+    """The most memory of a process that was resident so far, in bytes; 0 where the system does not say."""
+    with suppress(OSError):
+        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+        if told := re.search(r"VmHWM:\s*(\d+) kB", status):
+            return int(told[1]) * 1024
+    return 0
 
 
 def _version(package: str) -> str | None:

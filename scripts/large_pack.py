@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from cervbench.data.batches import Feed
 from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import part
-from cervbench.observed import peak_memory
+from cervbench.observed import resident_peak
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 from cervbench.protocol.randomness import generator
@@ -61,7 +60,7 @@ def noise(images: int, side: int) -> Card:
 
 def peak() -> float:
     """The most memory that was resident so far, in GB."""
-    return peak_memory(torch.device("cpu")) / 1e9
+    return resident_peak() / 1e9
 
 
 @contextmanager

@@ -12,7 +12,6 @@ itself, but a cold build finds its few files in memory. What was kept is found w
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from cervbench.data.cards.herlev import EXPECTED, SEVERITY
+from cervbench.observed import resident_peak
 from cervbench.protocol import protocol
 from cervbench.protocol.folds import FOLDS, Manifest, frozen
 from cervbench.protocol.labels import uncovered
@@ -199,7 +199,7 @@ def build(out: Path, home: Path) -> tuple[float, int]:
     peaks: dict[int, int] = {}
     while building.poll() is None:
         for process in family(building.pid):
-            peaks[process] = max(peaks.get(process, 0), peak(process))
+            peaks[process] = max(peaks.get(process, 0), resident_peak(process))
         time.sleep(0.02)
     if building.returncode:
         sys.exit("the build failed")
@@ -213,14 +213,6 @@ def family(process: int) -> Iterator[int]:
         for children in Path(f"/proc/{process}/task").glob("*/children"):
             for child in children.read_text().split():
                 yield from family(int(child))
-
-
-def peak(process: int) -> int:
-    """The most resident memory that a process had so far; shared pages count in each that has them."""
-    with suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-        return 1024 * int(found[1]) if found else 0
-    return 0
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ Authors find them as `cervbench.plugin.checks`, which has encoders for tests of 
 
 from cervbench.checks.check import Check, CheckFailed
 from cervbench.checks.encoders import AsItIs, small_encoder
+from cervbench.checks.following import followed
 from cervbench.checks.generator import checks_of
 
-__all__ = ["AsItIs", "Check", "CheckFailed", "checks_of", "small_encoder"]
+__all__ = ["AsItIs", "Check", "CheckFailed", "checks_of", "followed", "small_encoder"]

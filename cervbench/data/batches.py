@@ -4,7 +4,7 @@ The batch of a step is a function of the step: no step rests on those before it,
 resumed at any step sees what it would have seen.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -131,14 +131,11 @@ class Feed:
     def _chosen(self, step: int) -> np.ndarray:
         """Which images are in the batch of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        return self._shuffled(epoch)[place * self.per_step : (place + 1) * self.per_step]
+        shuffled = _order(self.purpose, epoch, len(self.images))
+        return shuffled[place * self.per_step : (place + 1) * self.per_step]
 
-    @cached_property
-    def _shuffled(self) -> Callable[[int], np.ndarray]:
-        """The order of an epoch. Two are kept, for every step looks at the next one too."""
 
-        @lru_cache(maxsize=2)
-        def order(epoch: int) -> np.ndarray:
-            return generator(*self.purpose, "epoch", epoch).permutation(len(self.images))
-
-        return order
+@lru_cache(maxsize=2)
+def _order(purpose: tuple[object, ...], epoch: int, images: int) -> np.ndarray:
+    """Of an epoch; the last two are kept, for every step looks at the next one too."""
+    return generator(*purpose, "epoch", epoch).permutation(images)

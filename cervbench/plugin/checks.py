@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cervbench.checks import AsItIs, Check, CheckFailed, checks_of, small_encoder
+    from cervbench.checks import AsItIs, Check, CheckFailed, checks_of, followed, small_encoder
 
-__all__ = ["AsItIs", "Check", "CheckFailed", "checks_of", "small_encoder"]
+__all__ = ["AsItIs", "Check", "CheckFailed", "checks_of", "followed", "small_encoder"]
 
 
 def __getattr__(name: str) -> Any:

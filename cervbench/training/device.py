@@ -44,7 +44,16 @@ def _keep_freed_memory() -> None:
     glibc otherwise hands large ones back at once, and a step spends up to a tenth of its time on fresh pages.
     """
     trim_threshold, mmap_max = -1, -4
-    with suppress(OSError, AttributeError):  # another C library has its own ways
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
+    _tell_allocator("mallopt", mmap_max, 0)
+    _tell_allocator("mallopt", trim_threshold, 2**31 - 1)
+
+
+def hand_back_freed_memory() -> None:
+    """What earlier work has freed and the process kept, so that it does not count as that of the next."""
+    _tell_allocator("malloc_trim", 0)
+
+
+def _tell_allocator(function: str, *arguments: int) -> None:
+    """Of glibc; another C library has its own ways."""
+    with suppress(OSError, AttributeError):
+        getattr(ctypes.CDLL(None), function)(*arguments)

@@ -32,17 +32,16 @@ class Encoder(nn.Module):
 
     def refusal(self, side: int) -> str | None:
         """Why it makes no vectors of images of this side; it is asked, for no name tells that of all."""
-        training = self.training
+        training, wanted = self.training, (2, self.width)
         self.eval()
         try:
             with torch.no_grad():
-                made = self(torch.zeros(2, 3, side, side, device=next(self.parameters()).device))
+                made = tuple(self(torch.zeros(2, 3, side, side, device=next(self.parameters()).device)).shape)
         except Exception as error:
-            return str(error).split("\n")[0]
+            return str(error).split("\n")[0] or type(error).__name__
         finally:
             self.train(training)
-        wanted = (2, self.width)
-        return None if made.shape == wanted else f"it makes {tuple(made.shape)} of two images, not {wanted}"
+        return None if made == wanted else f"it makes {made} of two images, not {wanted}"
 
     def pool(self, last: Tensor) -> Tensor:
         """The vector, from the last maps or tokens of the backbone."""

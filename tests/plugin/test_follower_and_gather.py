@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
 from cervbench.plugin import Follower, Progress, gather
+from cervbench.plugin.checks import followed
 
 
 def test_a_follower_begins_as_its_leader_and_shares_nothing_with_it() -> None:
@@ -34,6 +35,20 @@ def test_it_moves_its_share_of_the_way_and_keeps_its_buffers() -> None:
     for parameter in follower.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 2.5))
     assert follower.network[1].num_batches_tracked == 0
+
+
+def test_a_follower_that_moves_in_part_or_not_with_all_of_its_leader_is_found() -> None:
+    leader = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    follower = Follower(leader, keep=0.75, memory=1)
+
+    def in_part() -> None:
+        nn.init.zeros_(follower.network[0].bias)
+
+    with pytest.raises(AssertionError):
+        followed(follower, leader, in_part)
+    with pytest.raises(ValueError, match="zip"):
+        followed(Follower(leader[0], keep=0.75, memory=1), leader, lambda: None)
+    assert followed(Follower(leader, keep=0.75, memory=1), leader, lambda: None) == 0
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,18 @@ def test_an_encoder_says_which_sizes_it_takes_and_stays_as_it_is() -> None:
     assert all(torch.equal(value, cnn.state_dict()[name]) for name, value in before.items())
 
 
+def test_a_backbone_that_refuses_a_size_without_a_word_is_refused_all_the_same() -> None:
+    """Regression: a bare `assert` left an empty reason, which was taken for none."""
+    encoder = small_encoder("CNN")
+
+    def silent(images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError
+
+    encoder.backbone.forward_features = silent
+    assert not encoder.takes(32)
+    assert encoder.refusal(32) == "AssertionError"
+
+
 def test_random_weights_are_a_function_of_the_purpose() -> None:
     first = encoder("resnet18", 64).state_dict()
     again = encoder("resnet18", 64).state_dict()
