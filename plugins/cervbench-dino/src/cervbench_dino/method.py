@@ -54,9 +54,9 @@ class DINO(Method):
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         frozen = self.share < self.config.frozen
-        whole, parts = [torch.cat(list(views[:2]))], [torch.cat(list(views[2:]))] if views[2:] else []
-        taught = self.teacher(whole, frozen).unflatten(0, (2, -1))
-        learnt = self.student(whole + parts, frozen).unflatten(0, (len(views), -1))
+        whole, *parts = [torch.cat(list(alike)) for alike in (views[:2], views[2:]) if alike]
+        taught = self.teacher([whole], frozen).unflatten(0, (2, -1))
+        learnt = self.student([whole, *parts], frozen).unflatten(0, (len(views), -1))
         answers = sharpened(taught, self.centre, self.teacher_temperature)
         self.batch_centre.copy_(gather(taught.mean((0, 1))[None]).mean(0))
         return cross_entropy(answers, learnt, self.config.student_temperature), prototypes_used(answers)
