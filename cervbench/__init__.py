@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cervbench.error import CervbenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     import pandas as pd
 
@@ -26,17 +27,23 @@ __all__ = ["CervbenchError", "__version__", "run"]
 
 def run(
     method: str,
-    dataset: str,
+    dataset: "str | PathLike[str]",
     *,
+    backbone: str = "resnet18",
+    init: "str | PathLike[str]" = "random",
     labels: "int | Sequence[int] | None" = None,
+    evaluations: "str | Sequence[str] | None" = None,
+    folds: "int | Sequence[int] | None" = None,
+    seed: int = 0,
+    tier: str = "quick",
+    settings: "Mapping[str, Any] | None" = None,
     place: "Place | None" = None,
-    **request: Any,
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; what is done already is not done again.
 
-    `labels` are ratios in per cent; the other keywords are the fields of `cervbench.study.Request`:
-    backbone, init, evaluations, folds, seed, tier, settings. `place` says where: data root, cache,
-    output folder, device, threads, as in `Place(out="my-results", device="cpu")` of `cervbench.place`.
+    `labels` are ratios in per cent; of labels, evaluations and folds None means all. `settings` are the
+    method's. `place` says where: data root, cache, output folder, device, threads, as in
+    `Place(out="my-results", device="cpu")` of `cervbench.place`.
     """
     import pandas as pd
 
@@ -46,7 +53,18 @@ def run(
     from cervbench.study import Request
 
     here = place or Place()
-    asked = {"method": method, "dataset": dataset, "ratios": labels, **request}
+    asked = {
+        "method": method,
+        "dataset": dataset,
+        "backbone": backbone,
+        "init": init,
+        "ratios": labels,
+        "evaluations": evaluations,
+        "folds": folds,
+        "seed": seed,
+        "tier": tier,
+        "settings": settings or {},
+    }
     records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
     build(here.out, cache=here.cache)
     return pd.DataFrame(

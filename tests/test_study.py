@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -75,8 +77,21 @@ def test_a_study_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_from_python_an_unknown_keyword_is_refused() -> None:
     """Regression: `fold=0` ran all folds, and `out=` wrote elsewhere, without a word."""
-    with pytest.raises(SettingsError, match=r"cervbench.run has no key 'fold'; did you mean 'folds'\?"):
-        cervbench.run("simclr", "synthetic", fold=0)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fold'"):
+        cervbench.run("simclr", "synthetic", fold=0)  # type: ignore[call-arg]
+
+
+def test_from_python_the_defaults_are_those_of_a_study() -> None:
+    def defaults(asked: Callable[..., object]) -> dict[str, object]:
+        return {name: one.default for name, one in signature(asked).parameters.items()}
+
+    function, request = defaults(cervbench.run), defaults(Request)
+    assert function.pop("place") is None
+    assert function.pop("labels") is request.pop("ratios") is None
+    assert function.pop("settings") is None
+    assert Request("simclr", "herlev").settings == {}
+    del request["settings"]
+    assert function == request
 
 
 def test_from_python_an_empty_list_is_not_everything_either() -> None:
