@@ -145,7 +145,7 @@ class _Work:
             scores = _scored(one, table, task)
         seconds = time.perf_counter() - started
         self._store.write_predictions(self.run.dataset.variant, one.id, table)
-        return Record(
+        return Record.sealed(
             run=self.run,
             evaluation=one.named,
             ratio=one.ratio,

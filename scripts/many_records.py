@@ -115,9 +115,8 @@ def write_cells(out: Path, shared: int, cells: range, records: int) -> None:
                 scores = classification(to_columns(table), TASK)
                 if shared:
                     tables[key] = path, predictions, scores
-            scored = record.model_copy(update={"predictions": predictions, "scores": scores})
-            sealed = scored.model_copy(update={"seal": scored.seal_of_content()})
-            text = json.dumps(sealed.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True)
+            scored = Record.sealed(**{**dict(record), "predictions": predictions, "scores": scores})
+            text = json.dumps(scored.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True)
             store.record_path("herlev", record.id).write_text(text + "\n")
 
 
@@ -125,7 +124,7 @@ def unscored(cell: int, fold: int) -> Record:
     number, place = divmod(cell, len(CELLS))
     seed, backbone, evaluation, ratio = CELLS[place]
     pretext = number > 0
-    return Record(
+    return Record.sealed(
         run=Run(
             method=MethodOfRun(
                 name=f"method-{number:03d}" if pretext else "supervised",

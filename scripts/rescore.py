@@ -19,7 +19,7 @@ def rescored(store: Store, record: Record) -> Record:
     """With the scores that the definitions of today give."""
     columns = columns_as_recorded(store, record.run.dataset.variant, record.id, record.predictions.hash)
     scores = score_again(record, columns, plugins().score_of)
-    return record.model_copy(update={"scores": scores, "seal": ""})
+    return Record.sealed(**{**dict(record), "scores": scores})
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
             continue
         if list(differences("scores", record.scores, anew.scores)):
             changed += 1
-            store.write(Record.model_validate(anew.model_dump(by_alias=True)))
+            store.write(anew)
     print(f"{changed} records have other scores now, {refused} could not be scored")
 
 

@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
-    model_validator,
 )
 
 from cervbench.scoring.task import Task
@@ -141,16 +140,16 @@ class Record(_Closed):
     observed: dict[str, Any]
     """What varies by nature: time, memory, device, versions, host threads, commit."""
 
-    seal: str = ""
+    seal: str
     """Hash of all the rest. It finds a slip of the hand, not a forger, who can seal again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    @model_validator(mode="after")
-    def _sealed(self) -> Self:
-        if not self.seal:
-            object.__setattr__(self, "seal", self.seal_of_content())
-        return self
+    @classmethod
+    def sealed(cls, **content: Any) -> Self:
+        """A record of this content, whatever seal that had."""
+        unsealed = cls(**{**content, "seal": ""})
+        return unsealed.model_copy(update={"seal": unsealed.seal_of_content()})
 
     def seal_of_content(self) -> str:
         return digest(self.model_dump(mode="json", by_alias=True, exclude={"seal"}))

@@ -36,8 +36,7 @@ FOLDS = 5
 
 def changed(record: Record, **entries: object) -> Record:
     """The record with other entries, sealed afresh."""
-    kept = {name: getattr(record, name) for name in Record.model_fields if name not in ("seal", *entries)}
-    return Record.model_validate({**kept, **entries})
+    return Record.sealed(**{**dict(record), **entries})
 
 
 @pytest.fixture(name="changed")
@@ -164,7 +163,7 @@ def write_row(
             draws = draws_of(described, ratio)
             random_seed = sum(map(ord, method)) + ratio + of_run.get("seed", 0)
             made = columns(accuracy, fold, draws, random_seed, task, groups)
-            record = Record(
+            record = Record.sealed(
                 run=run,
                 evaluation=described,
                 ratio=ratio,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cervbench.records.record import Record, digest
+from cervbench.records.store import RecordError, Store
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(ROOT.glob("leaderboards/records/herlev/*.json"))
@@ -55,7 +56,7 @@ def test_a_stranger_recomputes_the_id_whatever_is_neutral_in_it(
     plain = json.loads(COMMITTED[0].read_text("utf-8"))
     for name, value in changes.items():
         plain["run"][name] = {**plain["run"][name], **value} if isinstance(value, dict) else value
-    record = Record.model_validate({**plain, "seal": ""})
+    record = Record.sealed(**plain)
     path = tmp_path / f"{record.id}.json"
     path.write_text(json.dumps(record.model_dump(mode="json", by_alias=True)))
     assert recompute(path)
@@ -66,3 +67,14 @@ def test_the_seal_is_the_digest_of_the_file_without_it() -> None:
     for path in COMMITTED:
         content = json.loads(path.read_text("utf-8"))
         assert content.pop("seal") == digest(content)
+
+
+@pytest.mark.parametrize("unsealed", [{}, {"seal": ""}], ids=["no seal", "an empty one"])
+def test_a_record_without_its_seal_is_refused(tmp_path: Path, unsealed: dict[str, str]) -> None:
+    """Regression: where the seal was deleted with what it vouches for, reading sealed the record anew."""
+    content = json.loads(COMMITTED[0].read_text("utf-8"))
+    del content["seal"]
+    store = Store(tmp_path)
+    path = store.record_path(content["run"]["dataset"]["variant"], COMMITTED[0].stem)
+    with pytest.raises(RecordError):
+        store.unchanged(path, json.dumps({**content, **unsealed}).encode())
