@@ -17,6 +17,7 @@ import numpy as np
 
 from cervbench.atomic import write_atomically, write_text
 from cervbench.data.dataset import Dataset
+from cervbench.due import Due, due
 from cervbench.harness import ShowProgress, plan, pretrained
 from cervbench.place import Place
 from cervbench.plugin.manager import CORE, Plugins
@@ -24,7 +25,7 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import columns_as_recorded, differences
-from cervbench.runs import Due, Understood, due, recipe_of
+from cervbench.runs import Understood, recipe_of
 from cervbench.study import Request
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ def attention(
             _require_attention(asked, run, dataset)
         parts = part(dataset, run.fold, asked.protocol, device)
         _say_where_not_kept(place, run)
-        trained = pretrained(asked, run, parts, place, device, progress)[0].at(one.id)
+        trained = one.at_work(pretrained(asked, run, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
-        trained.seed(one.entry.name, one.ratio)
         train = one.entry.offer.load_classifier()
         assert train is not None
         classifier: nn.Module = train(trained, seen, one.settings)
@@ -135,7 +135,8 @@ def _asked_again(
             for difference in differences(part, *(of.model_dump(mode="json", by_alias=True) for of in pair))
         )
         raise RecordError(
-            f"record {record.id} cannot be made again here, so its classifier cannot be shown: {changed}"
+            f"record {record.id} cannot be made again here, so its classifier cannot be shown: {changed}. "
+            "Use the code, data and weights that it was made with, or run it again and show the new record"
         )
     return asked, dataset, again, one
 

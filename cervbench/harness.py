@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.due import Due, due
 from cervbench.lineage import header
 from cervbench.observed import observe_host, peak_memory, reset_peak_memory
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.records.record import LabelCount, Predictions, Record, Run
 from cervbench.records.store import Store
-from cervbench.records.table import canonical, content_hash, to_columns
-from cervbench.runs import Due, Understood, chosen, due, recipe_of, runs, task_of, understand
+from cervbench.records.table import content_hash, to_columns
+from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
-    from cervbench.data.batches import Labelled
     from cervbench.data.parts import Parts
     from cervbench.training.trained import StageWatch, Trained
 
@@ -69,7 +69,7 @@ def execute(
 def plan(
     requests: Sequence[Request], place: Place, progress: ShowProgress, found: Plugins
 ) -> Iterator[tuple[Understood, Dataset, Run]]:
-    """The runs that requests ask for, a request at a time; a list of them has understood every request."""
+    """The runs that requests ask for, in order; all requests are understood before the first run is given."""
     opened: dict[str, Dataset] = {}
     for asked in [understand(request, found) for request in requests]:
         if asked.request.dataset not in opened:
@@ -138,10 +138,10 @@ class _Work:
     def _evaluate(self, one: Due, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]) -> Record:
         """Predict the test images once, join the truth, score the table as it is stored, and store it."""
         started = time.perf_counter()
-        labelled = parts.labelled(one.ratio, getattr(one.settings, "draws", None))
+        labelled = one.labelled(parts)
         task = task_of(self.dataset)
         with _blamed_on(one):
-            table = canonical(self._answers(one, labelled, parts, trained))
+            table = one.table(trained, labelled, parts)
             scores = _scored(one, table, task)
         seconds = time.perf_counter() - started
         self._store.write_predictions(self.run.dataset.variant, one.id, table)
@@ -162,13 +162,6 @@ class _Work:
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
-
-    def _answers(
-        self, one: Due, labelled: "Sequence[Labelled]", parts: "Parts", trained: "Trained"
-    ) -> Mapping[str, Any]:
-        trained.seed(one.entry.name, one.ratio)
-        answers = one.entry.offer.load_predict()(trained.at(one.id), labelled, parts.test, one.settings)
-        return parts.with_truth(answers, [seen.draw for seen in labelled])
 
     @property
     def _store(self) -> Store:
@@ -197,7 +190,7 @@ def pretrained(
     host = observe_host(device, {method.package: method.version for method in used})
     folder, told = place.pretraining(run.id), header(run, used)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
-    return pretrain(recipe_of(asked, run), parts.train.isolated(), parts.everything, workshop)
+    return pretrain(recipe_of(asked, run), parts.train, parts.everything, workshop)
 
 
 def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
 
 
 def reset_peak_memory(device: "torch.device") -> None:
-    """Of the device, and where the system lets us of this process, whose peak counts on a processor."""
+    """Start the peak anew: the device's, and where Linux allows it this process's, which counts on a CPU."""
     import torch
 
     from cervbench.training.device import hand_back_freed_memory

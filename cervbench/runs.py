@@ -21,11 +21,9 @@ from cervbench.protocol.protocol import Protocol, load
 from cervbench.records.record import (
     NO_BACKBONE,
     DatasetOfRun,
-    EvaluationOfRecord,
     MethodOfRun,
     ProtocolOfRun,
     Run,
-    record_id,
 )
 from cervbench.scoring.task import Task
 from cervbench.study import Request
@@ -121,7 +119,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
     ):
         from cervbench.data.cards.own import own_card
 
-        return own_card(Path(dataset))
+        return own_card(Path(dataset), taken=tuple(plugins.datasets))
     return plugins.datasets.get(dataset).offer
 
 
@@ -162,17 +160,6 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
     )
 
 
-def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:
-    return EvaluationOfRecord(
-        name=entry.name,
-        package=entry.package,
-        revision=entry.offer.revision,
-        settings=settings.model_dump(mode="json"),
-        schema=entry.offer.schema,
-        frozen=entry.offer.frozen,
-    )
-
-
 def recipe_of(asked: Understood, run: Run) -> Recipe:
     return Recipe(
         offer=asked.method.offer,
@@ -195,27 +182,6 @@ def task_of(dataset: Dataset) -> Task:
         severity=None if card.severity is None else dict(card.severity),
         groups_known=card.groups_known,
     )
-
-
-@dataclass(frozen=True)
-class Due:
-    """One record that is asked of a run."""
-
-    entry: Entry[EvaluationOffer]
-    settings: Settings
-    named: EvaluationOfRecord
-    ratio: int
-    id: str
-
-
-def due(asked: Understood, run: Run) -> list[Due]:
-    """The records asked of a run, by evaluation and ratio."""
-    found = []
-    for entry, settings in asked.evaluations:
-        named = name_evaluation(entry, settings)
-        for ratio in asked.ratios:
-            found.append(Due(entry, settings, named, ratio, record_id(run, named, ratio)))
-    return found
 
 
 def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:

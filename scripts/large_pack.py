@@ -85,12 +85,10 @@ def main(images: int, steps: int, name: str, folder: Path | None) -> None:
         parts = part(dataset, 0, protocol, use("cpu", None))
         stage = PretextStage(build_method(recipe))
         normalise = stage.method.encoder.normalise
-        feed = Feed(
-            parts.train.isolated(), stage.views(), normalise, protocol.pretext.batch_size, recipe.purpose
-        )
+        feed = Feed(parts.train, stage.views(), normalise, protocol.pretext.batch_size, recipe.purpose)
         sitting = Sitting()
         with told(f"{steps} steps of {feed.per_step} images, {name}"):
-            train(stage, begin(stage, sitting), steps, feed, feed.steps(1), sitting)
+            train(stage, begin(stage, sitting), feed, feed.steps(1), sitting, until=steps)
         with told("every image as it is"):
             for _ in parts.everything.batches(normalise):
                 pass

@@ -25,6 +25,7 @@ import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
 from cervbench.data.parts import AnswerError, part
+from cervbench.due import due
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard import build
 from cervbench.lineage import header
@@ -52,7 +53,7 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import due, name_run, runs, understand
+from cervbench.runs import name_run, runs, understand
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop, pretrain

@@ -17,7 +17,7 @@ ORDER = [
     {"scoring"},
     {"records"},
     {"methods", "evaluations"},
-    {"study", "lineage", "runs", "observed", "harness"},
+    {"study", "lineage", "runs", "due", "observed", "harness"},
     {"audit", "leaderboard", "bench", "checks", "attention"},
     {"cli"},
 ]

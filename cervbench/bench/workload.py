@@ -62,7 +62,7 @@ class Workload:
         return ConstantFeed.of(self.feed)
 
     def train(self, feed: Feed, steps: int) -> None:
-        train(self.stage, self.state, self.state.step + steps, feed, STEPS, Sitting())
+        train(self.stage, self.state, feed, STEPS, Sitting(), until=self.state.step + steps)
 
     def rate(self, feed: Feed, steps: int) -> float:
         """Views a second."""
@@ -83,7 +83,7 @@ class Bench:
         asked = self.understood(cell)
         dataset = open_dataset(asked.card, self.place.data_root, self.place.cache, asked.protocol)
         recipe = recipe_of(asked, name_run(asked, dataset, 0))
-        images = part(dataset, recipe.fold, asked.protocol, self.device).train.isolated()
+        images = part(dataset, recipe.fold, asked.protocol, self.device).train
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
         for step in range(min(LOOKS * feed.steps_per_epoch, MOST_LOOKS)):
             feed.batch(step)

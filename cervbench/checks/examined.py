@@ -1,7 +1,7 @@
 """A method as it is examined: built, trained and loaded by what a run does it with."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -110,7 +110,7 @@ class ExaminedMethod:
         folder = folder or self.new_folder()
         parts = parts_at(recipe.image_size, permuted, device)
         workshop = Workshop(folder, device, 1e9, lambda *_: None, {})
-        trained, _ = pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
+        trained, _ = pretrain(recipe, parts.train, parts.everything, workshop)
         return Pretraining(trained, folder)
 
     def killed(self, recipe: Recipe, folder: Path, step: int) -> None:
@@ -123,7 +123,7 @@ class ExaminedMethod:
         parts = parts_at(recipe.image_size)
         workshop = Workshop(folder, CPU, 0.0, watch, {})
         try:
-            pretrain(recipe, parts.train.isolated(), parts.everything, workshop)
+            pretrain(recipe, parts.train, parts.everything, workshop)
         except _Killed:
             return
 
@@ -136,7 +136,7 @@ class ExaminedMethod:
     def loss_after(self, method: Method) -> float:
         """Of a method as it stands, on one batch that is always the same."""
         recipe = self.recipe(self.backbone)
-        stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train.isolated())
+        stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
         stage.train()
         torch.manual_seed(0)
         loss, _ = stage(feed.batch(0))
@@ -158,13 +158,13 @@ def train_stepwise(
     until: int | None = None,
 ) -> None:
     """Train a method in place; `watch` is told the loss of each step, whose gradients are still there."""
-    stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train.isolated())
+    stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
     sitting = Sitting(watch=lambda step, steps, values: watch(values["loss"]))
     state = begin(stage, sitting)
     for group in state.optimizer.param_groups:
         group["initial_lr"] *= rate
     steps = feed.steps(recipe.pretext.epochs)
-    train(stage, state, until or steps, feed, steps, sitting)
+    train(stage, state, feed, steps, sitting, until=until)
 
 
 @cache
@@ -179,7 +179,3 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
 
 
 Demand = Callable[[ExaminedMethod], str | None]
-
-
-def some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -10,11 +10,12 @@ import pyarrow as pa
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed, home_of
 from cervbench.checks.examined import ExaminedMethod, parts_at
+from cervbench.due import Due
 from cervbench.methods import cervbench_methods
 from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
 from cervbench.records.store import Store
-from cervbench.records.table import canonical, content_hash, to_columns
+from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import task_of
 from cervbench.training.trained import Trained
 
@@ -40,17 +41,13 @@ class ExaminedEvaluation:
 
     def answered(self, record: str = "checked") -> pa.Table:
         """The table of predictions at half the labels, joined with the truth, stored, and read back."""
-        offer, parts = self.entry.offer, parts_at(32)
         known = ground.protocol().evaluations.get(self.entry.name, {})
-        settings = offer.settings.parse(known, self.name)
-        labelled = parts.labelled(RATIO, getattr(settings, "draws", None))
-        trained = _untrained()
-        trained.seed(self.evaluation)
-        answers = offer.load_predict()(trained.at(record), labelled, parts.test, settings)
+        settings = self.entry.offer.settings.parse(known, self.name)
+        one, parts = Due(self.entry, settings, RATIO, record), parts_at(32)
         store = Store(ground.folder())
-        columns = parts.with_truth(answers, [seen.draw for seen in labelled])
-        store.write_predictions("checked", self.evaluation, canonical(columns))
-        return store.table("checked", self.evaluation)
+        table = one.table(_untrained(), one.labelled(parts), parts)
+        store.write_predictions(self.evaluation, record, table)
+        return store.table(self.evaluation, record)
 
 
 @cache

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import Demand, ExaminedMethod, parts_at, some, train_stepwise
+from cervbench.checks.examined import Demand, ExaminedMethod, parts_at, train_stepwise
 from cervbench.checks.of_states import (
     it_gives_the_same_bits_again,
     it_learns_the_same_whatever_the_labels,
@@ -18,6 +18,7 @@ from cervbench.checks.of_states import (
     its_state_goes_through_safetensors,
 )
 from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
+from cervbench.error import some
 from cervbench.plugin import Offer, Settings
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import place_of
@@ -28,7 +29,7 @@ from cervbench.training.weights import build_encoder
 CLASSES = 3
 SOME_STEPS = 2
 OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
-"""What torch says where it leaves the pretended GPU: of a gradient inside of a loss, of a generator."""
+"""Parts of what torch says where it asks a real driver: of a gradient inside of a loss, of a generator."""
 LARGE_BATCH = 32
 """Losses over a batch, such as a correlation of its columns, cannot fall far in a small one."""
 
@@ -86,7 +87,7 @@ def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
 def its_views_are_of_one_image_each(method: ExaminedMethod) -> None:
     """Each view is a float32 tensor with a row an image, which is what it would be without the others."""
     recipe = method.recipe(method.backbone)
-    images = parts_at(recipe.image_size).train.isolated()
+    images = parts_at(recipe.image_size).train
     _, feed = pretext_stage(build_method(recipe), recipe, images)
     rows = torch.from_numpy(images.rows[: ground.BATCH])
     half = ground.BATCH // 2
@@ -179,7 +180,7 @@ def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
         return f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
     recipe = method.recipe(method.backbone)
     learner, gpu = build_method(recipe).train(), PretendedGPU()
-    _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train.isolated())
+    _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train)
     views = [gpu.tensor(view) for view in feed.batch(0).views]
     gpu.move(learner)
     try:

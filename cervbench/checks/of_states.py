@@ -3,7 +3,8 @@
 import copy
 
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import ExaminedMethod, differing, some
+from cervbench.checks.examined import ExaminedMethod, differing
+from cervbench.error import some
 from cervbench.training.checkpoint import load_weights
 from cervbench.training.pretrain import build_method
 

@@ -13,13 +13,14 @@ from cervbench import place
 from cervbench.cli import options, parsing
 from cervbench.cli.errors import Failed, expected
 from cervbench.cli.progress import shown
+from cervbench.due import due
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard.pages import build
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import chosen, due
+from cervbench.runs import chosen
 from cervbench.scoring.classification import HEADLINE
 from cervbench.study import SEVERAL, Request, Study
 

@@ -10,8 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from cervbench.data.cards.card import Card, Item
-from cervbench.data.cards.listing import image_files, some
+from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
+from cervbench.error import some
 from cervbench.protocol.folds import FoldError, frozen, require_dealable
 
 

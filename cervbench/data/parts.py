@@ -35,8 +35,8 @@ class Parts:
 
     @cached_property
     def train(self) -> Images:
-        """All of train, labelled or not, without labels: what a pretext stage is handed."""
-        return self._images(self.fold.train)
+        """All of train, labelled or not: what a pretext stage is handed, without labels or other images."""
+        return self._images(self.fold.train).isolated()
 
     @cached_property
     def everything(self) -> Images:
@@ -94,7 +94,7 @@ class Parts:
             draw=draw,
             train=self._examples(train),
             val=self._examples(val),
-            unlabelled=self.train.mixed(),
+            unlabelled=self._images(self.fold.train).mixed(),
         )
 
     def _uncovered(self, rows: np.ndarray, ratio: int, draw: int) -> np.ndarray:
@@ -111,14 +111,14 @@ class Parts:
         return np.argsort(self._ids)
 
     @cached_property
-    def _pyramid(self) -> Pyramid:
+    def _mixed(self) -> Pyramid:
         return self.of_pack.of(self._order)
 
     def _images(self, rows: np.ndarray) -> Images:
         """Images by their rows of the pack."""
         place = np.argsort(self._order)
         return Images(
-            tuple(self._ids[rows].tolist()), self.dataset.pack.native_size[rows], place[rows], self._pyramid
+            tuple(self._ids[rows].tolist()), self.dataset.pack.native_size[rows], place[rows], self._mixed
         )
 
     def _examples(self, rows: np.ndarray) -> Examples:

@@ -11,9 +11,9 @@ from cervbench.scoring.classification import HEADLINE
 def gains(
     name: str, row: Row, others: Sequence[Row], cells: Mapping[At, Cell], figures: Figures
 ) -> dict[int, dict[str, Figure]]:
-    """Above the same encoder, seed and images, with nothing pretrained; where all folds are there.
+    """By ratio and metric, how far a row is above the same encoder without a pretext stage, seed and images.
 
-    Where several rows are that, none of them is what it is built on.
+    At ratios where both have all folds; nothing where there is no such row, or more than one.
     """
     if row.baseline:
         return {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cervbench.plugin.hooks import hookimpl
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
-from cervbench.plugin.settings import MethodConfig, Settings, SettingsError, ViewPolicy
+from cervbench.plugin.settings import MethodConfig, Settings, SettingsError, ViewPolicy, did_you_mean
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Batch, Examples, Images, Labelled
@@ -91,4 +91,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"cervbench.plugin has no {name!r}; it has {', '.join(sorted(__all__))}")
+    raise AttributeError(f"cervbench.plugin has no {name!r}{did_you_mean(name, __all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

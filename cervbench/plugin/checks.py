@@ -16,3 +16,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("cervbench.checks"), name)
     raise AttributeError(f"cervbench.plugin.checks has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

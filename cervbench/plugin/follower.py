@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Follower(nn.Module):
-    """Begins as its leader is, and moves a little towards it after each step; no gradient enters it.
+    """An exponential moving average (EMA) of another network, its leader; no gradient enters it.
 
-    It keeps `keep` of itself in a step, and less in a short stage, so that it moves too: it remembers no
-    longer than the share `memory` of the steps. Where what it keeps is `rising`, it does so on half a cosine,
-    up to all of itself at the end.
+    In a step it keeps the share `keep` of itself. What keeps k remembers some 1 / (1 − k) steps; in a short
+    stage it keeps less, so that these are no more than the share `memory` of the stage. Where the share is
+    `rising`, it rises along half a cosine, to all of itself at the end.
     """
 
     def __init__(self, leader: nn.Module, keep: float, memory: float, rising: bool = False) -> None:

@@ -1,6 +1,5 @@
 """The contract of a method: a module that holds an encoder and says what its loss is."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,6 @@ class Method(nn.Module):
         policy = named_policy(self.config.policy)
         return (policy, policy)
 
-    @abstractmethod
     def loss(self, views: Sequence[Tensor]) -> Loss:
         """One scalar, and optionally named parts of it to log."""
         raise TypeError(f"{type(self).__name__} has no loss: it cannot be pretrained")

@@ -39,7 +39,7 @@ def _refuse_unusable(name: str, taken: Container[str], template: dict[PurePosixP
         )
     if name in taken or name in PACKAGES:
         raise SettingsError(
-            f"there is a method {name!r} already, and a name offered twice belongs to neither"
+            f"there is a method {name!r} already, and a name offered twice belongs to neither; choose another"
         )
     code = "\n".join(text for path, text in template.items() if path.suffix == ".py")
     in_use = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} - {"Example"}

@@ -11,7 +11,7 @@ import numpy as np
 
 def generator(*purpose: object) -> np.random.Generator:
     """The generator for a purpose, named by plain values: `generator(seed, fold, "views", step)`."""
-    key = np.frombuffer(_digest(purpose)[:16], dtype=np.uint64)
+    key = np.frombuffer(_digest(purpose)[:16], dtype="<u8")
     return np.random.Generator(np.random.Philox(key=key))
 
 

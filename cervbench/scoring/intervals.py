@@ -102,8 +102,8 @@ def estimate(values: Floats, folds: Ints) -> Estimate | None:
     Groups and draws are crossed. Leaving groups out of the mean over the draws shows the scatter of
     groups, and of group × draw once; the scatter of the draws holds group × draw again, which is taken
     off: it is what groups scatter more in a single draw than in the mean of all. The degrees of freedom
-    are Satterthwaite's, of groups less folds and draws less one, and no fewer than the fewer of these: for
-    a sum his never are, and with what is taken off they would be.
+    are Satterthwaite's, of groups less folds and draws less one, and no fewer than the fewer of these: his
+    never are for a sum of variances, but here one is taken off.
     """
     whole, left_out = values[0], values[1:]
     sizes = np.unique(folds, return_counts=True)[1]

@@ -8,7 +8,10 @@ from cervbench.plugin.settings import Settings
 
 
 class Task(Settings):
-    """Stands in every record, so that scores need nothing but the record and its table."""
+    """What is predicted: the classes, which are abnormal, how they rank.
+
+    It stands in every record, so that scores need nothing but the record and its table.
+    """
 
     classes: tuple[str, ...]
     abnormal: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         return self.refusal(side) is None
 
     def refusal(self, side: int) -> str | None:
-        """Why it makes no vectors of images of this side; it is asked, for no name tells that of all."""
+        """Why it makes no vectors of images of a side. It is tried; no attribute of timm's models tells."""
         training, wanted = self.training, (2, self.width)
         self.eval()
         try:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Batch, Feed
-from cervbench.error import CervbenchError
+from cervbench.error import CervbenchError, some
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.protocol.randomness import torch_seed
@@ -67,10 +67,13 @@ def begin(stage: Stage, sitting: Sitting) -> State:
     return state
 
 
-def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sitting: Sitting) -> State:
-    """Train from `state.step` until step `until` of a stage that is `steps` long."""
+def train(
+    stage: Stage, state: State, feed: Feed, steps: int, sitting: Sitting, until: int | None = None
+) -> None:
+    """Train a stage that is `steps` long in place, from where its state is; to its end, or `until` a step."""
     if not feed.views:
         raise ContractError(f"{_name(stage)} is shown nothing: views() answers with no policy, and needs one")
+    until = steps if until is None else until
     device = next(stage.parameters()).device
     stage.train()
     log = _Log(stage, steps, feed, sitting, state.step)
@@ -89,7 +92,6 @@ def train(stage: Stage, state: State, until: int, feed: Feed, steps: int, sittin
                 )
                 saved = time.perf_counter()
     log.refuse_non_finite(state.step)
-    return state
 
 
 def _step(
@@ -136,10 +138,10 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
     held_by_any = {id(parameter) for group in groups for parameter in group["params"]}
     wanting = [name for name, p in stage.named_parameters() if p.requires_grad and id(p) not in held_by_any]
     if wanting:
-        named = ", ".join(name.removeprefix("method.") for name in wanting[:5])
+        named = some([name.removeprefix("method.") for name in wanting])
         raise ContractError(
-            f"{named}{'…' if len(wanting) > 5 else ''}: wants a gradient and is in no group of param_groups "
-            f"of {_name(stage)}; put it in one, or freeze it with requires_grad_(False)"
+            f"{named}: wants a gradient and is in no group of param_groups of {_name(stage)}; put it in one, "
+            "or freeze it with requires_grad_(False)"
         )
     return groups
 

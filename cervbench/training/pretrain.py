@@ -138,7 +138,8 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
             watch=partial(workshop.watch, "pretext"),
             look=look,
         )
-        state = train(stage, begin(stage, sitting), steps, feed, steps, sitting)
+        state = begin(stage, sitting)
+        train(stage, state, feed, steps, sitting)
     views = steps * feed.per_step * len(feed.views)
     return {
         "pretext_host": dict(workshop.host),

@@ -1,6 +1,6 @@
 """A stage: anything the training loop trains, as a module whose forward is its loss."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from cervbench.plugin.method import Method, Progress, decayed_apart, total_and_p
 from cervbench.plugin.problems import ContractError, shown
 
 
-class Stage(nn.Module):
+class Stage(nn.Module, ABC):
     """`stage(batch)` is the loss and its named parts; a stage is called in no other way."""
 
     sees: Literal["images", "labelled"]

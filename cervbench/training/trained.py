@@ -64,7 +64,7 @@ class Trained:
     def features(self, images: Images) -> np.ndarray:
         """What the frozen method makes of the images: n × width, float32."""
         if not images.pyramid.has_the_rows_of(self.images.pyramid):
-            raise ValueError("these images are no part of the run's own (isolated?), whose vectors are kept")
+            raise ValueError("features are of images that predict was handed, or some of them; not isolated")
         if not self._features:
             self.method.eval()
             with torch.inference_mode():
@@ -109,7 +109,7 @@ class Trained:
         self._fitted.add((self.record, name))
         checkpoints = Checkpoints(self.folder / self.record / name)
         sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
-        train(stage, begin(stage, sitting), steps, feed, steps, sitting)
+        train(stage, begin(stage, sitting), feed, steps, sitting)
 
     def clear_checkpoints(self) -> None:
         """Of the record that was worked on, once it is written."""

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cervbench.data.views import Normalise
-from cervbench.error import CervbenchError
+from cervbench.error import CervbenchError, some
 from cervbench.plugin import BackboneOffer
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
@@ -96,8 +96,9 @@ def _load_file(encoder: Encoder, path: Path) -> None:
     missing = [name for name in wanted if name not in tensors]
     misfit = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
     if missing or misfit:
+        lacks = [f"lacks {some(missing)}"] if missing else []
+        lacks += [f"has another shape of {some(misfit)}"] if misfit else []
         raise WeightsError(
-            f"{path} does not fit the backbone: {len(missing)} tensors missing ({', '.join(missing[:3])}…), "
-            f"{len(misfit)} of another shape ({', '.join(misfit[:3])}…)"
+            f"{path} does not fit the backbone: it {' and '.join(lacks)}. Say --backbone as it was saved from"
         )
     encoder.backbone.load_state_dict({name: tensors[name] for name in wanted})

@@ -46,7 +46,7 @@ def images(pyramid: Pyramid) -> Images:
 def trained(pyramid: Pyramid, steps: int = 8) -> Mapping[str, Tensor]:
     stage, sitting = Alike(), Sitting()
     feed = Feed(images(pyramid).isolated(), stage.views(), NORMALISE, 16, ("test",))
-    train(stage, begin(stage, sitting), steps, feed, steps, sitting)
+    train(stage, begin(stage, sitting), feed, steps, sitting)
     return stage.state_dict()
 
 

@@ -1,10 +1,16 @@
 """One's own data: a manifest or class folders, and errors that name the row."""
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
 from cervbench.data.cards.own import own_card
+from cervbench.data.cards.synthetic import CARD
 from cervbench.data.error import DataError
+from cervbench.plugin import hookimpl
+from cervbench.plugin.manager import Plugins
+from cervbench.runs import find_card
 
 
 @pytest.fixture
@@ -127,7 +133,21 @@ def test_one_image_in_two_formats_is_refused(clinic):
 
 def test_the_name_of_a_known_dataset_is_not_taken(clinic):
     with pytest.raises(DataError, match="--dataset herlev"):
-        own_card(clinic.rename(clinic.with_name("herlev")))
+        own_card(clinic.rename(clinic.with_name("herlev")), taken={"herlev"})
+
+
+def test_nor_is_that_of_a_packages_dataset(clinic):
+    """Regression: the core's own names were refused, and those of packages taken."""
+
+    class Package:
+        @hookimpl
+        def cervbench_datasets(self):
+            return {"two-kinds": replace(CARD, name="two-kinds")}
+
+    found = Plugins.discover()
+    found.add(Package(), "elsewhere")
+    with pytest.raises(DataError, match="--dataset two-kinds"):
+        find_card(str(clinic.rename(clinic.with_name("two-kinds"))), found)
 
 
 def test_what_does_not_exist_is_said(tmp_path):

@@ -57,9 +57,8 @@ def test_what_is_handed_out_does_not_say_the_class(dataset: Dataset, parts: Part
     handed = (parts.test, parts.labelled(10)[0].unlabelled, parts.everything)
     for images in handed:
         assert alike(parts.in_pack(images), np.arange(len(images))) < 0.2
-    for images in (*handed, parts.train):
         assert alike(parts.in_pack(images), images.rows) < 0.2
-    assert alike(parts.in_pack(parts.train), parts.train.isolated().rows) < 0.2
+    assert alike(dataset.manifest.fold(0).train, parts.train.rows) < 0.2
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
@@ -68,8 +67,8 @@ def alike(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_images_are_the_same_wherever_their_rows_are(dataset: Dataset, parts: Parts) -> None:
-    alone, pack = parts.train.isolated(), dataset.pack
-    for images in (parts.train, alone, parts.everything):
+    pack = dataset.pack
+    for images in (parts.train, parts.test, parts.everything):
         of_pack = {opaque(image): row for row, image in enumerate(pack.images)}
         rows = np.array([of_pack[image] for image in images.ids])
         stored = Pyramid(pack.pixels[rows], parts.protocol.image_size, content=pack.content[rows])
@@ -81,11 +80,17 @@ def test_images_are_the_same_wherever_their_rows_are(dataset: Dataset, parts: Pa
 
 def test_a_pretext_stage_has_no_way_to_other_images(parts: Parts) -> None:
     """Regression: its views were handed all images of the dataset, test images too."""
-    alone = parts.train.isolated()
-    assert len(alone.pyramid) == len(parts.train)
+    train = parts.train
+    assert len(train.pyramid) == len(train) < len(parts.everything)
     with pytest.raises(IndexError):
-        alone.pyramid.level(0, torch.tensor([len(parts.train)]))
-    assert torch.equal(feed(alone).batch(2).views[0], feed(parts.train).batch(2).views[0])
+        train.pyramid.level(0, torch.tensor([len(train)]))
+
+
+def test_where_images_lie_changes_no_view(parts: Parts) -> None:
+    among_all = parts.labelled(100)[0].unlabelled
+    assert len(among_all.pyramid) == len(parts.everything)
+    alone = among_all.isolated()
+    assert torch.equal(feed(alone).batch(2).views[0], feed(among_all).batch(2).views[0])
 
 
 def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:
@@ -188,7 +193,7 @@ def test_images_that_do_not_fit_into_the_memory_for_them_make_the_same_batches(
     copied = Pack.open(shutil.copytree(dataset.pack.folder, tmp_path / "copy"))
     streamed = part(replace(dataset, pack=copied), 0, PROTOCOL, torch.device("cpu"))
     for step in (0, 3):
-        ours, theirs = (feed(whose.train.isolated()).batch(step).views for whose in (streamed, parts))
+        ours, theirs = (feed(whose.train).batch(step).views for whose in (streamed, parts))
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
@@ -198,7 +203,7 @@ def test_folds_in_turn_share_what_was_made_of_the_images(dataset: Dataset) -> No
 
 
 def test_a_stage_knows_where_its_images_lie_in_their_squares(parts: Parts) -> None:
-    alone = parts.train.isolated()
+    alone = parts.train
     left, top, width, height = alone.pyramid.content(torch.from_numpy(alone.rows)).T
     assert np.allclose(np.maximum(width, height), 1)
     assert np.allclose(

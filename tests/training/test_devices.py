@@ -89,7 +89,7 @@ def looks(until: int) -> int:
     stage, sitting = fine_tuning(), Sitting()
     feed = Feed(images(Pyramid, torch.device("cpu")), stage.views(), UNIT, 8, ("looks",), LABELS)
     with Looks() as seen:
-        train(stage, begin(stage, sitting), until, feed, LOGGED * 100, sitting)
+        train(stage, begin(stage, sitting), feed, LOGGED * 100, sitting, until=until)
     return seen.count
 
 

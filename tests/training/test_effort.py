@@ -32,7 +32,7 @@ def test_images_forwarded_are_counted_without_touching_the_method(
 ) -> None:
     recipe = ExaminedMethod(name, plugins().methods.get(name).offer).recipe(backbone)
     method = build_method(recipe).train()
-    _, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train.isolated())
+    _, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
     before = {key: value.clone() for key, value in method.state_dict().items()}
     draws = torch.get_rng_state()
     assert images_forwarded(method, feed.batch(0).views) == times * feed.per_step

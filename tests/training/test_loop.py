@@ -80,13 +80,13 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def undisturbed() -> dict[str, Tensor]:
     stage, feed, sitting, _ = setup()
-    train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+    train(stage, begin(stage, sitting), feed, STEPS, sitting)
     return weights(stage)
 
 
 def test_the_loss_falls() -> None:
     stage, feed, sitting, logged = setup()
-    train(stage, begin(stage, sitting), 60, feed, 60, sitting)
+    train(stage, begin(stage, sitting), feed, 60, sitting)
     assert logged[-1]["loss"] < 0.5 * logged[0]["loss"]
     assert logged[-1]["loss"] == pytest.approx(logged[-1]["error"])
 
@@ -94,24 +94,24 @@ def test_the_loss_falls() -> None:
 @pytest.mark.parametrize("stop", [1, 5, 11])
 def test_a_stage_stopped_at_any_step_and_resumed_ends_bit_identical(tmp_path: Path, stop: int) -> None:
     stage, feed, sitting, _ = setup(tmp_path)
-    train(stage, begin(stage, sitting), stop, feed, STEPS, sitting)
+    train(stage, begin(stage, sitting), feed, STEPS, sitting, until=stop)
     fresh, feed, sitting, _ = setup(tmp_path)
     state = begin(fresh, sitting)
     assert state.step == stop
-    train(fresh, state, STEPS, feed, STEPS, sitting)
+    train(fresh, state, feed, STEPS, sitting)
     assert same(weights(fresh), undisturbed())
 
 
 def test_a_checkpoint_half_written_is_never_read(tmp_path: Path) -> None:
     stage, feed, sitting, _ = setup(tmp_path)
-    train(stage, begin(stage, sitting), 5, feed, STEPS, sitting)
+    train(stage, begin(stage, sitting), feed, STEPS, sitting, until=5)
     half = tmp_path / ".writing-killed"
     half.mkdir()
     (half / "weights.safetensors").write_bytes(b"half")
     fresh, feed, sitting, _ = setup(tmp_path)
     state = begin(fresh, sitting)
     assert state.step == 5
-    train(fresh, state, STEPS, feed, STEPS, sitting)
+    train(fresh, state, feed, STEPS, sitting)
     assert same(weights(fresh), undisturbed())
     assert [path.name for path in tmp_path.iterdir()] == [f"step-{STEPS:09d}"]
 
@@ -123,7 +123,7 @@ def test_a_loss_that_is_no_number_stops_with_what_its_stage_says_to_try(tmp_path
         stage.out.weight.fill_(torch.nan)
     told = "^loss, error, gradient_norm became non-finite between step 1 and 1 of 12. Look elsewhere$"
     with pytest.raises(Diverged, match=told):
-        train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+        train(stage, begin(stage, sitting), feed, STEPS, sitting)
     assert not list(tmp_path.glob("step-*"))
 
 
@@ -139,15 +139,16 @@ def test_settings_that_a_remedy_names_can_be_set() -> None:
 
 def test_what_was_logged_is_known_to_a_stage_resumed_at_its_end(tmp_path: Path) -> None:
     stage, feed, sitting, logged = setup(tmp_path)
-    train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+    train(stage, begin(stage, sitting), feed, STEPS, sitting)
     fresh, feed, sitting, _ = setup(tmp_path)
-    state = train(fresh, begin(fresh, sitting), STEPS, feed, STEPS, sitting)
+    state = begin(fresh, sitting)
+    train(fresh, state, feed, STEPS, sitting)
     assert {"step": STEPS, **state.logged} == logged[-1]
 
 
 def test_a_checkpoint_of_before_there_was_a_log_in_it_is_resumed(tmp_path: Path) -> None:
     stage, feed, sitting, _ = setup(tmp_path)
-    train(stage, begin(stage, sitting), 5, feed, STEPS, sitting)
+    train(stage, begin(stage, sitting), feed, STEPS, sitting, until=5)
     (kept,) = tmp_path.glob("*/optimizer.pt")
     state = torch.load(kept, weights_only=True)
     torch.save({name: state[name] for name in ("optimizer", "seconds")}, kept)
@@ -191,7 +192,7 @@ def test_a_stage_without_views_is_told_so() -> None:
     """Regression: the loop looked for the first of no views, and said that a list index was out of range."""
     stage, feed, sitting, _ = setup()
     with pytest.raises(ContractError, match=r"Means .*views\(\)"):
-        train(stage, begin(stage, sitting), STEPS, replace(feed, views=()), STEPS, sitting)
+        train(stage, begin(stage, sitting), replace(feed, views=()), STEPS, sitting)
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
@@ -206,13 +207,13 @@ def test_a_part_of_the_loss_takes_no_name_of_the_log(name: str) -> None:
     _, feed, sitting, _ = setup()
     stage = Misnamed()
     with pytest.raises(ContractError, match=f"Misnamed .*{name}"):
-        train(stage, begin(stage, sitting), STEPS, feed, STEPS, sitting)
+        train(stage, begin(stage, sitting), feed, STEPS, sitting)
 
 
 def test_all_that_is_logged_beside_the_parts_of_a_loss_is_reserved() -> None:
     stage, feed, sitting, logged = setup()
     encoder: Any = nn.Flatten()
     with looking_at(encoder) as look:
-        train(stage, begin(stage, sitting), 1, feed, 1, sitting)
+        train(stage, begin(stage, sitting), feed, 1, sitting)
         encoder(torch.rand(4, 3))
         assert {*logged[-1], *look()} - {"step", "error"} == RESERVED

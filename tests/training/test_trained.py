@@ -87,5 +87,5 @@ def test_a_second_stage_never_goes_on_where_another_ended(
 
 def test_vectors_of_images_that_are_not_the_runs_own_are_refused(trained: Trained) -> None:
     """Regression: those of other images came back, by the numbers of their rows."""
-    with pytest.raises(ValueError, match="no part of the run's own"):
+    with pytest.raises(ValueError, match="of images that predict was handed"):
         trained.features(trained.images.subset(np.arange(5)).isolated())

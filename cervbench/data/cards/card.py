@@ -89,7 +89,7 @@ class Card:
     """Raised by the author when the same files give other images: `read` or what it draws changed."""
     synthetic: bool = False
     folder: str = ""
-    """Below the data root; the name of the dataset by default."""
+    """Below the data root, or an absolute path; the name of the dataset by default."""
 
     def below(self, data_root: Path) -> Path:
         """Where its files are."""

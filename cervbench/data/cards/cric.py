@@ -9,9 +9,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, listed, present, some
+from cervbench.data.cards.listing import image_files, listed, present
 from cervbench.data.cards.table import read_table
 from cervbench.data.error import DataError
+from cervbench.error import some
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cervbench.data.cards.card import Item
 from cervbench.data.error import DataError
+from cervbench.error import some
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-_NAMED = 5
 
 
 def image_files(folder: Path) -> Iterator[Path]:
@@ -62,9 +62,3 @@ def listed(items: Iterable[Item], folder: Path) -> list[Item]:
             f"{len(twice)} image ids stand for more than one image; keep one of each: {some(twice)}"
         )
     return ordered
-
-
-def some(things: list[str]) -> str:
-    """The first few of a list, and how many more there are."""
-    more = len(things) - _NAMED
-    return "; ".join(things[:_NAMED]) + (f"; and {more} more" if more > 0 else "")

@@ -1,38 +1,51 @@
 """A card for one's own images: a manifest, or a folder of class folders."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, listed, some
+from cervbench.data.cards.listing import image_files, listed
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
+from cervbench.error import some
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 SPLITS = ("train", "val", "test")
 NAMES_OF_SPLITS = {*SPLITS, "valid", "validation", "dev"}
 
 
-def own_card(path: Path) -> Card:
+def own_card(path: Path, taken: Container[str] = ()) -> Card:
     """A manifest csv (`path`, `label`, optional `group`, `split`), or a folder with a folder a class.
+
+    It is called after the file or folder, and may not be called what is `taken`.
 
     Paths in a manifest are relative to it. An empty label means unlabelled. Without the column `group`
     nothing is known of what depends on what, and every image stands for itself.
     """
     if not path.exists():
-        raise DataError(f"there is no file and no folder {path.absolute()}")
+        raise DataError(
+            f"there is no file and no folder {path.absolute()}; see `cervbench list datasets` for those that "
+            "are known by name"
+        )
     path = path.resolve()
+    title = path.name if path.is_dir() else path.stem
+    name = _name(title, path, taken)
     if path.is_dir():
-        return _card(path.name, path, path, _from_folders, groups_known=False)
+        return _card(name, title, path, path, _from_folders, groups_known=False)
     columns, _ = read_table(path, NEEDED, OPTIONAL)
     _refuse_near_misses(columns, path)
-    return _card(path.stem, path, path.parent, lambda _: _from_manifest(path), "group" in columns)
+    return _card(name, title, path, path.parent, lambda _: _from_manifest(path), "group" in columns)
 
 
 def _card(
-    title: str, path: Path, folder: Path, items: Callable[[Path], Sequence[Item]], groups_known: bool
+    name: str,
+    title: str,
+    path: Path,
+    folder: Path,
+    items: Callable[[Path], Sequence[Item]],
+    groups_known: bool,
 ) -> Card:
     classes = sorted({item.label for item in items(folder) if item.label is not None})
     if len(classes) < 2:
@@ -40,7 +53,7 @@ def _card(
             f"{path} has {len(classes)} classes, and there is nothing to tell apart with fewer than two"
         )
     return Card(
-        name=_name(title, path),
+        name=name,
         title=title,
         classes=tuple(classes),
         items=items,
@@ -55,14 +68,12 @@ def _card(
     )
 
 
-def _name(title: str, path: Path) -> str:
+def _name(title: str, path: Path, taken: Container[str]) -> str:
     """Free of anything that a folder of records could not be called."""
-    from cervbench.data.cards import cervbench_datasets
-
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", title).strip("-")
     if not name:
         raise DataError(f"{path}: rename it; the dataset is called after it and needs a letter or a digit")
-    if name in cervbench_datasets():
+    if name in taken:
         raise DataError(
             f"{path}: rename it; the dataset is called after it, and {name} is the name of another. "
             f"If it is that one, use --dataset {name} with --data-root {path.parent}"

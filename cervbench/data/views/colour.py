@@ -97,7 +97,7 @@ class Hue(LinearColour):
 
 @dataclass(frozen=True)
 class Greyscale(LinearColour):
-    """Each pixel's grey in all three channels; 1 is grey."""
+    """Each pixel's grey in all three channels."""
 
     p: float = 0.2
     identity = (0.0,)

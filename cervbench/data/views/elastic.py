@@ -18,10 +18,11 @@ _REACH = 4.0
 
 @dataclass(frozen=True)
 class Elastic(Operation):
-    """Noise in -1..1, smoothed by a Gaussian, times alpha over the side; and the noise's key.
+    """Noise in -1..1, smoothed by a Gaussian, times alpha over the side.
 
-    Alpha and sigma are in pixels of a view of 224. A smaller view has its sigma scaled, and its alpha
-    twice: noise on a coarser grid is as much rougher when smoothed over the same part of the view.
+    Alpha and sigma are in pixels of a view of 224. In a smaller view sigma scales with the side and alpha
+    with its square: noise on a coarser grid is as much rougher when smoothed over the same part of the view.
+    Parameters are alpha and the key of the noise.
     """
 
     alpha: tuple[float, float] = (50.0, 50.0)

@@ -53,11 +53,12 @@ class Crop(Geometry):
 
 @dataclass(frozen=True)
 class Flip(Geometry):
-    """Mirrored left to right and top to bottom, each with its own chance; -1 is mirrored."""
+    """Mirrored left to right and top to bottom, each with its own chance."""
 
     horizontal: float = 0.5
     vertical: float = 0.5
     identity = (1.0, 1.0)
+    """A mirrored side is -1."""
 
     def __post_init__(self) -> None:
         chances = (self.horizontal, self.vertical)

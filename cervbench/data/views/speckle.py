@@ -12,9 +12,10 @@ from cervbench.data.views.retouch import Retouch, an_image
 
 @dataclass(frozen=True)
 class Speckle(Retouch):
-    """Each value plus itself times normal noise of this standard deviation, and the noise's key.
+    """Each value plus itself times normal noise of this standard deviation.
 
-    The noise is one number a pixel and channel, whatever the size of the view.
+    The noise is one number a pixel and channel, whatever the size of the view. Parameters are the deviation
+    and the key of the noise.
     """
 
     sigma: tuple[float, float] = (0.1, 0.1)

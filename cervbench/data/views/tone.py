@@ -33,7 +33,7 @@ class Gamma(Retouch):
 
 @dataclass(frozen=True)
 class Equalise(Retouch):
-    """Each channel's values spread so that all are about as frequent, in whole grey levels; 1 is done."""
+    """Each channel's values spread so that all are about as frequent, in whole grey levels."""
 
     p: float = 0.5
     identity = (0.0,)
