@@ -170,8 +170,10 @@ def _attentive(classifier: "nn.Module | None", run: Run) -> "Attentive":
 
 
 def _say_where_not_kept(place: Place, run: Run) -> None:
+    from cervbench.training.kept import Kept
+
     folder = place.pretraining(run.id)
-    if not (folder / "observed.json").exists():
+    if not Kept(folder).done:
         logging.getLogger("cervbench").warning(
             "the encoder of this run is not kept in %s: it is pretrained again, as long as that takes", folder
         )

@@ -12,15 +12,12 @@ from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import Offer
 from cervbench.records.record import Run
 
-LEFT_BY = "run"
-"""In the header: the run, as JSON."""
-
 
 def header(run: Run, methods: Sequence[Entry[Offer]]) -> dict[str, str]:
     """For the weights of a run of these methods."""
-    from cervbench.training.checkpoint import CODE
+    from cervbench.training.weight_file import CODE, RUN
 
-    return {LEFT_BY: run.model_dump_json(), CODE: _code_of(methods)}
+    return {RUN: run.model_dump_json(), CODE: _code_of(methods)}
 
 
 def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
@@ -43,10 +40,10 @@ def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plu
 
 def _left_by(weights: Path) -> Run | None:
     """The run that has left a file of weights; None where they are from elsewhere."""
-    from cervbench.training.checkpoint import header_of
+    from cervbench.training.weight_file import RUN, header_of
 
     try:
-        return Run.model_validate_json(header_of(weights)[LEFT_BY])
+        return Run.model_validate_json(header_of(weights)[RUN])
     except (KeyError, ValueError):
         return None
 

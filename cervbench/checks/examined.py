@@ -15,6 +15,7 @@ from cervbench.data.parts import Parts, part
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Method
 from cervbench.plugin.settings import Settings, SettingsError
+from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.pretrain import Workshop, build_method, pretext_stage, pretrain
 from cervbench.training.recipe import Recipe
@@ -32,7 +33,7 @@ class Pretraining:
 
     @property
     def weights(self) -> Path:
-        return self.folder / "method.safetensors"
+        return Kept(self.folder).weights
 
     @property
     def state(self) -> dict[str, Tensor]:

@@ -5,8 +5,8 @@ import copy
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, differing
 from cervbench.error import some
-from cervbench.training.checkpoint import load_weights
 from cervbench.training.pretrain import build_method
+from cervbench.training.weight_file import load_weights
 
 KILLED_AT = 5
 UNSTEADY = "not looked at: two runs of the same seed differ already"

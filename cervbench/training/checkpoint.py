@@ -1,11 +1,8 @@
 """Checkpoints: a folder a step, renamed into place whole, so that any kill leaves one to resume."""
 
-import hashlib
 import io
-import json
 import logging
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,19 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
 from torch import nn
 
-from cervbench.atomic import naming, whole_folder, write_text
-from cervbench.plugin.problems import ContractError
-
-HEADER = "cervbench"
-"""The one entry of a file's own header: safetensors writes several in an order of chance."""
-CODE = "code"
-"""In ours: a hash of the sources that made the weights."""
-HOST = "host"
-"""And of a checkpoint: what the bits of a stage depend on, in words."""
+from cervbench.atomic import naming, whole_folder
+from cervbench.training.weight_file import (
+    HOST,
+    header_of,
+    is_whole,
+    load_weights,
+    save_weights,
+    seal,
+    warn_of_other_code,
+)
 
 
 @dataclass(frozen=True)
@@ -102,71 +98,3 @@ class Checkpoints:
             beside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=".done-"))
             self.folder.rename(beside / self.folder.name)
             shutil.rmtree(beside, ignore_errors=True)
-
-
-def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None = None) -> None:
-    """Parameters and buffers; what two names share is stored once. The header goes wherever the file goes."""
-    for buffer in module.buffers():
-        if buffer.untyped_storage().nbytes() > buffer.nbytes:  # a slice of a larger one, as queues make them
-            buffer.data = buffer.clone()
-    try:
-        save_model(module, str(path), {HEADER: json.dumps(header, sort_keys=True)} if header else {})
-    except SafetensorError as error:  # it has the system's error in words alone
-        number = re.search(r"(?:os error |code: )(\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), str(error)) from error
-
-
-def header_of(path: Path) -> dict[str, str]:
-    """Of a file of weights; empty where it has none, or is none."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))
-    except (OSError, SafetensorError, ValueError, TypeError):
-        return {}
-
-
-def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
-    """Weights are found by what they were asked for, and an author who edits a method asks for the same."""
-    made_by = header_of(weights).get(CODE)
-    if made_by and header.get(CODE) and made_by != header[CODE]:
-        logging.getLogger("cervbench").warning(
-            "the code of this method has changed since %s was made, which is used all the same: raise "
-            "`revision` in its Offer where the change is one of results, or delete %s to have it made anew",
-            weights,
-            weights.parent,
-        )
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    try:
-        load_model(module, path, strict=True)
-    except RuntimeError as error:
-        told = str(error).strip().split("\n")[-1].strip()
-        raise ContractError(
-            f"{path} does not fit {type(module).__name__} as its code is now: {told}. Raise `revision` in "
-            f"its Offer, or delete {path.parent} to have it made anew"
-        ) from None
-
-
-def seal(path: Path) -> None:
-    """Keep the hash of a file beside it, as `sha256sum` writes it."""
-    write_text(_seal_of(path), f"{_sha256(path)}  {path.name}\n")
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a file is there, and is what was sealed."""
-    try:
-        return _seal_of(path).read_text("utf-8").split()[:1] == [_sha256(path)]
-    except (FileNotFoundError, UnicodeDecodeError):
-        return False
-
-
-def _seal_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

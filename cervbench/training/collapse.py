@@ -1,5 +1,6 @@
 """Has a method collapsed: does its encoder still tell images apart?"""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -86,3 +87,14 @@ def collapsed(observed: Mapping[str, Any]) -> bool:
     if "feature_rank" not in observed:
         return False
     return bool(observed["feature_rank"] < LEAST_RANK or observed["feature_spread"] < LEAST_SPREAD)
+
+
+def warn_of_collapse(method: str, observed: Mapping[str, Any]) -> None:
+    if collapsed(observed):
+        logging.getLogger("cervbench").warning(
+            "%s has collapsed: its vectors have rank %s and spread %s, so images can hardly be told apart. "
+            "A smaller learning rate, or another batch size, may prevent it",
+            method,
+            observed["feature_rank"],
+            observed["feature_spread"],
+        )

@@ -1,7 +1,5 @@
 """From a run to a trained method: the pretext stage, where the method has one, kept for later evaluations."""
 
-import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,30 +8,23 @@ from typing import Any
 
 import torch
 
-from cervbench.atomic import write_atomically, write_text
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
-from cervbench.training.checkpoint import (
-    HOST,
-    Checkpoints,
-    is_whole,
-    load_weights,
-    save_weights,
-    seal,
-    warn_of_other_code,
-)
-from cervbench.training.collapse import collapsed, examined, looking_at
+from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.collapse import examined, looking_at, warn_of_collapse
 from cervbench.training.effort import images_forwarded
+from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
 from cervbench.training.trained import StageWatch, Trained, reestimate_norms
+from cervbench.training.weight_file import HOST
 from cervbench.training.weights import build_encoder
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where it is made."""
+    """Folder, device and onlooker of one pretraining."""
 
     folder: Path
     """Of this pretraining alone: checkpoints while it is made, weights when it is done."""
@@ -58,40 +49,15 @@ def pretrain(
 ) -> tuple[Trained, Mapping[str, Any]]:
     """The trained method and what was observed on the way; loaded when it was made before."""
     method = build_method(recipe).to(workshop.device)
-    for left in workshop.folder.glob(".*.safetensors.*"):  # by a kill while it was written
-        left.unlink(missing_ok=True)
-    weights, log = workshop.folder / "method.safetensors", workshop.folder / "observed.json"
-    if log.exists() and (damaged := [path for path in (weights, log) if not is_whole(path)]):
-        logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])
-        log.unlink()
-    if log.exists():
-        warn_of_other_code(weights, workshop.header)
-        load_weights(method, weights)
-        observed = json.loads(log.read_text("utf-8"))
-    else:
-        for record in filter(Path.is_dir, workshop.folder.iterdir()):
-            if record.name != "pretext":  # fine-tuned from weights that are gone
-                Checkpoints(record).clear()
-        observed = _train(method, recipe, train, workshop)
-        reestimate_norms(method, train)
-        if method.encoder is not None:
-            remedy = PretextStage.remedy if recipe.offer.pretext else "Begin from other weights (--init)"
-            own = type(method).features is not Method.features
-            pooling = "the method's own features" if own else method.encoder.pooling
-            observed |= {"pooling": pooling, **examined(method.encoder, train, remedy)}
-        write_atomically(weights, lambda beside: save_weights(method, beside, workshop.header))
-        seal(weights)
-        write_text(log, json.dumps(observed))
-        seal(log)
+    kept = Kept(workshop.folder)
+    kept.clear_leftovers()
+    observed = kept.load(method, workshop.header)
+    if observed is None:
+        observed = _make(method, recipe, train, workshop)
+        kept.keep(method, observed, workshop.header)
     Checkpoints(workshop.folder / "pretext").clear()
-    if recipe.offer.pretext and collapsed(observed):
-        logging.getLogger("cervbench").warning(
-            "%s has collapsed: its vectors have rank %s and spread %s, so images can hardly be told apart. "
-            "A smaller learning rate, or another batch size, may prevent it",
-            type(method).__name__,
-            observed["feature_rank"],
-            observed["feature_spread"],
-        )
+    if recipe.offer.pretext:
+        warn_of_collapse(type(method).__name__, observed)
     trained = Trained(
         method=method,
         images=everything,
@@ -103,6 +69,21 @@ def pretrain(
         watch=workshop.watch,
     )
     return trained, observed
+
+
+def _make(method: Method, recipe: Recipe, train: Images, workshop: Workshop) -> dict[str, Any]:
+    """Train the method, and look at what came of it."""
+    for record in filter(Path.is_dir, workshop.folder.iterdir()):
+        if record.name != "pretext":  # fine-tuned from weights that are gone
+            Checkpoints(record).clear()
+    observed = _train(method, recipe, train, workshop)
+    reestimate_norms(method, train)
+    if method.encoder is not None:
+        remedy = PretextStage.remedy if recipe.offer.pretext else "Begin from other weights (--init)"
+        own = type(method).features is not Method.features
+        pooling = "the method's own features" if own else method.encoder.pooling
+        observed |= {"pooling": pooling, **examined(method.encoder, train, remedy)}
+    return observed
 
 
 def build_method(recipe: Recipe) -> Method:

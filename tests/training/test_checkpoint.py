@@ -9,15 +9,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from cervbench.plugin.problems import ContractError
-from cervbench.training.checkpoint import (
-    CODE,
-    HOST,
-    Checkpoints,
-    load_weights,
-    save_weights,
-    warn_of_other_code,
-)
+from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.trained import Trained
+from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, warn_of_other_code
 
 
 def test_what_was_out_of_sight_and_not_removed_goes_with_the_next(
@@ -64,7 +58,7 @@ def test_what_the_system_refuses_is_known_by_its_number_in_every_release_of_safe
     def refuse(*arguments: Any) -> None:
         raise SafetensorError(told)
 
-    monkeypatch.setattr("cervbench.training.checkpoint.save_model", refuse)
+    monkeypatch.setattr("cervbench.training.weight_file.save_model", refuse)
     with pytest.raises(OSError, match="File too large") as refused:
         save_weights(nn.Linear(1, 1), tmp_path / "weights.safetensors")
     assert refused.value.errno == 27

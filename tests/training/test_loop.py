@@ -16,11 +16,12 @@ from cervbench.evaluations.finetune import FineTuning
 from cervbench.plugin import MethodConfig
 from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
-from cervbench.training.checkpoint import Checkpoints, seal
+from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.collapse import looking_at
 from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, train
 from cervbench.training.schedule import rate_at
 from cervbench.training.stage import PretextStage, Stage
+from cervbench.training.weight_file import seal
 
 STEPS = 12
 

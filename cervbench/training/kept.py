@@ -1,0 +1,56 @@
+"""A pretraining that is done, as it is kept: the method's weights, and what was observed on the way."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cervbench.atomic import write_atomically, write_text
+from cervbench.training.weight_file import is_whole, load_weights, save_weights, seal, warn_of_other_code
+
+
+@dataclass(frozen=True)
+class Kept:
+    folder: Path
+    """Of one pretraining."""
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "method.safetensors"
+
+    @property
+    def observed(self) -> Path:
+        """Written last: where it is, the pretraining is done."""
+        return self.folder / "observed.json"
+
+    @property
+    def done(self) -> bool:
+        return self.observed.exists()
+
+    def load(self, method: nn.Module, header: Mapping[str, str]) -> dict[str, Any] | None:
+        """Give the method its weights, and say what was observed; None where nothing whole is kept."""
+        if not self.done:
+            return None
+        if damaged := [path for path in (self.weights, self.observed) if not is_whole(path)]:
+            logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])
+            self.observed.unlink()
+            return None
+        warn_of_other_code(self.weights, header)
+        load_weights(method, self.weights)
+        observed: dict[str, Any] = json.loads(self.observed.read_text("utf-8"))
+        return observed
+
+    def keep(self, method: nn.Module, observed: Mapping[str, Any], header: Mapping[str, str]) -> None:
+        write_atomically(self.weights, lambda beside: save_weights(method, beside, header))
+        seal(self.weights)
+        write_text(self.observed, json.dumps(observed))
+        seal(self.observed)
+
+    def clear_leftovers(self) -> None:
+        """What a kill left of a file that was being written."""
+        for left in self.folder.glob(".*.safetensors.*"):
+            left.unlink(missing_ok=True)
