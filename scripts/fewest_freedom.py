@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cervbench.scoring.intervals import LEVEL, estimate
+from cervbench.scoring.intervals import estimate
 
 GROUPS = (120, 15)
 EFFECTS = ((1, 1, 1), (1, 0, 3), (0.3, 0.1, 3), (0.1, 0.3, 3), (0.01, 0.1, 1), (0.01, 0.3, 1))
@@ -42,7 +42,7 @@ def fewest_freedom(
         left_out = (values.sum(axis=0) - values) / (groups - 1)
         known = estimate(np.vstack([values.mean(axis=0), left_out]), folds)
         assert known is not None
-        found.append((known.freedom <= min(groups, draws) - 1, abs(known.value) <= known.reach(LEVEL)))
+        found.append((known.freedom <= min(groups, draws) - 1, abs(known.value) <= known.reach))
     few, covered = np.array(found).T
     there = float(covered[few].mean()) if few.any() else np.nan
     return Fewest(float(few.mean()), float(covered.mean()), there)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.intervals import LEVEL, design, estimate, replicates
+from cervbench.scoring.intervals import design, estimate, replicates
 from cervbench.scoring.metrics import METRICS, Floats, Ints
 from cervbench.scoring.pooling import Pooled, listed
 from cervbench.scoring.task import Task
@@ -24,14 +24,14 @@ class Comparison:
     p: float
 
 
-def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE, level: float = LEVEL) -> Comparison:
+def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE) -> Comparison:
     """The paired test: the same groups are left out of both, and draws are paired by their number.
 
     ValueError where the two were not tested alike, or nothing can be said.
     """
     refuse_unpaired(a, b, task)
     plan = design(a)
-    return compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan.folds, level)
+    return compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan.folds)
 
 
 def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
@@ -58,7 +58,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def compared(a: Floats, b: Floats, folds: Ints, level: float = LEVEL) -> Comparison:
+def compared(a: Floats, b: Floats, folds: Ints) -> Comparison:
     """The same of the replicates of two that were tested alike; ValueError where nothing can be said."""
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 
@@ -69,8 +69,7 @@ def compared(a: Floats, b: Floats, folds: Ints, level: float = LEVEL) -> Compari
         p = 1.0 if found.value == 0 else 0.0
     else:
         p = float(2 * stdtr(found.freedom, -abs(found.value) / found.error))
-    reach = found.reach(level)
-    return Comparison(found.value, found.value - reach, found.value + reach, p)
+    return Comparison(found.value, found.value - found.reach, found.value + found.reach, p)
 
 
 def refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:

@@ -44,16 +44,15 @@ class Estimate:
     error: float
     freedom: float
 
-    def reach(self, level: float) -> float:
+    @property
+    def reach(self) -> float:
         """Half the width of the interval, in units of the figure."""
         from scipy.special import stdtrit  # heavy to import, and not needed to score a record
 
-        return float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
+        return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
 
 
-def interval(
-    pooled: Pooled, task: Task, metric: str = HEADLINE, level: float = LEVEL
-) -> tuple[float, float] | None:
+def interval(pooled: Pooled, task: Task, metric: str = HEADLINE) -> tuple[float, float] | None:
     """Where the expected score lies for new groups and new draws, the training being as it was.
 
     A single draw stands for itself: with some labels uncovered nothing is said of other orders.
@@ -63,17 +62,17 @@ def interval(
     if not task.groups_known:
         return None
     plan = design(pooled)
-    return interval_of(replicates(pooled, plan, task, metric), plan.folds, metric, level)
+    return interval_of(replicates(pooled, plan, task, metric), plan.folds, metric)
 
 
-def interval_of(values: Floats, folds: Ints, metric: str, level: float = LEVEL) -> tuple[float, float] | None:
+def interval_of(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
     """The same from the replicates of a metric, and the fold of each group."""
     found = estimate(values, folds)
     if found is None:
         return None
     from scipy.special import expit
 
-    reach, bounds = found.reach(level), METRICS[metric].bounds
+    reach, bounds = found.reach, METRICS[metric].bounds
     if bounds is None:
         return found.value - reach, found.value + reach
     low, high = bounds

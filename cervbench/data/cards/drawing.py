@@ -1,11 +1,12 @@
 """Draws a cell as a stained smear shows it: cytoplasm, nucleus and what lies over them absorb light."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from cervbench.protocol.randomness import generator
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,8 +52,7 @@ class Dice:
     """Uniform draws from a counter-based generator keyed by a name."""
 
     def __init__(self, name: str) -> None:
-        key = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u8")
-        self.generator = np.random.Generator(np.random.Philox(key=key))
+        self.generator = generator(name)
 
     def within(self, bounds: Range) -> float:
         return float(self.generator.uniform(*bounds))
