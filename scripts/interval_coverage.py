@@ -16,7 +16,7 @@ from cervbench.data.cards.herlev import EXPECTED, SEVERITY
 from cervbench.protocol.folds import frozen
 from cervbench.scoring.comparison import best_of, compare
 from cervbench.scoring.intervals import design, interval, replicates
-from cervbench.scoring.pooling import Pooled, valued
+from cervbench.scoring.pooling import Pooled, metric_of_weights
 from cervbench.scoring.task import Task
 
 HERLEV = Task(
@@ -139,7 +139,7 @@ def simulate(
 
 def figure(pooled: Pooled, metric: str) -> float:
     everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    return float(valued(pooled, metric, everything, 1, HERLEV)(np.ones(1)).mean())
+    return float(metric_of_weights(pooled, metric, everything, 1, HERLEV)(np.ones(1)).mean())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import columns_as_recorded
 from cervbench.scoring.classification import HEADLINE, mean_or_none
-from cervbench.scoring.intervals import design, interval_of, replicates
+from cervbench.scoring.intervals import design, interval_of_replicates, replicates
 from cervbench.scoring.metrics import Floats, Ints
 from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
 from cervbench.scoring.task import Task
@@ -130,7 +130,7 @@ def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
     mean = mean_or_none(values[0])
     if mean is None:
         return Figure(None)
-    return Figure(mean, *(interval_of(values, folds, metric) or (None, None)))
+    return Figure(mean, *(interval_of_replicates(values, folds, metric) or (None, None)))
 
 
 def _counts(pooled: Pooled, task: Task) -> dict[str, Any]:

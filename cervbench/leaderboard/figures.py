@@ -27,7 +27,7 @@ from cervbench.leaderboard.cells import (
 )
 from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
-from cervbench.scoring.comparison import best_of, compared, refuse_unpaired
+from cervbench.scoring.comparison import best_of, compare_replicates, refuse_unpaired
 from cervbench.scoring.metrics import Floats, Ints
 
 At = tuple[Row, int]
@@ -166,7 +166,7 @@ class Figures:
 
 def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Figure:
     try:
-        found = compared(ours, theirs, folds)
+        found = compare_replicates(ours, theirs, folds)
     except ValueError:
         return Figure(None)
     return Figure(found.difference, found.low, found.high)

@@ -31,7 +31,8 @@ def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE) -> Compari
     """
     refuse_unpaired(a, b, task)
     plan = design(a)
-    return compared(replicates(a, plan, task, metric), replicates(b, plan, task, metric), plan.folds)
+    of_a, of_b = (replicates(pooled, plan, task, metric) for pooled in (a, b))
+    return compare_replicates(of_a, of_b, plan.folds)
 
 
 def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
@@ -45,7 +46,7 @@ def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
         return set()
     top = (min if METRICS[metric].lower_is_better else max)(means, key=lambda name: means[name])
     others = [name for name in means if name != top]
-    adjusted = holm([compared(values[top], values[name], folds).p for name in others])
+    adjusted = holm([compare_replicates(values[top], values[name], folds).p for name in others])
     return {top} | {name for name, p in zip(others, adjusted, strict=True) if p > SIGNIFICANCE}
 
 
@@ -58,7 +59,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def compared(a: Floats, b: Floats, folds: Ints) -> Comparison:
+def compare_replicates(a: Floats, b: Floats, folds: Ints) -> Comparison:
     """The same of the replicates of two that were tested alike; ValueError where nothing can be said."""
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.metrics import METRICS, Floats, Ints
-from cervbench.scoring.pooling import Pooled, valued
+from cervbench.scoring.pooling import Pooled, metric_of_weights
 from cervbench.scoring.task import Task
 
 LEVEL = 0.95
@@ -62,10 +62,10 @@ def interval(pooled: Pooled, task: Task, metric: str = HEADLINE) -> tuple[float,
     if not task.groups_known:
         return None
     plan = design(pooled)
-    return interval_of(replicates(pooled, plan, task, metric), plan.folds, metric)
+    return interval_of_replicates(replicates(pooled, plan, task, metric), plan.folds, metric)
 
 
-def interval_of(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
+def interval_of_replicates(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
     """The same from the replicates of a metric, and the fold of each group."""
     found = estimate(values, folds)
     if found is None:
@@ -92,7 +92,7 @@ def design(pooled: Pooled) -> Design:
 
 def replicates(pooled: Pooled, plan: Design, task: Task, metric: str) -> Floats:
     """1 + groups × draws: the metric of all groups, and with each left out."""
-    return valued(pooled, metric, plan.units, len(plan.folds), task)(plan.weights)
+    return metric_of_weights(pooled, metric, plan.units, len(plan.folds), task)(plan.weights)
 
 
 def estimate(values: Floats, folds: Ints) -> Estimate | None:

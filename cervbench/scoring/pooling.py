@@ -76,10 +76,10 @@ def _together(
 def value(pooled: Pooled, metric: str, task: Task) -> float | None:
     """Over all folds, the mean of the draws: counts pooled, scores per fold and then the mean."""
     everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    return mean_or_none(valued(pooled, metric, everything, 1, task)(np.ones(1)))
+    return mean_or_none(metric_of_weights(pooled, metric, everything, 1, task)(np.ones(1)))
 
 
-def valued(
+def metric_of_weights(
     pooled: Pooled, metric: str, units: Ints, unit_count: int, task: Task
 ) -> Callable[[Floats], Floats]:
     """weights … × units -> … × draws of one metric, by the rule for several folds.
