@@ -1,7 +1,7 @@
 """Attention: where the classifier of a record looks, framed on images it was tested on.
 
-Its weights are not kept. It is trained again from the kept encoder, which on the same machine gives the same
-bits, and whether its answers are those of the record is said.
+Its weights are not kept. It is trained again from the kept encoder, which on the same processor gives the
+same bits and on a GPU nearly so, and whether its answers are those of the record is said.
 """
 
 import ast

@@ -1,9 +1,9 @@
-"""What can be asked to be timed, and the rows that the page wants of a GPU. Imports no torch."""
+"""What can be asked to be timed, and what the page wants of a GPU. Imports no torch."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-from cervbench.bench.rows import Row
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,25 +16,24 @@ class Cell:
     batch: int
     compiled: bool = False
     """By torch.compile, which a tier may ask for."""
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Of the method, where they are not its defaults."""
+
+    @property
+    def name(self) -> str:
+        """Without size and batch, which have columns of their own."""
+        chosen = ", ".join(f"{key} {json.dumps(value)}" for key, value in self.settings.items())
+        told = f" ({chosen})" if chosen else ""
+        return f"{self.method}{told} · {self.backbone}{', compiled' if self.compiled else ''}"
 
     def __str__(self) -> str:
-        compiled = ", compiled" if self.compiled else ""
-        return f"{self.method} on {self.backbone}, {self.size} px, batch {self.batch}{compiled}"
+        return f"{self.name}, {self.size} px, batch {self.batch}"
 
 
 WANTED = tuple(
-    Cell(method, backbone, size, 256)
+    Cell(method, backbone, size, 256, compiled, settings)
     for backbone, size in (("resnet50", 128), ("vit", 224))
-    for method in ("simclr", "barlow-twins")
+    for method, settings in (("simclr", {}), ("barlow-twins", {"projector": [8192, 8192, 8192]}))
+    for compiled in (False, True)
 )
-"""Of a GPU; at 224 px `vit` is ViT-S/16."""
-
-
-def missing(rows: Iterable[Row]) -> Sequence[Cell]:
-    """The wanted rows that no GPU has given yet."""
-    there = {
-        Cell(row.method, row.backbone, row.size, row.batch)
-        for row in rows
-        if row.where.device.startswith("cuda")
-    }
-    return [cell for cell in WANTED if cell not in there]
+"""Of a GPU; at 224 px `vit` is ViT-S/16, and the projector is the paper's."""

@@ -47,7 +47,7 @@ def chart(rows: Sequence[Row], mark: str) -> str:
         title="Views a second, end to end and at the ceiling",
         note="each device on a scale of its own; at the right, the share of the ceiling",
         said="; ".join(
-            f"{xml(_name(row))} on {xml(row.where.device)}: {row.views_per_second:,.0f} views/s "
+            f"{xml(row.cell.name)} on {xml(row.where.device)}: {row.views_per_second:,.0f} views/s "
             f"of {row.ceiling_views_per_second:,.0f}"
             for row in rows
         ),
@@ -57,7 +57,7 @@ def chart(rows: Sequence[Row], mark: str) -> str:
 
 
 def _bars(row: Row, y: float, scale: float) -> Iterator[str]:
-    yield text(20, y + 13, xml(short(_name(row), _LONGEST_NAME)))
+    yield text(20, y + 13, xml(short(row.cell.name, _LONGEST_NAME)))
     yield text(20, y + 29, f"{row.size} px, batch {row.batch}", "quiet")
     for kind, rate, top in (
         ("run", row.views_per_second, y),
@@ -69,7 +69,3 @@ def _bars(row: Row, y: float, scale: float) -> Iterator[str]:
         )
         yield text(_LEFT + length + 6, top + 11, f"{rate:,.0f}", "quiet")
     yield text(_WIDTH - 24, y + 20, f"{100 * row.ratio:.1f} %", "device", "end")
-
-
-def _name(row: Row) -> str:
-    return f"{row.method} · {row.backbone}{', compiled' if row.compiled else ''}"

@@ -5,10 +5,9 @@ from itertools import groupby
 from pathlib import Path
 
 from cervbench.atomic import write_text
-from cervbench.bench.cells import missing
 from cervbench.bench.chart import chart
 from cervbench.bench.measurement import merged, read, write
-from cervbench.bench.rows import Row
+from cervbench.bench.rows import Row, missing
 from cervbench.leaderboard.escaping import markdown
 from cervbench.leaderboard.markdown import grid
 
@@ -81,7 +80,7 @@ def _table(conditions: str, rows: Sequence[Row]) -> str:
     header += ["of matmul", "matmul rate", "memory", *(f"{markdown(phase)}, ms" for phase in phases)]
     cells = [
         [
-            f"{markdown(row.method)} · {markdown(row.backbone)}{', compiled' if row.compiled else ''}",
+            markdown(row.cell.name),
             str(row.size),
             f"{row.batch} × {row.views}",
             f"{row.rounds} × {row.steps}",

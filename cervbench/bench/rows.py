@@ -1,7 +1,12 @@
-"""A row of the throughput benchmark."""
+"""A row of the throughput benchmark, and which are still wanted."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import Field
 
+from cervbench.bench.cells import WANTED, Cell
 from cervbench.bench.measurement import Measurement
 
 
@@ -14,6 +19,8 @@ class Row(Measurement):
     size: int = Field(gt=0)
     batch: int = Field(gt=0)
     compiled: bool
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of the method, where they are not its defaults."""
     views: int = Field(gt=0)
     """How many an image has in a step."""
     rounds: int
@@ -34,9 +41,21 @@ class Row(Measurement):
 
     @property
     def key(self) -> tuple[str | int, ...]:
-        return self.where.device, self.method, self.backbone, self.size, self.batch, self.compiled
+        chosen = json.dumps(self.settings, sort_keys=True) if self.settings else ""
+        return self.where.device, self.method, self.backbone, self.size, self.batch, self.compiled, chosen
+
+    @property
+    def cell(self) -> Cell:
+        """What was asked for."""
+        return Cell(self.method, self.backbone, self.size, self.batch, self.compiled, self.settings)
 
     @property
     def share_of_matmul(self) -> float:
         """What the model alone reaches of the device's matmul rate."""
         return self.ceiling_views_per_second * self.flops_per_view / self.matmul_flops_per_second
+
+
+def missing(rows: Iterable[Row]) -> Sequence[Cell]:
+    """The wanted rows that no GPU has given yet."""
+    there = {row.cell for row in rows if row.where.device.startswith("cuda")}
+    return [cell for cell in WANTED if cell not in there]

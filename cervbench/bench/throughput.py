@@ -19,8 +19,11 @@ from cervbench.plugin.settings import SettingsError
 
 WARM_UP = 3.0
 """Seconds, at the least; the first step, in which things are compiled and chosen, does not count."""
-TURN, LEAST_STEPS = 1.5, 5
-"""Seconds that a turn lasts, about, where the number of steps is not given; and its steps, at the least."""
+TURN = {"cpu": 1.5, "cuda": 6.0}
+"""Seconds that a turn lasts, about, where the number of steps is not given. In each nothing overlaps with the
+making of its first batch: on a GPU some 10 ms, which a short turn would show as a point of the share."""
+LEAST_STEPS = 5
+"""Of a turn."""
 
 
 def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | None = None) -> Iterator[Row]:
@@ -43,7 +46,7 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
     reset_peak_memory(bench.device)
     workload = bench.workload(cell)
     warm = _warmed(workload)
-    steps = steps or max(LEAST_STEPS, round(TURN / warm))
+    steps = steps or max(LEAST_STEPS, round(TURN[bench.device.type] / warm))
     rates = alternate(
         {
             "run": partial(workload.rate, workload.feed, steps),
@@ -60,6 +63,7 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
         size=cell.size,
         batch=workload.feed.per_step,
         compiled=cell.compiled,
+        settings=dict(cell.settings),
         views=len(workload.feed.views),
         rounds=rounds,
         steps=steps,

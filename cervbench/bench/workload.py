@@ -92,6 +92,7 @@ class Bench:
     def understood(self, cell: Cell) -> Understood:
         """Every name looked up, before anything is timed."""
         settings = {
+            **cell.settings,
             "protocol.image_size": cell.size,
             "protocol.pretext.batch_size": cell.batch,
             "protocol.pretext.compile": cell.compiled,

@@ -1,6 +1,6 @@
 """`cervbench bench`: how fast it is here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,9 @@ _shared = options.together(
 @options.several("--backbones", parse=parsing.names, metavar="NAMES", help="[default: resnet18]")
 @options.several("--sizes", parse=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
 @click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
-@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: what takes 1.5 s]")
+@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: for 1.5 s, on a GPU 6 s]")
 @click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")
+@options.settings("A setting of the method.")
 @click.option(
     "--wanted",
     is_flag=True,
@@ -80,8 +81,7 @@ def throughput(
             click.echo(row.model_dump_json())
         else:
             click.echo(
-                f"{row.method} {row.backbone} {row.size} px batch {row.batch}: "
-                f"{row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
+                f"{row.cell}: {row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
                 f"{row.ceiling_views_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
                 f"matmul rate of {row.where.device}"
             )
@@ -146,6 +146,7 @@ def _cells(
     sizes: tuple[int, ...] | None,
     batch: int | None,
     compiled: bool,
+    settings: Mapping[str, Any],
     wanted: bool,
 ) -> "Sequence[Cell]":
     """What is asked to be timed, each once."""
@@ -155,14 +156,21 @@ def _cells(
     if not wanted:
         methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretext)
         wide = [
-            Cell(method, backbone, size, batch or 128, compiled)
+            Cell(method, backbone, size, batch or 128, compiled, settings)
             for size in sizes or (64,)
             for backbone in backbones or ("resnet18",)
             for method in methods
         ]
         return list(dict.fromkeys(wide))
     chosen = [
-        Cell(cell.method, cell.backbone, size, batch or cell.batch, compiled)
+        Cell(
+            cell.method,
+            cell.backbone,
+            size,
+            batch or cell.batch,
+            compiled or cell.compiled,
+            {**cell.settings, **settings},
+        )
         for cell in WANTED
         if (not methods or cell.method in methods) and (not backbones or cell.backbone in backbones)
         for size in sizes or (cell.size,)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cervbench import place
+from cervbench.cli import parsing
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -38,6 +39,28 @@ device = click.option("--device", default="auto", show_default=True, help="auto,
 def as_json(each: str = "a line") -> Decorator:
     return click.option(
         "--json", "as_json", is_flag=True, help=f"One JSON object {each} on stdout, all else on stderr."
+    )
+
+
+def settings(help: str) -> Decorator:
+    """Given once a key."""
+
+    def once(
+        ctx: click.Context, parameter: click.Parameter, given: Sequence[tuple[str, Any]]
+    ) -> dict[str, Any]:
+        keys = [key for key, _ in given]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise click.UsageError(f"--set gives {', '.join(sorted(twice))} more than once")
+        return dict(given)
+
+    return click.option(
+        "--set",
+        "settings",
+        type=parsing.setting,
+        multiple=True,
+        callback=once,
+        metavar="KEY=VALUE",
+        help=help,
     )
 
 

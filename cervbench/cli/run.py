@@ -54,14 +54,7 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
 @click.option(
     "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="How much is spent."
 )
-@click.option(
-    "--set",
-    "settings",
-    type=parsing.setting,
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting of the method; protocol.KEY=VALUE leaves the protocol.",
-)
+@options.settings("A setting of the method; protocol.KEY=VALUE leaves the protocol.")
 @options.data_root
 @options.out
 @options.device
@@ -71,7 +64,7 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
 def run(
     ctx: click.Context,
     study: str | None,
-    settings: tuple[tuple[str, Any], ...],
+    settings: Mapping[str, Any],
     data_root: Path,
     out: Path,
     device: str,
@@ -144,14 +137,11 @@ def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
     return Study.load(study).narrowed(wanted).requests
 
 
-def _request(settings: tuple[tuple[str, Any], ...], asked: Mapping[str, Any]) -> Request:
+def _request(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Request:
     for needed in ("method", "dataset"):
         if not asked[needed]:
             raise click.UsageError(f"--{needed} is missing; say --method and --dataset, or name a study")
-    keys = [key for key, _ in settings]
-    if twice := {key for key in keys if keys.count(key) > 1}:
-        raise click.UsageError(f"--set gives {', '.join(sorted(twice))} more than once")
-    return Request(settings=dict(settings), **asked)
+    return Request(settings=settings, **asked)
 
 
 def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:

@@ -23,6 +23,8 @@ CLIP = 1.0
 """Norm to which gradients are clipped, in every stage."""
 LOGGED = 50
 """Times a stage logs."""
+SAVING_COSTS = 20
+"""After a checkpoint comes training of so many times what saving took, however close they are asked for."""
 RESERVED = frozenset(
     {"loss", "gradient_norm", "learning_rate", "images_per_second", "batch_rank", "batch_spread"}
 )
@@ -54,6 +56,7 @@ class Sitting:
 
     checkpoints: Checkpoints | None = None
     every_seconds: float = 30.0
+    """Further apart where saving takes long (`SAVING_COSTS`); 0 saves after every step, whatever it takes."""
     watch: Watch = field(default=lambda step, steps, values: None)
     look: Callable[[], Mapping[str, float]] = dict
     """Called for more to log, where something is logged."""
@@ -78,19 +81,21 @@ def train(
     stage.train()
     log = _Log(stage, steps, feed, sitting, state.step)
     started = saved = time.perf_counter()
-    spent = state.seconds
+    spent, apart = state.seconds, sitting.every_seconds
     with ahead(feed, state.step, until, device) as batches:
         for batch in batches:
             values = _step(stage, state, batch, feed.purpose, steps)
             log.add(state, values)
             now = time.perf_counter()
             state.seconds = spent + now - started
-            if sitting.checkpoints and (state.step == until or now - saved > sitting.every_seconds):
+            if sitting.checkpoints and (state.step == until or now - saved > apart):
                 log.refuse_non_finite(state.step)
                 sitting.checkpoints.save(
                     state.step, stage, state.optimizer, seconds=state.seconds, logged=state.logged
                 )
                 saved = time.perf_counter()
+                if sitting.every_seconds:
+                    apart = max(sitting.every_seconds, SAVING_COSTS * (saved - now))
     log.refuse_non_finite(state.step)
 
 

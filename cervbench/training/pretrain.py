@@ -101,6 +101,7 @@ def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[Prete
     """What trains a method without labels, and what it is fed."""
     stage = PretextStage(method)
     if recipe.pretext.compile:
+        torch.compiler.reset()  # of a function torch keeps eight versions, and runs a ninth as it is
         stage.compile()
     purpose = (*recipe.purpose, "pretext")
     return stage, Feed(images, stage.views(), method.encoder.normalise, recipe.pretext.batch_size, purpose)

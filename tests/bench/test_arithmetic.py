@@ -149,7 +149,7 @@ def test_a_refused_backbone_leaves_the_other_rows(bench: Bench, caplog: pytest.L
     refused = Cell("mae", "resnet18", 32, 8)
     rows = throughput(bench, [refused, TINY], rounds=1, steps=1)
     assert [row.method for row in rows] == ["simclr"]
-    assert "mae on resnet18, 32 px, batch 8 is left out: mae leaves patches out" in caplog.text
+    assert "mae · resnet18, 32 px, batch 8 is left out: mae leaves patches out" in caplog.text
     with pytest.raises(SettingsError, match="mae leaves patches out"):
         list(throughput(bench, [refused], rounds=1, steps=1))
 
@@ -168,7 +168,7 @@ def test_a_cell_too_large_for_the_device_leaves_the_other_rows(
     made = Bench.workload
     monkeypatch.setattr(Bench, "workload", workload)
     assert len(list(throughput(bench, [large, TINY], rounds=1, steps=1))) == 1
-    assert "simclr on resnet50, 32 px, batch 8 is left out: CUDA out of memory" in caplog.text
+    assert "simclr · resnet50, 32 px, batch 8 is left out: CUDA out of memory" in caplog.text
 
 
 def test_the_beginner_changes_from_round_to_round() -> None:
@@ -192,10 +192,23 @@ def test_the_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_the_medians(
     assert median_ratio([30.0, 10.0, 20.0], [10.0, 20.0, 20.0]) == 1  # medians 20 and 20; 3, ½ and 1 times
 
 
-def test_the_wanted_rows_are_both_backbones_with_both_methods() -> None:
-    assert {(cell.method, cell.backbone, cell.size, cell.batch) for cell in WANTED} == {
-        ("simclr", "resnet50", 128, 256),
-        ("barlow-twins", "resnet50", 128, 256),
-        ("simclr", "vit", 224, 256),
-        ("barlow-twins", "vit", 224, 256),
-    }
+def test_the_wanted_rows_are_both_backbones_with_both_methods_compiled_and_not() -> None:
+    assert sorted(map(str, WANTED)) == [
+        "barlow-twins (projector [8192, 8192, 8192]) · resnet50, 128 px, batch 256",
+        "barlow-twins (projector [8192, 8192, 8192]) · resnet50, compiled, 128 px, batch 256",
+        "barlow-twins (projector [8192, 8192, 8192]) · vit, 224 px, batch 256",
+        "barlow-twins (projector [8192, 8192, 8192]) · vit, compiled, 224 px, batch 256",
+        "simclr · resnet50, 128 px, batch 256",
+        "simclr · resnet50, compiled, 128 px, batch 256",
+        "simclr · vit, 224 px, batch 256",
+        "simclr · vit, compiled, 224 px, batch 256",
+    ]
+
+
+def test_a_wanted_row_is_trained_as_it_says(shared_cache_of_small_cells: Place) -> None:
+    """Regression: Barlow Twins was wanted and measured with its default projector, an eighth as wide."""
+    bench = Bench("synthetic", shared_cache_of_small_cells, plugins(), CPU)
+    wide = bench.understood(next(cell for cell in WANTED if cell.method == "barlow-twins" and cell.compiled))
+    assert wide.config.projector == (8192, 8192, 8192)  # type: ignore[attr-defined]
+    assert wide.protocol.pretext.compile
+    assert (wide.protocol.image_size, wide.protocol.pretext.batch_size) == (128, 256)

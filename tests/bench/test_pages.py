@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
 from cervbench.bench import page as throughput
-from cervbench.bench.cells import WANTED, missing
+from cervbench.bench.cells import WANTED
 from cervbench.bench.chart import chart
 from cervbench.bench.measurement import MeasurementError, Where, merged, read, write
 from cervbench.bench.peers import page as peers
 from cervbench.bench.peers.findings import Comparison, Contestant, claims
-from cervbench.bench.rows import Row
+from cervbench.bench.rows import Row, missing
 from cervbench.cli import main
 from cervbench.leaderboard import check
 
@@ -113,14 +113,27 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, text: str) -> N
 
 
 def test_wanted_rows_are_named_until_a_gpu_has_given_them() -> None:
-    on_the_processor = [row(method=c.method, backbone=c.backbone, size=c.size, batch=c.batch) for c in WANTED]
+    on_the_processor = [row(**vars(cell)) for cell in WANTED]
     assert list(missing(on_the_processor)) == list(WANTED)
+    with_other_settings = [row("cuda: Some Card", **(vars(cell) | {"settings": {}})) for cell in WANTED]
+    assert {cell.method for cell in missing(with_other_settings)} == {"barlow-twins"}
     on_a_card = [row("cuda: Some Card", **vars(cell)) for cell in WANTED]
     assert list(missing(on_a_card[1:])) == [WANTED[0]]
     assert "Not measured yet" not in throughput.page(on_a_card)
     without = throughput.page(merged(on_the_processor, on_a_card[1:]))
-    assert without.count("- simclr on resnet50, 128 px, batch 256") == 1
-    assert "- simclr on vit" not in without
+    assert without.count("- simclr · resnet50, 128 px, batch 256") == 1
+    assert "- simclr · vit" not in without
+
+
+def test_rows_of_other_settings_stand_side_by_side_and_files_of_before_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "throughput.json"
+    before = row().model_dump(mode="json")
+    del before["settings"]
+    path.write_text(json.dumps([before]))
+    wide = row(settings={"projector": [8192]})
+    both = merged(read(path, Row), [wide])
+    assert [one.settings for one in both] == [{}, {"projector": [8192]}]
+    assert "simclr (projector [8192]) · resnet18" in throughput.page(both).replace("\\", "")
 
 
 def test_a_cell_of_the_page_is_the_figure_of_its_row() -> None:
@@ -190,9 +203,7 @@ def test_a_selection_that_leaves_none_of_the_wanted_rows_is_refused(tmp_path: Pa
         main, ["bench", "throughput", "--wanted", *asked, "--out", str(tmp_path / "out")]
     )
     assert told.exit_code == 2
-    assert (
-        "of the wanted rows none is left: simclr on resnet50, 128 px, batch 256; barlow-twins" in told.output
-    )
+    assert "of the wanted rows none is left: simclr · resnet50, 128 px, batch 256; simclr" in told.output
     assert not (tmp_path / "out").exists()
 
 

@@ -103,6 +103,27 @@ def test_a_stage_stopped_at_any_step_and_resumed_ends_bit_identical(tmp_path: Pa
     assert same(weights(fresh), undisturbed())
 
 
+def test_saving_takes_a_small_share_of_the_time_however_large_a_checkpoint_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that a step moves by a second, and saving by three."""
+    now, saved = [0.0], list[int]()
+    monkeypatch.setattr("cervbench.training.loop.time.perf_counter", lambda: now[0])
+
+    def save(self: Checkpoints, step: int, *_: object, **__: object) -> None:
+        saved.append(step)
+        now[0] += 3
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    for every, expected in ((0.0, [1, 2, 3]), (2.0, [3, 64, 125])):
+        stage, feed, _, _ = setup()
+        monkeypatch.setattr(stage, "after_step", lambda progress: now.__setitem__(0, now[0] + 1))
+        sitting = Sitting(Checkpoints(tmp_path), every)
+        saved.clear()
+        train(stage, begin(stage, sitting), feed, 130, sitting)
+        assert saved[:3] == expected
+
+
 def test_a_checkpoint_half_written_is_never_read(tmp_path: Path) -> None:
     stage, feed, sitting, _ = setup(tmp_path)
     train(stage, begin(stage, sitting), feed, STEPS, sitting, until=5)
