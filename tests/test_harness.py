@@ -24,7 +24,7 @@ from sklearn.metrics import balanced_accuracy_score
 import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
-from cervbench.data.parts import AnswerError, part
+from cervbench.data.parts import AnswerError, opaque, part
 from cervbench.due import due
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard import build
@@ -181,6 +181,26 @@ def test_place_is_not_part_of_a_run(done: tuple[Place, list[Outcome]]) -> None:
     other = replace(place, threads=1, out=Path("elsewhere"), data_root=Path("elsewhere"))
     ((_, _, run),) = plan([SIMCLR], other, lambda *_: None, plugins())
     assert run.id == outcomes[0].record.run.id
+
+
+def test_a_pretext_stage_is_handed_the_train_images_of_its_fold_and_no_others(
+    shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = understand(SIMCLR, plugins())
+    manifest = open_dataset(asked.card, tmp_path, shared_cache, asked.protocol).manifest
+    handed: list[Images] = []
+
+    def pretrain(recipe: Recipe, train: Images, everything: Images, workshop: Workshop) -> None:
+        handed.append(train)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cervbench.training.pretrain.pretrain", pretrain)
+    with pytest.raises(KeyboardInterrupt):
+        list(execute([replace(SIMCLR, folds=(3,))], Place(cache=shared_cache, out=tmp_path, device="cpu")))
+    [train] = handed
+    due = {opaque(manifest.images[row]) for row in manifest.fold(3).train}
+    assert set(train.ids) == due
+    assert len(train.pyramid) == len(due)
 
 
 def test_with_all_labels_permuted_the_encoder_is_bit_identical(shared_cache: Path, tmp_path: Path) -> None:

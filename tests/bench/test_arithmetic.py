@@ -1,11 +1,14 @@
 """The benchmark's own arithmetic: what it counts, and how it divides."""
 
 from collections.abc import Callable
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cervbench.bench import flops
 from cervbench.bench.cells import WANTED, Cell
 from cervbench.bench.flops import flops_of_step
 from cervbench.bench.phases import PHASES, phases
@@ -123,6 +126,37 @@ def test_a_row_says_what_was_measured(bench: Bench) -> None:
     assert row.where.device.startswith("cpu")
     reached = row.ceiling_views_per_second * row.flops_per_view
     assert row.share_of_matmul == pytest.approx(reached / row.matmul_flops_per_second)
+
+
+def test_a_rate_is_all_views_of_all_steps_over_their_seconds(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cervbench.bench.workload.seconds", lambda work, device: 2.0)
+    assert workload.rate(workload.feed, 5) == 5 * 8 * 2 / 2.0
+
+
+def test_a_product_of_square_matrices_is_twice_as_many_operations_as_multiplications(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flops, "seconds", lambda work, device: flops.LASTING)
+    assert flops._rate(64, torch.float32, CPU).per_second == pytest.approx(2 * 64**3 / flops.LASTING)
+
+
+def test_phases_by_a_clock_that_ticks_at_each_look_are_the_mean_of_the_steps(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count()
+    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    monkeypatch.setattr("cervbench.bench.phases.time", clock)
+    assert phases(workload, 2) == {"views": 1, "forward": 1, "backward": 1, "optimiser": 1, "rest": 2.5}
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_operations_of_a_view_are_those_of_a_step_over_its_views(
+    bench: Bench, workload: Workload
+) -> None:
+    (row,) = throughput(bench, [TINY], rounds=1, steps=1)
+    assert row.flops_per_view * row.batch * row.views == flops_of_step(workload)
 
 
 def test_the_first_step_is_not_what_a_step_takes(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from cervbench.data.batches import Feed, Images
 from cervbench.data.dataset import Dataset, open_dataset
@@ -12,6 +14,7 @@ from cervbench.data.pack import Pack
 from cervbench.data.parts import Parts, opaque, part
 from cervbench.data.views import Normalise, Pyramid, simclr_policy
 from cervbench.plugin.manager import plugins
+from cervbench.protocol.labels import uncovered
 from cervbench.protocol.protocol import load
 
 PROTOCOL = load("smoke")
@@ -49,6 +52,18 @@ def test_labels_are_those_of_the_images(dataset: Dataset, parts: Parts) -> None:
     seen = parts.labelled(50)[2]
     for examples in (seen.train, seen.val):
         assert [seen.classes[c] for c in examples.labels] == [label_of[id] for id in examples.images.ids]
+
+
+@pytest.mark.parametrize("ratio", [1, 10, 50])
+def test_each_draw_uncovers_the_labels_of_its_own_order(dataset: Dataset, parts: Parts, ratio: int) -> None:
+    manifest, fold = dataset.manifest, dataset.manifest.fold(0)
+    draws = parts.labelled(ratio)
+    assert len({frozenset(seen.train.images.ids) for seen in draws}) == len(draws) == 5
+    for draw, seen in enumerate(draws):
+        permitted = fold.val if ratio >= 10 else fold.val[:0]
+        for examples, rows in ((seen.train, fold.train), (seen.val, permitted)):
+            due = uncovered(manifest.labels, manifest.orders[:, draw], rows, ratio)
+            assert set(examples.images.ids) == {opaque(manifest.images[row]) for row in due}
 
 
 def test_what_is_handed_out_does_not_say_the_class(dataset: Dataset, parts: Parts) -> None:
@@ -99,18 +114,43 @@ def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:
     assert [seen.draw for seen in parts.labelled(100)] == [0]
 
 
+class Rows:
+    """A view that shows which image it is of."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+        return {"number": rng.random(count)}
+
+    def apply(
+        self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
+    ) -> Tensor:
+        return rows
+
+
+class Drawn(Rows):
+    """A view that shows what was drawn for it."""
+
+    def apply(
+        self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
+    ) -> Tensor:
+        return torch.from_numpy(drawn["number"])
+
+
+def test_each_view_of_each_step_is_drawn_anew_and_for_its_own_purpose(parts: Parts) -> None:
+    feeds = [Feed(parts.train, (Drawn(), Drawn()), PLAIN, 32, purpose) for purpose in (("one",), ("other",))]
+    shown = [view for each in feeds for step in range(4) for view in each.batch(step).views]
+    assert len({tuple(view.tolist()) for view in shown}) == 2 * 4 * 2
+
+
+def test_the_labels_of_a_batch_are_those_of_its_images(parts: Parts) -> None:
+    """Here a label is the place of its image among those of train."""
+    labelled = Feed(parts.train, (Rows(),), PLAIN, 32, ("test",), labels=np.arange(len(parts.train)))
+    for step in range(3):
+        batch = labelled.batch(step)
+        assert batch.labels is not None
+        assert parts.train.rows[batch.labels.numpy()].tolist() == batch.views[0].tolist()
+
+
 def test_an_epoch_shows_each_image_at_most_once_and_all_but_the_rest_of_a_batch(parts: Parts) -> None:
-    class Rows:
-        """A view that shows which image it is of."""
-
-        def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-            return {}
-
-        def apply(
-            self, pyramid: object, rows: torch.Tensor, drawn: object, normalise: object
-        ) -> torch.Tensor:
-            return rows
-
     one = Feed(parts.train, (Rows(),), PLAIN, 50, ("test",))
     shown = torch.cat([one.batch(step).views[0] for step in range(one.steps_per_epoch)])
     assert len(shown) == len(set(shown.tolist())) == one.steps_per_epoch * 50
@@ -148,8 +188,10 @@ def answers(parts: Parts) -> dict[str, np.ndarray]:
 def test_truth_is_joined_by_image(dataset: Dataset, parts: Parts) -> None:
     mixed = np.random.default_rng(0).permutation(len(parts.test))
     table = parts.with_truth({name: column[mixed] for name, column in answers(parts).items()}, [0])
-    label_of = dict(zip(dataset.pack.images, dataset.pack.labels, strict=True))
-    assert [label_of[image] for image in table["image"]] == table["label"].tolist()
+    for column, known in (("label", dataset.pack.labels), ("group", dataset.pack.groups)):
+        of_image = dict(zip(dataset.pack.images, known, strict=True))
+        assert [of_image[image] for image in table["image"]] == table[column].tolist()
+    assert len(set(table["group"])) < len(parts.test)
     assert {*table["image"]} == {dataset.pack.images[row] for row in parts.in_pack(parts.test)}
 
 

@@ -9,12 +9,18 @@ from cervbench.data.views import (
     Blur,
     Brightness,
     Contrast,
+    Crop,
     Elastic,
     Equalise,
+    Flip,
+    Greyscale,
     Hue,
+    Policy,
+    Rotation,
     Saturation,
     Sharpen,
     Speckle,
+    Together,
     named_policy,
     simclr_policy,
 )
@@ -50,6 +56,12 @@ def test_what_they_share_with_the_default_has_its_values() -> None:
         theirs = {type(operation): operation for operation in named_policy(name).operations}
         shared = [operation for operation in default if type(operation) in theirs]
         assert shared == [theirs[type(operation)] for operation in shared]
+
+
+def test_the_default_is_simclrs_with_all_turns_and_mirrors_of_a_square() -> None:
+    jitter = Together((Brightness(0.4), Contrast(0.4), Saturation(0.2), Hue(0.1)), p=0.8)
+    turned = (Crop(scale=(0.2, 1.0)), Flip(), Rotation(step=90))
+    assert simclr_policy() == Policy((*turned, jitter, Greyscale(p=0.2), Blur()))
 
 
 def test_the_default_has_its_name() -> None:

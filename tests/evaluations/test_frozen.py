@@ -28,13 +28,18 @@ def images(rows: np.ndarray) -> Images:
     return Images(tuple(f"i{row}" for row in rows), np.ones((len(rows), 2)), rows, none)
 
 
-def labelled(ratio: int = 100, train: np.ndarray = TRAIN, val: np.ndarray = VAL) -> Labelled:
+def labelled(ratio: int = 100, train: np.ndarray = TRAIN, val: np.ndarray = VAL, draw: int = 0) -> Labelled:
     examples = [Examples(images(rows), LABELS[rows]) for rows in (train, val)]
-    return Labelled(("a", "b", "c"), ratio, 0, *examples, images(TRAIN))
+    return Labelled(("a", "b", "c"), ratio, draw, *examples, images(TRAIN))
 
 
-def answers(columns: Any) -> np.ndarray:
-    return np.stack([columns[f"p_{name}"] for name in "abc"], 1)
+OF_DRAWS = [np.arange(90), np.arange(40, 110)]
+"""Train images that two draws uncover the labels of: others, and not all."""
+TWO_DRAWS = [labelled(10, rows, draw=draw) for draw, rows in enumerate(OF_DRAWS)]
+
+
+def answers(columns: Any, draw: int = 0) -> np.ndarray:
+    return np.stack([columns[f"p_{name}"][columns["draw"] == draw] for name in "abc"], 1)
 
 
 def standardised() -> np.ndarray:
@@ -50,6 +55,15 @@ def test_the_probe_is_logistic_regression_on_standardised_features() -> None:
     np.testing.assert_allclose(ours, theirs.predict_proba(x[TEST]), atol=5e-4)
 
 
+def test_each_draw_is_probed_with_its_own_labels_on_vectors_standardised_over_all_train_images() -> None:
+    x, settings = standardised(), LinearSettings(strength=0.03)
+    columns = linear.predict(TRAINED, TWO_DRAWS, images(TEST), settings)
+    for draw, rows in enumerate(OF_DRAWS):
+        theirs = LogisticRegression(C=1 / (0.03 * len(rows)), tol=1e-8, max_iter=10000)
+        theirs.fit(x[rows], LABELS[rows])
+        np.testing.assert_allclose(answers(columns, draw), theirs.predict_proba(x[TEST]), atol=2e-3)
+
+
 def test_the_strength_is_the_one_with_the_least_log_loss_on_val() -> None:
     grid = (1e-4, 1e-2, 1.0, 100.0)
     x = standardised()
@@ -61,6 +75,14 @@ def test_the_strength_is_the_one_with_the_least_log_loss_on_val() -> None:
     best = fits[int(np.argmin(losses))]
     ours = answers(linear.predict(TRAINED, [labelled()], images(TEST), LinearSettings(grid=grid)))
     np.testing.assert_allclose(ours, best.predict_proba(x[TEST]), atol=1e-3)
+
+
+@pytest.mark.parametrize(("ratio", "chosen"), [(10, 1e3), (25, 1e-2)])
+def test_the_strength_is_chosen_from_the_ratio_on_that_is_set(ratio: int, chosen: float) -> None:
+    by_val = LinearSettings(strength=1e3, grid=(1e-2,), select_from=25)
+    fixed = LinearSettings(strength=chosen)
+    ours, theirs = (linear.predict(TRAINED, [labelled(ratio)], images(TEST), s) for s in (by_val, fixed))
+    np.testing.assert_array_equal(answers(ours), answers(theirs))
 
 
 @pytest.mark.parametrize("case", ["few labels", "no val"])
@@ -79,15 +101,14 @@ def test_a_class_without_a_label_gets_no_probability() -> None:
     np.testing.assert_allclose(ours.sum(1), 1, atol=1e-6)
 
 
-def test_neighbours_are_those_of_scikit_learn() -> None:
-    x = standardised()
-
-    def weights(distance: np.ndarray) -> np.ndarray:
-        return np.exp(-distance / knn.TEMPERATURE)
-
-    theirs = KNeighborsClassifier(20, metric="cosine", weights=weights).fit(x[TRAIN], LABELS[TRAIN])
-    ours = answers(knn.predict(TRAINED, [labelled()], images(TEST), NeighbourSettings(neighbours=20)))
-    np.testing.assert_allclose(ours, theirs.predict_proba(x[TEST]), atol=1e-6)
+def test_neighbours_are_those_of_scikit_learn_for_each_draw_among_its_own_labels() -> None:
+    """Weighed by exp(similarity / 0.07), as in Wu et al., CVPR 2018."""
+    x, settings = standardised(), NeighbourSettings(neighbours=9)
+    columns = knn.predict(TRAINED, TWO_DRAWS, images(TEST), settings)
+    for draw, rows in enumerate(OF_DRAWS):
+        theirs = KNeighborsClassifier(9, metric="cosine", weights=lambda apart: np.exp(-apart / 0.07))
+        theirs.fit(x[rows], LABELS[rows])
+        np.testing.assert_allclose(answers(columns, draw), theirs.predict_proba(x[TEST]), atol=1e-5)
 
 
 def test_of_tied_neighbours_the_first_are_nearer_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +143,7 @@ def test_there_are_never_more_neighbours_than_the_smallest_class_has() -> None:
 
 
 def test_each_draw_is_answered_for_each_test_image() -> None:
-    draws = [labelled(), labelled()]
-    object.__setattr__(draws[1], "draw", 1)
-    columns = linear.predict(TRAINED, draws, images(TEST), LinearSettings())
+    columns = linear.predict(TRAINED, TWO_DRAWS, images(TEST), LinearSettings())
     assert list(zip(columns["draw"], columns["image"], strict=True)) == [
         (draw, f"i{row}") for draw in (0, 1) for row in TEST
     ]

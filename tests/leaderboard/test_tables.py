@@ -22,6 +22,8 @@ from cervbench.leaderboard.rows import names as names_of
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
+from cervbench.scoring.intervals import interval
+from cervbench.scoring.pooling import only, pool
 from cervbench.scoring.task import Task
 
 Write = Callable[..., list[Record]]
@@ -348,6 +350,16 @@ def test_a_gain_is_never_over_another_start(out: Path, write: Write, changed: Ca
     assert not line.gains
 
 
+def test_a_gain_is_never_over_another_seed(out: Path, write: Write) -> None:
+    write("simclr", 0.7, ratios=(100,))
+    write("supervised", 0.5, ratios=(100,), pretext=False, seed=1)
+    (line,) = next(iter(made(out).values())).ranked
+    assert not line.gains
+    write("supervised", 0.5, ratios=(100,), pretext=False)
+    (line,) = next(iter(made(out).values())).ranked
+    assert line.gains
+
+
 def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(out: Path, write: Write) -> None:
     """Against the stratified jackknife's own formula on scikit-learn's scores: where a group is left out, the
     others of its fold weigh so much more."""
@@ -388,6 +400,19 @@ def test_what_was_pretrained_from_other_weights_has_no_gain_over_an_untrained_en
     write("simclr", 0.7, ratios=(100,), init="imagenet")
     write("supervised", 0.5, ratios=(100,), pretext=False)
     assert all(not line.gains for table in made(out).values() for line in table.lines)
+
+
+def test_intervals_are_of_all_draws_and_jackknifed_fold_by_fold(out: Path, write: Write) -> None:
+    """What `interval` gives of the pooled predictions: that it is right is tested where it stands."""
+    records = write("simclr", 0.6, ratios=(10,))
+    (line,) = next(iter(made(out).values())).ranked
+    task, store = records[0].task, Store(out)
+    pooled = pool([store.columns(one) for one in records], [one.run.fold for one in records], task)
+    for metric, shown in line.cells[10].figures.items():
+        assert (shown.low, shown.high) == pytest.approx(interval(pooled, task, metric))
+    for number, name in enumerate(task.classes):
+        recall, of_class = line.classes[name].recall, only(pooled, pooled.labels == number)
+        assert (recall.low, recall.high) == pytest.approx(interval(of_class, task, "accuracy"))
 
 
 def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: Write) -> None:

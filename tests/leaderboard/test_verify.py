@@ -126,15 +126,24 @@ def test_a_table_rehashed_after_a_relabelling_still_gives_other_scores(out: Path
     assert any(problem.startswith("scores.confusion[0]") for problem in verify_file(path))
 
 
+@pytest.mark.parametrize(
+    ("number", "value", "ruled"),
+    [("image_size", 48, 64), ("pretext.epochs", 3, 40), ("pretext.batch_size", 8, 128)],
+)
 def test_a_number_of_the_protocol_changed_in_silence_is_found(
-    out: Path, write: Callable[..., list[Record]]
+    out: Path, write: Callable[..., list[Record]], number: str, value: int, ruled: int
 ) -> None:
-    honest = write("simclr", ratios=(10,), folds=(0,), off={"image_size": 48})[0]
+    honest = write("simclr", ratios=(10,), folds=(0,), off={number: value})[0]
     path = Store(out).record_path("cells", honest.id)
     assert verify_file(path) == []
     edit(path, "run.protocol.off", [])
-    silent = "image_size: stored 48, recomputed 64 by the protocol, and the record says nothing of it"
-    assert silent in verify_file(path)
+    silent = f"{number}: stored {value}, recomputed {ruled} by the protocol, and the record says nothing"
+    assert any(problem.startswith(silent) for problem in verify_file(path))
+
+
+def test_another_version_of_the_protocol_is_told(path: Path) -> None:
+    edit(path, "run.protocol.version", 2)
+    assert "run.protocol.version: stored 2; this cervbench knows 1" in verify_file(path)
 
 
 def test_a_setting_that_the_protocol_does_not_have_is_found(path: Path) -> None:
@@ -196,43 +205,47 @@ def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[
     assert asked == ["cervbench:linear"]
 
 
-def test_labels_and_images_are_held_against_the_frozen_folds(
-    out: Path, write: Callable[..., list[Record]], record: Record, changed: Callable[..., Record]
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    {
+        "none": "",
+        "image": r"draw \d: the images predicted are not the ",
+        "label": "label of image ",
+        "group": "group of image ",
+        "labels.train": "labels.train: stored ",
+        "labels.val": "labels.val: stored ",
+        "folds": "run.dataset.folds: stored 4, there are 5",
+    }.items(),
+)
+def test_labels_and_images_are_held_against_the_frozen_folds_though_all_else_was_made_anew(
+    out: Path, record: Record, changed: Callable[..., Record], fault: str, told: str
 ) -> None:
     manifest = frozen("herlev")
-    fold = manifest.fold(2)
-    task = Task(classes=manifest.classes)
-    count = len(fold.test)
-    chances = np.random.default_rng(0).dirichlet(np.ones(len(task.classes)), count)
-    answers = {
-        "image": np.array([manifest.images[row] for row in fold.test]),
-        "group": np.array([manifest.groups[row] for row in fold.test]),
-        "label": np.array([manifest.labels[row] for row in fold.test]),
-        **{f"p_{name}": chances[:, k] for k, name in enumerate(task.classes)},
-    }
+    fold, task = manifest.fold(2), Task(classes=manifest.classes)
+    rows = fold.test.copy()
+    if fault == "image":
+        rows[0] = fold.train[0]
+    known = {"image": manifest.images, "group": manifest.groups, "label": manifest.labels}
+    answers = {name: np.array([of[row] for row in rows], dtype=object) for name, of in known.items()}
+    if fault in ("label", "group"):
+        answers[fault][0] = next(one for one in known[fault] if one != answers[fault][0])
+    chances = np.random.default_rng(0).dirichlet(np.ones(len(task.classes)), len(rows))
+    answers |= {f"p_{name}": chances[:, k] for k, name in enumerate(task.classes)}
     columns = {name: np.tile(values, 5) for name, values in answers.items()}
-    columns["draw"] = np.repeat(np.arange(5), count)
-    seen = [
-        len(uncovered(manifest.labels, manifest.orders[:, 0], rows, 10)) for rows in (fold.train, fold.val)
-    ]
-    dataset = record.run.dataset.model_copy(
-        update={"name": "herlev", "variant": "herlev", "manifest": manifest.hash}
-    )
-    run = record.run.model_copy(update={"dataset": dataset, "fold": 2})
-    made = changed(record, run=run, task=task, labels=LabelCount(train=seen[0], val=seen[1]))
+    columns["draw"] = np.repeat(np.arange(5), len(rows))
+    seen = {
+        part: len(uncovered(manifest.labels, manifest.orders[:, 0], own, 10)) + (fault == f"labels.{part}")
+        for part, own in (("train", fold.train), ("val", fold.val))
+    }
+    folds = 4 if fault == "folds" else 5
+    herlev = {"name": "herlev", "variant": "herlev", "manifest": manifest.hash, "folds": folds}
+    run = record.run.model_copy(update={"dataset": record.run.dataset.model_copy(update=herlev), "fold": 2})
+    made = changed(record, run=run, task=task, labels=LabelCount(**seen))
     store = Store(out)
     store.write_predictions("herlev", made.id, canonical(columns))
-    path = score_again(store, made, changed)
-    assert verify_file(path) == []
-    edit(path, "labels.train", seen[0] + 1)
-    assert verify_file(path) == [f"labels.train: stored {seen[0] + 1}, recomputed {seen[0]}"]
-    edit(path, "labels.train", seen[0])
-
-    def regroup(columns: dict[str, np.ndarray]) -> None:
-        columns["group"][0] = "elsewhere"
-
-    edit_table(store.predictions_path("herlev", made.id), regroup)
-    assert any("stored elsewhere, in the folds" in problem for problem in verify_file(path))
+    problems = verify_file(score_again(store, made, changed))
+    assert all(re.match(told, problem) for problem in problems)
+    assert bool(problems) == (fault != "none")
 
 
 def test_folds_of_ones_own_under_the_name_of_a_frozen_dataset_are_found(

@@ -1,8 +1,12 @@
+import tomllib
+from importlib.resources import files
+
 import pytest
 
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import TIERS, load
 from cervbench.protocol.randomness import generator, torch_seed
+from cervbench.records.record import digest
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -11,6 +15,12 @@ def test_every_tier_has_a_budget_for_every_evaluation(tier: str) -> None:
     assert set(protocol.evaluations) == {"linear", "knn", "finetune"}
     assert protocol.off == ()
     assert protocol.pack.stored_size >= protocol.image_size
+
+
+def test_the_numbers_of_version_1_are_frozen() -> None:
+    """Figures under it were published: where a number has to change, it is another version."""
+    numbers = tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
+    assert digest(numbers) == "7fccf1e81ba8b086"
 
 
 def test_an_unknown_tier_is_named() -> None:

@@ -17,6 +17,16 @@ def pooled(table, task):
     return pool([table(fold) for fold in range(3)], [0, 1, 2], task)
 
 
+def test_degrees_of_freedom_are_no_fewer_than_the_fewer_of_groups_and_draws() -> None:
+    """Where what is taken off is more than draws scatter, Satterthwaite's formula has next to none."""
+    whole = np.array([0.0, 0.3, 0.6])
+    apart = 0.2 * np.resize([1.0, -1.0], 6)[:, None] * np.array([1.0, -0.5, -0.45])
+    found = estimate(np.vstack([whole, whole + apart]), np.zeros(6, dtype=int))
+    assert found.value == pytest.approx(0.3)
+    assert found.error == pytest.approx(np.sqrt(5 * apart.mean(axis=1).var()))
+    assert found.freedom == 2
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_leaving_a_group_out_by_weight_is_leaving_its_rows_out(pooled, task, metric) -> None:
     values = replicates(pooled, design(pooled), task, metric).mean(axis=1)

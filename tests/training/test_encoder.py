@@ -6,14 +6,21 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from cervbench.data.views.normalise import UNIT
+from cervbench.methods import cervbench_methods
+from cervbench.plugin import MethodConfig
 from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.settings import SettingsError
+from cervbench.protocol.protocol import load
 from cervbench.training.backbones import by_timm_name
 from cervbench.training.encoder import Encoder
+from cervbench.training.pretrain import build_method
+from cervbench.training.recipe import Recipe
 from cervbench.training.weights import WeightsError, build_encoder
 
 PURPOSE = ("test",)
+OFFER = cervbench_methods()["supervised"]
 
 
 def encoder(name: str, size: int, init: str = "random") -> Encoder:
@@ -62,6 +69,31 @@ def test_a_vit_is_its_class_token() -> None:
     assert one.pooling == "class token"
 
 
+def test_the_maps_of_a_vit_are_its_patches_row_by_row() -> None:
+    one, images = encoder("vit", 32), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        maps, tokens = one.maps(images), one.backbone.forward_features(images)
+    for row in range(4):
+        for column in range(4):
+            torch.testing.assert_close(maps[:, :, row, column], tokens[:, 1 + 4 * row + column])
+
+
+def test_a_vit_without_a_class_token_is_the_mean_of_its_patches_and_not_of_its_registers() -> None:
+    slim = {"depth": 1, "embed_dim": 12, "num_heads": 2, "img_size": 32, "patch_size": 8}
+    pooled = {"class_token": False, "reg_tokens": 2, "global_pool": "avg"}
+    vit = timm.create_model("vit_tiny_patch16_224", **slim, **pooled)
+    one, images = Encoder(vit, UNIT).eval(), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        tokens = vit.forward_features(images)
+        torch.testing.assert_close(one(images), tokens[:, 2:].mean(1))
+    assert tokens.shape[1] == 2 + 16
+
+
+def test_the_input_of_a_backbone_is_what_timm_says() -> None:
+    normalise = encoder("resnet18", 32).normalise
+    assert (normalise.mean, normalise.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 def test_the_wide_layers_of_vgg_are_left_out() -> None:
     assert sum(p.numel() for p in encoder("vgg16", 64).parameters()) < 15e6
 
@@ -88,10 +120,15 @@ def test_a_backbone_that_refuses_a_size_without_a_word_is_refused_all_the_same()
     assert encoder.refusal(32) == "AssertionError"
 
 
-def test_random_weights_are_a_function_of_the_purpose() -> None:
-    first = encoder("resnet18", 64).state_dict()
-    again = encoder("resnet18", 64).state_dict()
+def test_random_weights_are_a_function_of_the_purpose_and_others_of_another() -> None:
+    first, again = (encoder("test_resnet", 32).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
+    recipes = [
+        Recipe(OFFER, MethodConfig(), "test_resnet", None, "random", 32, load("smoke").pretext, seed, fold)
+        for seed, fold in ((0, 0), (1, 0), (0, 1))
+    ]
+    firsts = [next(build_method(recipe).encoder.parameters()) for recipe in recipes]
+    assert len({tuple(weights.flatten().tolist()) for weights in firsts}) == 3
 
 
 def test_an_unknown_backbone_is_named_with_those_near_it() -> None:

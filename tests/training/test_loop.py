@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.views import Normalise, Pyramid, View, plain_policy
 from cervbench.evaluations.finetune import FineTuning
-from cervbench.plugin import MethodConfig
+from cervbench.plugin import Encoder, Method, MethodConfig, Progress
 from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
 from cervbench.training.checkpoint import Checkpoints
@@ -90,6 +90,78 @@ def test_the_loss_falls() -> None:
     train(stage, begin(stage, sitting), feed, 60, sitting)
     assert logged[-1]["loss"] < 0.5 * logged[0]["loss"]
     assert logged[-1]["loss"] == pytest.approx(logged[-1]["error"])
+
+
+class Draws(Means):
+    """Keeps what it draws, and the mode it is in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[float] = []
+        self.modes: list[bool] = []
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        self.drawn.append(torch.rand(()).item())
+        self.modes.append(self.training)
+        return super().forward(batch)
+
+
+def test_the_rate_warms_up_and_falls_and_each_step_is_in_training_and_has_draws_of_its_own() -> None:
+    """A tenth of the steps is warm-up, the rest half a cosine."""
+    _, feed, sitting, logged = setup()
+    stage = Draws().eval()
+    train(stage, begin(stage, sitting), feed, 20, sitting)
+    cosine = [0.01 * (1 + math.cos(math.pi * step / 18)) / 2 for step in range(18)]
+    assert [step["learning_rate"] for step in logged] == pytest.approx([0.005, 0.01, *cosine])
+    assert all(stage.modes)
+    assert len(set(stage.drawn)) == 20
+
+
+def test_gradients_are_clipped_to_a_norm_of_one() -> None:
+    class Steep(Means):
+        norm = 0.0
+
+        def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+            return 1000 * self.out.weight.sum(), {}
+
+        def after_step(self, progress: Progress) -> None:
+            assert self.out.weight.grad is not None
+            self.norm = float(self.out.weight.grad.norm())
+
+    _, feed, sitting, _ = setup()
+    stage = Steep()
+    train(stage, begin(stage, sitting), feed, STEPS, sitting, until=1)
+    assert stage.norm == pytest.approx(1)
+
+
+class Normed(Method):
+    def build(self, encoder: Encoder) -> None:
+        self.norm = nn.BatchNorm1d(2)
+
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        return self.norm(self.encoder(views[0])).sum()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_a_pretext_stage_is_optimised_as_its_settings_say(name: str, kind: type) -> None:
+    given = {"optimizer": name, "learning_rate": 0.2, "momentum": 0.7, "weight_decay": 0.3}
+    encoder: Any = nn.Linear(3, 2)
+    method = Normed(MethodConfig.parse(given, "normed"), encoder)
+    optimizer = begin(PretextStage(method), Sitting()).optimizer
+    assert type(optimizer) is kind
+    decays = {(p.ndim, group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
+    assert decays == {(2, 0.3), (1, 0.0)}
+    assert {group["initial_lr"] for group in optimizer.param_groups} == {0.2}
+    assert {group.get("momentum", 0.7) for group in optimizer.param_groups} == {0.7}
+
+
+def test_a_group_may_have_a_rate_of_its_own() -> None:
+    class Grouped(Means):
+        def param_groups(self) -> Iterable[dict[str, Any]]:
+            return [{"params": self.net.parameters(), "lr": 0.5}, {"params": self.out.parameters()}]
+
+    groups = begin(Grouped(), Sitting()).optimizer.param_groups
+    assert [group["initial_lr"] for group in groups] == [0.5, 1e-2]
 
 
 @pytest.mark.parametrize("stop", [1, 5, 11])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cervbench.data.batches import Images
+from cervbench.data.batches import Examples, Feed, Images
 from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
 from cervbench.training.trained import Trained, reestimate_norms
@@ -69,6 +70,56 @@ def trained(tmp_path: Path, sorted_by_class: np.ndarray) -> Trained:
         purpose=("test",),
         folder=tmp_path,
     )
+
+
+HALF = Normalise((0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.fixture
+def asks_for_half(trained: Trained) -> Trained:
+    """Of an encoder that wants its input less a half, over a quarter; its vectors are mean colours."""
+    method: Any = SimpleNamespace(
+        encoder=SimpleNamespace(normalise=HALF), eval=lambda: None, features=lambda x, native: x.mean((2, 3))
+    )
+    return replace(trained, method=method)
+
+
+SOME = np.array([7, 531, 31, 0])
+
+
+def colours(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy((pixels[SOME] / 255).mean((1, 2)) - 0.5).float() / 0.25
+
+
+def test_vectors_are_of_their_images_normalised_as_the_encoder_wants(
+    asks_for_half: Trained, sorted_by_class: np.ndarray
+) -> None:
+    vectors = asks_for_half.features(asks_for_half.images.subset(SOME))
+    torch.testing.assert_close(torch.from_numpy(vectors), colours(sorted_by_class), rtol=0, atol=1e-4)
+
+
+def test_a_classifier_answers_at_rest_of_images_normalised_as_the_encoder_wants(
+    asks_for_half: Trained, sorted_by_class: np.ndarray
+) -> None:
+    """In training its norm would take the test images' statistics, and its dropout half of them away."""
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
+    answers = asks_for_half.probabilities(net, asks_for_half.images.subset(SOME))
+    expected = (colours(sorted_by_class) / (1 + 1e-5) ** 0.5).softmax(1)
+    torch.testing.assert_close(torch.from_numpy(answers), expected, rtol=0, atol=1e-4)
+
+
+def test_a_stage_is_fed_images_normalised_as_the_encoder_wants_by_draws_of_its_run(
+    asks_for_half: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[Feed] = []
+    monkeypatch.setattr("cervbench.training.trained.train", lambda stage, state, feed, *_: fed.append(feed))
+    monkeypatch.setattr("cervbench.training.trained.begin", lambda *_: None)
+    stage: Any = SimpleNamespace(views=lambda: (), sees="labelled")
+    labels = np.arange(600)
+    asks_for_half.at("one").fit(stage, Examples(asks_for_half.images, labels), 1, 8, "purpose")
+    [feed] = fed
+    assert (feed.normalise, feed.purpose, feed.batch_size) == (HALF, ("test", "purpose"), 8)
+    assert feed.labels is labels
 
 
 def test_a_second_stage_never_goes_on_where_another_ended(
