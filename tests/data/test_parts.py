@@ -38,7 +38,6 @@ def feed(images: Images, batch_size: int = 32) -> Feed:
 def test_what_a_pretext_stage_is_handed_has_no_way_to_labels_or_groups(parts: Parts) -> None:
     assert set(vars(parts.train)) == {"ids", "native_size", "rows", "pyramid"}
     assert "labels" not in vars(parts.train.pyramid)
-    assert feed(parts.train).batch(0).labels is None
 
 
 def test_below_ten_per_cent_no_val_label_is_seen(parts: Parts) -> None:
