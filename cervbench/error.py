@@ -13,4 +13,4 @@ class UsageError(CervbenchError):
 
 def some(things: Sequence[str]) -> str:
     """The first few, and how many more there are."""
-    return ", ".join(things[:3]) + (f" and {len(things) - 3} more" if len(things) > 3 else "")
+    return "; ".join(things[:3]) + (f"; and {len(things) - 3} more" if len(things) > 3 else "")

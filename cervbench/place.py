@@ -29,7 +29,7 @@ def cache_root() -> Path:
 
 
 def checkpoint_seconds() -> float:
-    """How long a stage trains before it is saved; longer where saving takes long, 0 after every step."""
+    """How long a stage trains before it is saved; longer where that takes long, each step with 0."""
     given = os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30")
     try:
         return float(given)

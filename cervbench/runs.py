@@ -119,7 +119,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
     ):
         from cervbench.data.cards.own import own_card
 
-        return own_card(Path(dataset), taken=tuple(plugins.datasets))
+        return own_card(Path(dataset), taken=plugins.datasets)
     return plugins.datasets.get(dataset).offer
 
 

@@ -198,9 +198,9 @@ def test_a_pretext_stage_is_handed_the_train_images_of_its_fold_and_no_others(
     with pytest.raises(KeyboardInterrupt):
         list(execute([replace(SIMCLR, folds=(3,))], Place(cache=shared_cache, out=tmp_path, device="cpu")))
     [train] = handed
-    due = {opaque(manifest.images[row]) for row in manifest.fold(3).train}
-    assert set(train.ids) == due
-    assert len(train.pyramid) == len(due)
+    wanted = {opaque(manifest.images[row]) for row in manifest.fold(3).train}
+    assert set(train.ids) == wanted
+    assert len(train.pyramid) == len(wanted)
 
 
 def test_with_all_labels_permuted_the_encoder_is_bit_identical(shared_cache: Path, tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ class Cell:
     compiled: bool = False
     """By torch.compile, which a tier may ask for."""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Of the method, where they are not its defaults."""
+    """Of the method, as they were set."""
 
     @property
     def name(self) -> str:
         """Without size and batch, which have columns of their own."""
         chosen = ", ".join(f"{key} {json.dumps(value)}" for key, value in self.settings.items())
-        told = f" ({chosen})" if chosen else ""
-        return f"{self.method}{told} · {self.backbone}{', compiled' if self.compiled else ''}"
+        told = f" ({chosen})" if chosen else ""  # last, for a chart cuts what is long
+        return f"{self.method} · {self.backbone}{', compiled' if self.compiled else ''}{told}"
 
     def __str__(self) -> str:
         return f"{self.name}, {self.size} px, batch {self.batch}"

@@ -20,7 +20,7 @@ class Row(Measurement):
     batch: int = Field(gt=0)
     compiled: bool
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Of the method, where they are not its defaults."""
+    """Of the method, as they were set."""
     views: int = Field(gt=0)
     """How many an image has in a step."""
     rounds: int

@@ -41,9 +41,9 @@ _shared = options.together(
 @options.several("--backbones", parse=parsing.names, metavar="NAMES", help="[default: resnet18]")
 @options.several("--sizes", parse=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
 @click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
-@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: for 1.5 s, on a GPU 6 s]")
+@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: 1.5 s, on a GPU 6 s]")
 @click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")
-@options.settings("A setting of the method.")
+@options.settings("A setting that each of the methods has; see --methods.")
 @click.option(
     "--wanted",
     is_flag=True,
@@ -152,6 +152,8 @@ def _cells(
     """What is asked to be timed, each once."""
     from cervbench.bench.cells import WANTED, Cell
 
+    if of_protocol := [key for key in settings if key.startswith("protocol.")]:
+        raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
     known = plugins().methods
     if not wanted:
         methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretext)

@@ -67,7 +67,8 @@ class Parts:
         }
 
     def in_pack(self, images: Images) -> np.ndarray:
-        """Their rows of the pack, which nobody but the harness is told."""
+        """Their rows of the pack, which nobody but the harness is told. `train` has rows of its own."""
+        assert images.pyramid.has_the_rows_of(self._mixed)
         return self._order[images.rows]
 
     def _refuse_partial(self, columns: Mapping[str, np.ndarray], draws: Sequence[int]) -> None:
@@ -94,12 +95,16 @@ class Parts:
             draw=draw,
             train=self._examples(train),
             val=self._examples(val),
-            unlabelled=self._images(self.fold.train).mixed(),
+            unlabelled=self._unlabelled,
         )
 
     def _uncovered(self, rows: np.ndarray, ratio: int, draw: int) -> np.ndarray:
         manifest = self.dataset.manifest
         return uncovered(manifest.labels, manifest.orders[:, draw], rows, ratio)
+
+    @cached_property
+    def _unlabelled(self) -> Images:
+        return self._images(self.fold.train).mixed()
 
     @cached_property
     def _ids(self) -> np.ndarray:

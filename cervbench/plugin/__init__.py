@@ -91,7 +91,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"cervbench.plugin has no {name!r}{did_you_mean(name, __all__)}")
+    hint = did_you_mean(name, __all__) or "; docs/hooks.md lists what it has"
+    raise AttributeError(f"cervbench.plugin has no {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -49,8 +49,8 @@ class Catalog(Generic[Offered]):
         self._problems = problems
         self._entries: list[Entry[Offered]] = []
 
-    def __contains__(self, name: str) -> bool:
-        return bool(self._offered_as(name))
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self._offered_as(name))
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.items())

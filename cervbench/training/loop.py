@@ -24,7 +24,7 @@ CLIP = 1.0
 LOGGED = 50
 """Times a stage logs."""
 SAVING_COSTS = 20
-"""After a checkpoint comes training of so many times what saving took, however close they are asked for."""
+"""After a checkpoint comes training of so many times what saving took, unless 0 seconds are asked for."""
 RESERVED = frozenset(
     {"loss", "gradient_norm", "learning_rate", "images_per_second", "batch_rank", "batch_spread"}
 )
@@ -89,13 +89,14 @@ def train(
             now = time.perf_counter()
             state.seconds = spent + now - started
             if sitting.checkpoints and (state.step == until or now - saved > apart):
-                log.refuse_non_finite(state.step)
+                log.refuse_non_finite(state.step)  # and so waits for the device, which is no part of saving
+                begun = time.perf_counter()
                 sitting.checkpoints.save(
                     state.step, stage, state.optimizer, seconds=state.seconds, logged=state.logged
                 )
                 saved = time.perf_counter()
                 if sitting.every_seconds:
-                    apart = max(sitting.every_seconds, SAVING_COSTS * (saved - now))
+                    apart = max(sitting.every_seconds, SAVING_COSTS * (saved - begun))
     log.refuse_non_finite(state.step)
 
 

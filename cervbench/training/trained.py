@@ -64,7 +64,9 @@ class Trained:
     def features(self, images: Images) -> np.ndarray:
         """What the frozen method makes of the images: n × width, float32."""
         if not images.pyramid.has_the_rows_of(self.images.pyramid):
-            raise ValueError("features are of images that predict was handed, or some of them; not isolated")
+            raise ValueError(
+                "ask for features of images that predict was handed, or of a subset; isolated() makes others"
+            )
         if not self._features:
             self.method.eval()
             with torch.inference_mode():

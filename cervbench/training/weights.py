@@ -96,9 +96,10 @@ def _load_file(encoder: Encoder, path: Path) -> None:
     missing = [name for name in wanted if name not in tensors]
     misfit = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
     if missing or misfit:
-        lacks = [f"lacks {some(missing)}"] if missing else []
-        lacks += [f"has another shape of {some(misfit)}"] if misfit else []
+        faults = [f"lacks {some(missing)}"] if missing else []
+        faults += [f"has {some(misfit)} in another shape"] if misfit else []
         raise WeightsError(
-            f"{path} does not fit the backbone: it {' and '.join(lacks)}. Say --backbone as it was saved from"
+            f"{path} does not fit the backbone: it {' and '.join(faults)}. Begin from weights of the same "
+            "backbone, and if it is a ViT of the same image size"
         )
     encoder.backbone.load_state_dict({name: tensors[name] for name in wanted})

@@ -1,6 +1,7 @@
 """The benchmark's own arithmetic: what it counts, and how it divides."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 
@@ -228,15 +229,23 @@ def test_the_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_the_medians(
 
 def test_the_wanted_rows_are_both_backbones_with_both_methods_compiled_and_not() -> None:
     assert sorted(map(str, WANTED)) == [
-        "barlow-twins (projector [8192, 8192, 8192]) · resnet50, 128 px, batch 256",
-        "barlow-twins (projector [8192, 8192, 8192]) · resnet50, compiled, 128 px, batch 256",
-        "barlow-twins (projector [8192, 8192, 8192]) · vit, 224 px, batch 256",
-        "barlow-twins (projector [8192, 8192, 8192]) · vit, compiled, 224 px, batch 256",
+        "barlow-twins · resnet50 (projector [8192, 8192, 8192]), 128 px, batch 256",
+        "barlow-twins · resnet50, compiled (projector [8192, 8192, 8192]), 128 px, batch 256",
+        "barlow-twins · vit (projector [8192, 8192, 8192]), 224 px, batch 256",
+        "barlow-twins · vit, compiled (projector [8192, 8192, 8192]), 224 px, batch 256",
         "simclr · resnet50, 128 px, batch 256",
         "simclr · resnet50, compiled, 128 px, batch 256",
         "simclr · vit, 224 px, batch 256",
         "simclr · vit, compiled, 224 px, batch 256",
     ]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_row_says_with_which_settings_it_was_measured(bench: Bench) -> None:
+    wide = replace(TINY, settings={"projection": 16})
+    (row,) = throughput(bench, [wide], rounds=1, steps=1)
+    assert row.cell == wide
+    assert bench.workload(wide).stage.method.projector[-1].out_features == 16  # type: ignore[union-attr,index]
 
 
 def test_a_wanted_row_is_trained_as_it_says(shared_cache_of_small_cells: Place) -> None:

@@ -16,6 +16,7 @@ from cervbench.bench.peers import page as peers
 from cervbench.bench.peers.findings import Comparison, Contestant, claims
 from cervbench.bench.rows import Row, missing
 from cervbench.cli import main
+from cervbench.cli.bench import _cells
 from cervbench.leaderboard import check
 
 HOSTILE = "<script>alert(1)</script>|`a`\n# b](http://x.y) *c* <!-- & @d \u202e"
@@ -133,7 +134,7 @@ def test_rows_of_other_settings_stand_side_by_side_and_files_of_before_are_read(
     wide = row(settings={"projector": [8192]})
     both = merged(read(path, Row), [wide])
     assert [one.settings for one in both] == [{}, {"projector": [8192]}]
-    assert "simclr (projector [8192]) · resnet18" in throughput.page(both).replace("\\", "")
+    assert "simclr · resnet18 (projector [8192])" in throughput.page(both).replace("\\", "")
 
 
 def test_a_cell_of_the_page_is_the_figure_of_its_row() -> None:
@@ -195,6 +196,16 @@ def test_without_the_peers_their_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     told = CliRunner().invoke(main, ["bench", "peers"])
     assert told.exit_code == 1
     assert "pip install 'cervbench[peers]'" in told.output
+
+
+def test_what_is_set_is_asked_of_every_cell_and_a_number_of_the_protocol_is_refused() -> None:
+    asked = {"methods": ("barlow-twins",), "backbones": None, "sizes": None, "batch": None, "compiled": True}
+    cells = _cells(**asked, settings={"redundancy_weight": 0.1}, wanted=True)  # type: ignore[arg-type]
+    assert [cell.size for cell in cells if cell.compiled] == [128, 224]
+    assert cells[0].settings == {"projector": [8192, 8192, 8192], "redundancy_weight": 0.1}
+    told = CliRunner().invoke(main, ["bench", "throughput", "--set", "protocol.image_size=32"])
+    assert told.exit_code == 2
+    assert "--set protocol.image_size: for that there are --sizes, --batch and --compile" in told.output
 
 
 @pytest.mark.parametrize("asked", [["--methods", "nope"], ["--backbones", "resnet18"]])

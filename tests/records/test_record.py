@@ -73,12 +73,15 @@ def test_the_seal_is_the_hash_of_the_file_without_it() -> None:
         assert seal == hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("unsealed", [{}, {"seal": ""}], ids=["no seal", "an empty one"])
-def test_a_record_without_its_seal_is_refused(tmp_path: Path, unsealed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("unsealed", "told"), [({}, "seal: Field required"), ({"seal": ""}, "an entry was changed")]
+)
+def test_a_record_without_its_seal_is_refused(tmp_path: Path, unsealed: dict[str, str], told: str) -> None:
     """Regression: where the seal was deleted with what it vouches for, reading sealed the record anew."""
     content = json.loads(COMMITTED[0].read_text("utf-8"))
-    del content["seal"]
     store = Store(tmp_path)
     path = store.record_path(content["run"]["dataset"]["variant"], COMMITTED[0].stem)
-    with pytest.raises(RecordError):
+    store.unchanged(path, json.dumps(content).encode())
+    del content["seal"]
+    with pytest.raises(RecordError, match=told):
         store.unchanged(path, json.dumps({**content, **unsealed}).encode())

@@ -12,13 +12,15 @@ FLAGS = torch.backends.cudnn, torch.backends.cuda.matmul
 
 @pytest.fixture
 def rounding() -> Iterator[None]:
-    """torch's own default, and whatever it was afterwards."""
+    """Allowed, and afterwards whatever it was."""
     before = [flag.allow_tf32 for flag in FLAGS]
     for flag in FLAGS:
         flag.allow_tf32 = True
-    yield
-    for flag, allowed in zip(FLAGS, before, strict=True):
-        flag.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        for flag, allowed in zip(FLAGS, before, strict=True):
+            flag.allow_tf32 = allowed
 
 
 @pytest.mark.usefixtures("rounding")

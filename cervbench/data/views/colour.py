@@ -101,6 +101,7 @@ class Greyscale(LinearColour):
 
     p: float = 0.2
     identity = (0.0,)
+    """An image that is made grey has 1."""
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.ones((count, 1))

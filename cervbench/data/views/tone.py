@@ -37,6 +37,7 @@ class Equalise(Retouch):
 
     p: float = 0.5
     identity = (0.0,)
+    """An image that is equalised has 1."""
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.ones((count, 1))
