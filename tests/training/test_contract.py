@@ -81,7 +81,7 @@ def test_groups_are_dicts_and_hold_whatever_wants_a_gradient() -> None:
     with pytest.raises(ContractError, match="param_groups of Answers returns a list of"):
         begin(stage(groups_are=lambda method: list(method.parameters())), sitting)
     head_alone = stage(groups_are=lambda method: [{"params": method.head.parameters()}])
-    with pytest.raises(ContractError, match=r"forgotten\.weight, forgotten\.bias: wants a gradient"):
+    with pytest.raises(ContractError, match=r"forgotten\.weight; forgotten\.bias: wants a gradient"):
         begin(head_alone, sitting)
     head_alone.method.forgotten.requires_grad_(False)
     (group,) = begin(head_alone, sitting).optimizer.param_groups
