@@ -14,8 +14,9 @@ BASE_PYTHON ?=
 demo: env
 	$(BIN)/cervbench run --method simclr --dataset synthetic --tier quick --folds 0 --labels 10,100 --out demo
 
+# Two processes of one thread each: most tests are too small to use a second one.
 test: env
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # The tests with the lowest versions that are asked for, which uv can choose and pip cannot.
 lowest:
