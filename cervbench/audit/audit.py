@@ -15,7 +15,7 @@ from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 from cervbench.data.views import Pyramid
 from cervbench.training.backbones import LITE0
-from cervbench.training.weights import build_encoder
+from cervbench.training.initial_weights import build_encoder
 
 
 def audit(dataset: Dataset, out: Path) -> tuple[Audit, list[Path]]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from cervbench.checks import ground
 from cervbench.data.views.normalise import UNIT
 from cervbench.training.encoder import Encoder
-from cervbench.training.weights import build_encoder
+from cervbench.training.initial_weights import build_encoder
 
 
 def small_encoder(kind: Literal["CNN", "ViT"] = "CNN", image_size: int = 32) -> Encoder:

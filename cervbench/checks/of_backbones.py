@@ -8,7 +8,7 @@ import torch
 from cervbench.checks.check import CheckFailed, home_of
 from cervbench.plugin import BackboneOffer
 from cervbench.protocol.protocol import TIERS, load
-from cervbench.training.weights import build_encoder
+from cervbench.training.initial_weights import build_encoder
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from cervbench.error import some
 from cervbench.plugin import Offer, Settings
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import place_of
+from cervbench.training.initial_weights import build_encoder
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.trained import Trained
-from cervbench.training.weights import build_encoder
 
 CLASSES = 3
 SOME_STEPS = 2

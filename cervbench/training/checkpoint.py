@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from torch import nn
 from cervbench.atomic import naming, whole_folder
 from cervbench.training.weight_file import (
     HOST,
+    fitting,
     header_of,
     is_whole,
     load_weights,
@@ -64,17 +66,19 @@ class Checkpoints:
         if not found:
             return 0, 0.0, {}
         weights, optimizer_state = found[-1] / "weights.safetensors", found[-1] / "optimizer.pt"
-        if damaged := [path for path in (weights, optimizer_state) if not is_whole(path)]:
+        state = _read(optimizer_state)
+        if state is None or not is_whole(weights):
             logging.getLogger("cervbench").warning(
-                "%s is missing or damaged: the checkpoint is discarded, its stage begins anew", damaged[0]
+                "%s is missing or damaged: the checkpoint is discarded, its stage begins anew",
+                optimizer_state if state is None else weights,
             )
             self.clear()
             return 0, 0.0, {}
         warn_of_other_code(weights, self.header)
         self._warn_of_another_host(weights)
         load_weights(stage, weights)
-        state = torch.load(optimizer_state, weights_only=True, map_location="cpu")
-        optimizer.load_state_dict(state["optimizer"])
+        with fitting(optimizer_state, stage):
+            optimizer.load_state_dict(state["optimizer"])
         step = int(found[-1].name.removeprefix("step-"))
         return step, float(state["seconds"]), dict(state.get("logged", {}))
 
@@ -98,3 +102,16 @@ class Checkpoints:
             beside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=".done-"))
             self.folder.rename(beside / self.folder.name)
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What `save` kept beside the weights; None where it is not that, and code in it is never run."""
+    if not is_whole(path):
+        return None
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except OSError:
+        raise
+    except Exception:  # torch has many words for bytes that it did not write
+        return None
+    return state if isinstance(state, dict) and {"optimizer", "seconds"} <= state.keys() else None

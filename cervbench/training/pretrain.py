@@ -13,13 +13,13 @@ from cervbench.plugin.method import Method
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.collapse import examined, looking_at, warn_of_collapse
 from cervbench.training.effort import images_forwarded
+from cervbench.training.initial_weights import build_encoder
 from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
 from cervbench.training.trained import StageWatch, Trained, reestimate_norms
 from cervbench.training.weight_file import HOST
-from cervbench.training.weights import build_encoder
 
 
 @dataclass(frozen=True)

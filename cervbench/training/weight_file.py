@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -60,9 +61,16 @@ def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    try:
+    with fitting(path, module):
         load_model(module, path, strict=True)
-    except RuntimeError as error:
+
+
+@contextmanager
+def fitting(path: Path, module: nn.Module) -> Iterator[None]:
+    """What a file holds is loaded for a module; where its code has changed since, that is said."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
         told = str(error).strip().split("\n")[-1].strip()
         raise ContractError(
             f"{path} does not fit {type(module).__name__} as its code is now: {told}. Raise `revision` in "

@@ -1,5 +1,6 @@
 """Nothing that a kill leaves behind stays for ever."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 from cervbench.plugin.problems import ContractError
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.trained import Trained
-from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, warn_of_other_code
+from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, seal, warn_of_other_code
 
 
 def test_what_was_out_of_sight_and_not_removed_goes_with_the_next(
@@ -126,3 +127,41 @@ def test_a_stage_that_goes_on_elsewhere_is_told(tmp_path: Path, caplog: pytest.L
         step, *_ = Checkpoints(tmp_path / "pretext", {HOST: here}).resume(stage, optimizer)
         assert step == 3
         assert ("is of cpu, bf16, and its stage goes on with cpu, fp32" in caplog.text) == told
+
+
+def test_a_checkpoint_of_other_parameter_groups_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Regression: an author who regrouped parameters between a kill and its resume met torch's traceback."""
+    stage = nn.Linear(2, 2)
+    checkpoints = Checkpoints(tmp_path / "pretext")
+    checkpoints.save(3, stage, torch.optim.SGD(stage.parameters()), seconds=1.0, logged={})
+    regrouped = torch.optim.SGD([{"params": [stage.weight]}, {"params": [stage.bias]}])
+    told = r"optimizer\.pt does not fit .*different number of parameter groups.* or delete .*-000000003 to"
+    with pytest.raises(ContractError, match=told):
+        checkpoints.resume(stage, regrouped)
+
+
+def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever can write a file can seal it too."""
+    stage = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(stage.parameters())
+    checkpoints, before = Checkpoints(tmp_path / "pretext"), stage.weight.clone()
+    state = tmp_path / "pretext" / "step-000000003" / "optimizer.pt"
+    for hostile in (pickle.dumps(_Writes(tmp_path / "ran"), 2), pickle.dumps({}, 2), b"junk", b""):
+        checkpoints.save(3, nn.Linear(2, 2), optimizer, seconds=1.0, logged={})
+        state.write_bytes(hostile)
+        seal(state)
+        caplog.clear()
+        assert checkpoints.resume(stage, optimizer) == (0, 0.0, {})
+        assert f"{state} is missing or damaged" in caplog.text
+        assert torch.equal(stage.weight, before)
+    assert not (tmp_path / "ran").exists()
+
+
+class _Writes:
+    """Unpickled as code, it leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)

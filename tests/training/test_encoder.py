@@ -15,9 +15,9 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import load
 from cervbench.training.backbones import by_timm_name
 from cervbench.training.encoder import Encoder
+from cervbench.training.initial_weights import WeightsError, build_encoder
 from cervbench.training.pretrain import build_method
 from cervbench.training.recipe import Recipe
-from cervbench.training.weights import WeightsError, build_encoder
 
 PURPOSE = ("test",)
 OFFER = cervbench_methods()["supervised"]
