@@ -17,7 +17,7 @@ class Cell:
     compiled: bool = False
     """By torch.compile, which a tier may ask for."""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Of the method, as they were set."""
+    """Of the method, as they were set: told apart by them, though no mapping can be hashed."""
 
     @property
     def name(self) -> str:

@@ -41,7 +41,7 @@ _shared = options.together(
 @options.several("--backbones", parse=parsing.names, metavar="NAMES", help="[default: resnet18]")
 @options.several("--sizes", parse=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
 @click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
-@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: 1.5 s, on a GPU 6 s]")
+@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: 1.5 s long, on a GPU 6]")
 @click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")
 @options.settings("A setting that each of the methods has; see --methods.")
 @click.option(
