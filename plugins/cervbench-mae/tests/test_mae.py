@@ -12,7 +12,7 @@ from lightly.models.utils import patchify as lightlys_patchify
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cervbench.plugin import Encoder, Normalise, SettingsError
+from cervbench.plugin import Encoder, Normalise, SettingsError, named_policy
 
 VITS: dict[str, dict[str, Any]] = {
     "class token": {},
@@ -112,6 +112,31 @@ def test_decoding_in_shuffled_order_is_decoding_in_place(prefix: int) -> None:
     tokens, order = torch.randn(3, prefix + 4, 64), shuffled(3, 16)
     with torch.no_grad():
         torch.testing.assert_close(decoder(tokens, order), decoded_in_place(decoder, tokens, order))
+
+
+def test_the_decoder_begins_as_published() -> None:
+    """Matrices as Xavier has them for ReLU-free layers, no bias, and a hidden token of deviation 0.02."""
+    torch.manual_seed(0)
+    decoder = Decoder(192, 512, 2, 1, (4, 4), 192)
+    layers = [module for module in decoder.modules() if isinstance(module, nn.Linear)]
+    assert len(layers) == 2 + 2 * 4
+    for layer in layers:
+        bound = (6 / sum(layer.weight.shape)) ** 0.5
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)
+        assert not layer.bias.any()
+    assert decoder.hidden_token.std().item() == pytest.approx(0.02, rel=0.15)
+
+
+def test_it_is_shown_one_view_of_the_policy_that_is_set() -> None:
+    assert mae(vit(), policy="C").views() == (named_policy("C"),)
+
+
+@pytest.mark.parametrize(("side", "patch"), [(36, 8), (8, 8)])
+def test_an_image_that_is_not_two_or_more_whole_patches_is_refused(side: int, patch: int) -> None:
+    """Regression: the one was a traceback in the first step, and of the other nothing was seen."""
+    with pytest.raises(SettingsError, match=f"{side} px are not so many of {patch} px"):
+        mae(VisionTransformer(img_size=side, patch_size=patch, embed_dim=64, depth=1, num_heads=2))
 
 
 def test_the_loss_is_the_papers_with_every_patch_in_its_place() -> None:

@@ -64,7 +64,7 @@ def test_no_policy_turns_an_image_or_mirrors_it_upside_down(name: str) -> None:
     """The top of every image is white and its bottom black; so are those of its views."""
     image = np.zeros((1, 64, 64, 3), np.uint8)
     image[:, :32] = 255
-    policy = upright(named_policy(name))
+    (policy,) = method(policy=name).views()
     drawn = policy.draw(np.random.default_rng(0), 200)
     assert any("flip" in key for key in drawn)
     pixels = Pyramid(image.repeat(200, 0), 32)

@@ -9,7 +9,7 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
 from torch import nn
 
-from cervbench.plugin import Normalise, Pyramid
+from cervbench.plugin import Brightness, Flip, Gamma, Normalise, Policy, Pyramid, Rotation, Shift, Zoom
 from cervbench.plugin.checks import AsItIs
 
 
@@ -81,6 +81,20 @@ def test_as_published_a_pair_is_the_image_itself_and_one_augmentation() -> None:
     itself = (torch.from_numpy(stored).permute(0, 3, 1, 2) / 255 - 0.5) / 0.2
     torch.testing.assert_close(views[0], itself)
     assert all((one - other).abs().mean() > 0.1 for one, other in zip(*views, strict=True))
+
+
+def test_as_published_the_augmentation_is_the_six_operations_with_the_strengths_of_the_page() -> None:
+    """Regression: with one of the six alone all tests passed."""
+    assert published().views()[1] == Policy(
+        (
+            Flip(horizontal=0.5, vertical=0.5),
+            Rotation(degrees=180),
+            Shift(by=0.1),
+            Zoom(factor=(0.8, 1.25)),
+            Gamma(factor=(0.7, 1.4)),
+            Brightness(strength=0.4),
+        )
+    )
 
 
 def test_as_published_the_optimiser_is_the_printed_one() -> None:

@@ -41,5 +41,6 @@ def cervbench_methods() -> Mapping[str, Offer]:
             Config,
             "cervbench_dino.method:DINO",
             "Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021",
+            revision=2,
         )
     }

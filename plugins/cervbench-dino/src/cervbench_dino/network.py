@@ -37,7 +37,10 @@ class Head(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
-        self.prototypes = nn.Parameter(torch.empty(prototypes, bottleneck).normal_())
+        # As short as the weights of a linear layer begin: only directions count, and steps of AdamW have one
+        # length, so that long prototypes would hardly turn.
+        bound = bottleneck**-0.5
+        self.prototypes = nn.Parameter(torch.empty(prototypes, bottleneck).uniform_(-bound, bound))
 
     def forward(self, vectors: Tensor, frozen: Tensor) -> Tensor:
         """n × prototypes; while `frozen` holds, the prototypes get no gradient."""

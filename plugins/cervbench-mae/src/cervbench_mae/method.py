@@ -20,6 +20,12 @@ class MAE(Method):
                 "VisionTransformer (--backbone vit, or vit_tiny_patch16_224, say)"
             )
         embed = vit.patch_embed
+        side, patch = embed.img_size[0], embed.patch_size[0]
+        if side % patch or embed.num_patches < 2:
+            raise SettingsError(
+                f"mae cuts images into two or more whole patches; {side} px are not so many of {patch} px; "
+                "take another --set protocol.image_size"
+            )
         self.visible = _visible(embed.num_patches, self.config.masking)
         self.decoder = Decoder(
             encoder.width,
