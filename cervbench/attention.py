@@ -76,7 +76,7 @@ def attention(
             _require_attention(asked, run, dataset)
         parts = part(dataset, run.fold, asked.protocol, device)
         _say_where_not_kept(place, run)
-        trained = one.at_work(pretrained(asked, run, parts, place, device, progress)[0])
+        trained = one.begun(pretrained(asked, run, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
         train = one.entry.offer.load_classifier()
         assert train is not None
@@ -128,7 +128,7 @@ def _asked_again(
     [(asked, dataset, again)] = plan([request], place, progress, plugins)
     [one] = due(asked, again)
     if one.id != record.id:
-        pairs = {"run": (run, again), "evaluation": (record.evaluation, one.named)}
+        pairs = {"run": (run, again), "evaluation": (record.evaluation, one.evaluation)}
         changed = "; ".join(
             difference
             for part, pair in pairs.items()

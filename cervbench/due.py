@@ -29,22 +29,22 @@ class Due:
     id: str
 
     @property
-    def named(self) -> EvaluationOfRecord:
+    def evaluation(self) -> EvaluationOfRecord:
         return name_evaluation(self.entry, self.settings)
 
     def labelled(self, parts: "Parts") -> "list[Labelled]":
         """What may be seen, once a draw; an evaluation may ask for fewer draws by a setting of that name."""
         return parts.labelled(self.ratio, getattr(self.settings, "draws", None))
 
-    def at_work(self, trained: "Trained") -> "Trained":
-        """What is trained, at work on this record: its own checkpoints, its own random numbers."""
+    def begun(self, trained: "Trained") -> "Trained":
+        """What is trained, as it sets to work on this record: its own checkpoints, its own random numbers."""
         trained.seed(self.entry.name, self.ratio)
         return trained.at(self.id)
 
     def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
         """The test images predicted and joined with the truth, as it is stored."""
         predict = self.entry.offer.load_predict()
-        answers = predict(self.at_work(trained), labelled, parts.test, self.settings)
+        answers = predict(self.begun(trained), labelled, parts.test, self.settings)
         return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
 
 

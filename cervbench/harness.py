@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.due import Due, due
-from cervbench.lineage import header
+from cervbench.lineage import code_of, header, warn_of_records_of_other_code
 from cervbench.observed import observe_host, peak_memory, reset_peak_memory
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.records.record import LabelCount, Predictions, Record, Run
+from cervbench.plugin.problems import AnswerError
+from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand
@@ -99,15 +101,16 @@ class _Work:
 
     def outcomes(self) -> Iterator[Outcome]:
         wanted = due(self.asked, self.run)
-        there = [self._there(one) for one in wanted]  # refuses a damaged one at once
-        if all(there):
-            yield from filter(None, there)
+        stored = [self._stored(one) for one in wanted]  # refuses a damaged one at once
+        warn_of_records_of_other_code([one.record for one in stored if one], self._code)
+        if all(stored):
+            yield from filter(None, stored)
             return
         with self.place.alone(self.run.id, lambda: self._say("waiting for another process")):
-            there = [self._there(one) for one in wanted]  # who was waited for may have done it
-            yield from filter(None, there) if all(there) else self._done(wanted)
+            stored = [self._stored(one) for one in wanted]  # who was waited for may have done it
+            yield from filter(None, stored) if all(stored) else self._carry_out(wanted)
 
-    def _done(self, wanted: Sequence[Due]) -> Iterator[Outcome]:
+    def _carry_out(self, wanted: Sequence[Due]) -> Iterator[Outcome]:
         from cervbench.data.parts import part
         from cervbench.training.device import use
 
@@ -117,13 +120,12 @@ class _Work:
         parts = part(self.dataset, self.run.fold, self.asked.protocol, device)
         trained, observed = self._pretrain(parts, device)
         for one in wanted:
-            if there := self._there(one):
+            if stored := self._stored(one):
                 trained.at(one.id).clear_checkpoints()  # a kill came between record and clearing
-                yield there
+                yield stored
                 continue
             self._say(f"{one.entry.name} at {one.ratio} %")
             record = self._evaluate(one, parts, trained, observed)
-            self._store.write(record)
             trained.at(one.id).clear_checkpoints()
             self.plugins.watch("cervbench_record_written", run=self.run, record=record)
             yield Outcome(record, fresh=True)
@@ -144,30 +146,37 @@ class _Work:
             table = one.table(trained, labelled, parts)
             scores = _scored(one, table, task)
         seconds = time.perf_counter() - started
-        self._store.write_predictions(self.run.dataset.variant, one.id, table)
-        return Record.sealed(
+        record = Record.sealed(
             run=self.run,
-            evaluation=one.named,
+            evaluation=one.evaluation,
             ratio=one.ratio,
             task=task,
             labels=LabelCount(train=len(labelled[0].train), val=len(labelled[0].val)),
-            predictions=Predictions(hash=content_hash(table), rows=table.num_rows),
+            predictions=PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows),
             scores=scores,
             observed={
                 **observed,
                 **observe_host(trained.device, {one.entry.package: one.entry.version}),
+                "code": self._code,
                 "chosen": sorted(chosen(self.run, self.plugins)),
                 "draws": len(labelled),
                 "evaluation_seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
+        self._store.write_predictions(self.run.dataset.variant, one.id, table)
+        self._store.write(record)
+        return record
+
+    @cached_property
+    def _code(self) -> str:
+        return code_of(self.asked.used)
 
     @property
     def _store(self) -> Store:
         return Store(self.place.out)
 
-    def _there(self, one: Due) -> Outcome | None:
+    def _stored(self, one: Due) -> Outcome | None:
         variant = self.run.dataset.variant
         if not self._store.has(variant, one.id):
             return None
@@ -186,16 +195,13 @@ def pretrained(
     """The trained method of a run and what was observed on the way; loaded where they are kept."""
     from cervbench.training.pretrain import Workshop, pretrain
 
-    used = (asked.method, *asked.builds_on)
-    host = observe_host(device, {method.package: method.version for method in used})
-    folder, told = place.pretraining(run.id), header(run, used)
+    host = observe_host(device, {method.package: method.version for method in asked.used})
+    folder, told = place.pretraining(run.id), header(run, asked.used)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
     return pretrain(recipe_of(asked, run), parts.train, parts.everything, workshop)
 
 
 def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:
-    from cervbench.data.parts import AnswerError
-
     try:
         scores: dict[str, Any] = one.entry.offer.load_score()(to_columns(table), task)
     except ValueError as error:
@@ -210,8 +216,6 @@ def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:
 @contextmanager
 def _blamed_on(one: Due) -> Iterator[None]:
     """What is wrong with an answer is said with the name of the package that gave it."""
-    from cervbench.data.parts import AnswerError
-
     try:
         yield
     except AnswerError as error:

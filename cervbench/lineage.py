@@ -1,23 +1,58 @@
 """Where weights are from: a run says it in their header, where it can be read, in a copy too."""
 
 import hashlib
+import inspect
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from cervbench.data.cards.card import Card
+from cervbench.error import some
 from cervbench.plugin.catalog import Entry
-from cervbench.plugin.manager import Plugins
+from cervbench.plugin.manager import CORE, Plugins
 from cervbench.plugin.offers import Offer
-from cervbench.records.record import Run
+from cervbench.plugin.problems import home_of
+from cervbench.records.record import Record, Run
 
 
 def header(run: Run, methods: Sequence[Entry[Offer]]) -> dict[str, str]:
     """For the weights of a run of these methods."""
     from cervbench.training.weight_file import CODE, RUN
 
-    return {RUN: run.model_dump_json(), CODE: _code_of(methods)}
+    return {RUN: run.model_dump_json(), CODE: code_of(methods)}
+
+
+def code_of(methods: Sequence[Entry[Offer]]) -> str:
+    """A hash of the sources of their packages, found without importing them.
+
+    The core is left out: it has its training rules.
+    """
+    code = hashlib.sha256()
+    for method in methods:
+        learner = method.offer.method
+        if (home := home_of(learner)) != CORE:
+            for source in _sources(home) or _written(learner):
+                code.update(source)
+    return code.hexdigest()[:16]
+
+
+def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
+    """Records are found by what was asked for, and an author who edits a method asks for the same."""
+    older = [record for record in records if record.observed.get("code", code) != code]
+    if older:
+        run = older[0].run
+        logging.getLogger("cervbench").warning(
+            "%s on %s, fold %s: the code of this method has changed since these records were made, and they "
+            "are taken as they are: %s. Raise `revision` in its Offer where the change is one of results, or "
+            "ask for another --out",
+            run.method.name,
+            run.dataset.variant,
+            run.fold,
+            some([record.id for record in older]),
+        )
 
 
 def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
@@ -54,17 +89,7 @@ def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:
     return card.name == dataset or any(known.below(Path()) == card.below(Path()) for known in cards)
 
 
-def _code_of(methods: Sequence[Entry[Offer]]) -> str:
-    """A hash of the sources of their packages. The core is left out: it has its training rules."""
-    code = hashlib.sha256()
-    for method in methods:
-        home = method.offer.load().__module__.partition(".")[0]
-        for path in [] if home == "cervbench" else _sources(home):
-            code.update(path.read_bytes())
-    return code.hexdigest()[:16]
-
-
-def _sources(home: str) -> list[Path]:
+def _sources(home: str) -> list[bytes]:
     """Of a package or a module; none where it has no file, as a notebook has none."""
     try:
         spec = find_spec(home)
@@ -74,5 +99,14 @@ def _sources(home: str) -> list[Path]:
         return []
     if spec.submodule_search_locations is not None:
         folders = map(Path, spec.submodule_search_locations)
-        return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-    return [Path(spec.origin)] if spec.origin and Path(spec.origin).is_file() else []
+        return [path.read_bytes() for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return [Path(spec.origin).read_bytes()] if spec.origin and Path(spec.origin).is_file() else []
+
+
+def _written(learner: Any) -> list[bytes]:
+    """The functions of a class, as a notebook keeps what was typed."""
+    written = []
+    for function in filter(inspect.isfunction, vars(learner).values()) if inspect.isclass(learner) else ():
+        with suppress(OSError):
+            written.append(inspect.getsource(function).encode())
+    return written

@@ -13,8 +13,8 @@ from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
 from cervbench.data.error import DataError
 from cervbench.lineage import warn_of_tests_seen
-from cervbench.plugin.catalog import Entry
-from cervbench.plugin.manager import Plugins
+from cervbench.plugin.catalog import Entry, UnknownName
+from cervbench.plugin.manager import CORE, Plugins
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
 from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.protocol.protocol import Protocol, load
@@ -49,6 +49,11 @@ class Understood:
     ratios: tuple[int, ...]
     protocol: Protocol
 
+    @property
+    def used(self) -> tuple[Entry[Offer], ...]:
+        """All methods whose code makes the encoder."""
+        return (self.method, *self.builds_on)
+
 
 def understand(request: Request, plugins: Plugins) -> Understood:
     changes = {
@@ -69,7 +74,7 @@ def understand(request: Request, plugins: Plugins) -> Understood:
     return Understood(
         request=request,
         method=method,
-        builds_on=tuple(_built_on(method.offer, plugins)),
+        builds_on=tuple(_built_on(method, plugins)),
         config=config,
         card=find_card(request.dataset, plugins),
         backbone=_name_backbone(backbone, request.backbone) if method.offer.backbone else NO_BACKBONE,
@@ -84,7 +89,8 @@ def _evaluations(
     request: Request, offer: Offer, protocol: Protocol, plugins: Plugins
 ) -> list[tuple[Entry[EvaluationOffer], Settings]]:
     """Those asked for, or the protocol's, of which features without an encoder take the frozen ones."""
-    names = request.evaluations or tuple(protocol.evaluations)
+    # The protocol's are the core's own, whatever other package offers such a name too.
+    names = request.evaluations or tuple(f"{CORE}:{name}" for name in protocol.evaluations)
     found = []
     for name in names:
         entry = plugins.evaluations.get(name)
@@ -100,15 +106,21 @@ def _evaluations(
     return found
 
 
-def _built_on(offer: Offer, plugins: Plugins) -> list[Entry[Offer]]:
+def _built_on(method: Entry[Offer], plugins: Plugins) -> list[Entry[Offer]]:
     """The methods whose code it uses, and those whose code these use."""
     found: dict[str, Entry[Offer]] = {}
-    wanted = list(offer.builds_on)
-    while wanted:
-        entry = plugins.methods.get(wanted.pop(0))
-        if entry.name not in found:
-            found[entry.name] = entry
-            wanted += entry.offer.builds_on
+    asking = [method]
+    while asking:
+        one = asking.pop(0)
+        for name in one.offer.builds_on:
+            try:
+                entry = plugins.methods.get(name)
+            except UnknownName as error:
+                owner = f"method {one.name} of {one.package}"
+                raise UnknownName(f"{owner} builds on {name}, but: {error}") from None
+            if entry.name not in found:
+                found[entry.name] = entry
+                asking.append(entry)
     return list(found.values())
 
 
@@ -146,7 +158,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
         backbone=asked.backbone,
         backbone_revision=asked.backbone_offer.revision if asked.backbone_offer else 1,
         init=_name_init(asked.request.init) if offer.backbone else "random",
-        weights=_weights(asked) if asked.request.init == "imagenet" and offer.backbone else "",
+        weights=_weights_source(asked) if asked.request.init == "imagenet" and offer.backbone else "",
         fold=fold,
         seed=asked.request.seed,
         protocol=ProtocolOfRun(
@@ -188,14 +200,14 @@ def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]
     """One run a fold; an unknown fold is refused before anything is trained."""
     folds = asked.request.folds or range(dataset.manifest.folds)
     for fold in folds:
-        _require_parts(dataset, fold)
+        _require_fold(dataset, fold)
     if asked.method.offer.backbone and asked.request.init not in ("random", "imagenet"):
         warn_of_tests_seen(asked.request.init, asked.card, folds, plugins)
     for fold in folds:
         yield name_run(asked, dataset, fold)
 
 
-def _require_parts(dataset: Dataset, fold: int) -> None:
+def _require_fold(dataset: Dataset, fold: int) -> None:
     """In a part of a dataset, whose folds are those of the whole, one may test nothing."""
     manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
     classes = {manifest.labels[row] for row in parts.train} - {""}
@@ -226,10 +238,10 @@ def _name_backbone(offered: Entry[BackboneOffer] | None, asked: str) -> str:
     if offered is None:
         require_timm_name(asked)
         return asked
-    return offered.name if offered.package == "cervbench" else f"{offered.package}:{offered.name}"
+    return offered.name if offered.package == CORE else f"{offered.package}:{offered.name}"
 
 
-def _weights(asked: Understood) -> str:
+def _weights_source(asked: Understood) -> str:
     """Where ImageNet weights come from on this machine: the same name may stand for others elsewhere."""
     package = weights_package(asked.backbone)
     return f"{package} {version(package)}"

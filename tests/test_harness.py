@@ -1,7 +1,9 @@
 """The way through the house, on synthetic cells at the smoke tier."""
 
+import linecache
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,11 +26,11 @@ from sklearn.metrics import balanced_accuracy_score
 import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
-from cervbench.data.parts import AnswerError, opaque, part
+from cervbench.data.parts import opaque, part
 from cervbench.due import due
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard import build
-from cervbench.lineage import header
+from cervbench.lineage import code_of, header
 from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plugin import (
@@ -49,7 +51,9 @@ from cervbench.plugin import (
     hookimpl,
     named_policy,
 )
+from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins, plugins
+from cervbench.plugin.problems import AnswerError
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Run
 from cervbench.records.store import Store
@@ -600,6 +604,69 @@ def test_the_code_of_a_method_is_hashed_wherever_it_is(
             before = code(home)
             file.write_text(file.read_text() + "# more\n")
             assert len({before, code(home), nothing}) == 3
+
+
+def test_the_code_of_a_class_that_was_typed_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: whatever stood in a notebook had one hash, so that no edit of it was noticed."""
+    monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
+
+    def code(typed: str) -> str:
+        name = f"<typed {typed}>"
+        linecache.cache[name] = (len(typed), None, typed.splitlines(keepends=True), name)
+        namespace: dict[str, Any] = {"__name__": "notebook"}
+        exec(compile(typed, name, "exec"), namespace)
+        entry: Any = SimpleNamespace(offer=Offer(MethodConfig, namespace["Learner"], "nobody"))
+        return code_of([entry])
+
+    once = "class Learner:\n    def loss(self, views):\n        return 1\n"
+    assert code(once) == code(once)
+    assert code(once) != code(once.replace("1", "2"))
+
+
+def test_records_that_other_code_has_made_are_told(
+    done: tuple[Place, list[Outcome]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Regression: an author who had edited a method was shown the old scores without a word."""
+    place, outcomes = done
+    list(execute([SIMCLR], place))
+    assert not caplog.records
+    monkeypatch.setattr("cervbench.harness.code_of", lambda methods: "edited")
+    again = list(execute([SIMCLR], place))
+    assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in outcomes]
+    [told] = caplog.messages
+    assert re.search(r"simclr on synthetic, fold 0: the code .* has changed .*: \w+.* Raise `revision`", told)
+
+
+def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names(place: Place) -> None:
+    """Regression: one package that offered `linear` as well kept every run from being asked for."""
+
+    class Rival:
+        @hookimpl
+        def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
+            return {"linear": EvaluationOffer("rival:predict", "nobody")}
+
+    found = Plugins.discover()
+    found.add(Rival(), "cervbench-rival")
+    asked = understand(replace(MAJORITY, evaluations=None), found)
+    assert {entry.package for entry, _ in asked.evaluations} == {"cervbench"}
+    with pytest.raises(UnknownName, match="offered by 2 packages"):
+        understand(MAJORITY, found)
+
+
+def test_who_builds_on_what_is_not_there_is_named(place: Place) -> None:
+    """Regression: only the name was told, which the user had never typed."""
+
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {"late": Offer(MethodConfig, "late:Late", "nobody", builds_on=("erly",))}
+
+    found = Plugins.discover()
+    found.add(Package(), "cervbench-late")
+    with pytest.raises(UnknownName, match="late of cervbench-late builds on erly, but: no method 'erly'"):
+        understand(replace(MAJORITY, method="late"), found)
 
 
 def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place, shared_cache: Path) -> None:

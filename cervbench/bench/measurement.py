@@ -6,17 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
-from cervbench.plugin.settings import wrong_values
-
-
-class Closed(BaseModel):
-    """Plain JSON without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from cervbench.plugin.settings import Closed, wrong_values
 
 
 class Where(Closed):

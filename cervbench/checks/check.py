@@ -28,12 +28,6 @@ class Subject(Protocol):
         """The package that its code is imported from, by which a failing line is found."""
 
 
-def home_of(target: Any) -> str:
-    """The package of what an offer names: a class, a function, or `package.module:name`."""
-    module: str = target if isinstance(target, str) else target.__module__
-    return module.partition(":")[0].partition(".")[0]
-
-
 @dataclass(frozen=True)
 class Check:
     """`check()` passes, with a note where there is something to know, or raises CheckFailed."""

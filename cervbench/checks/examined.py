@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from cervbench.checks import ground
-from cervbench.checks.check import home_of
 from cervbench.data.parts import Parts, part
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Method
+from cervbench.plugin.problems import home_of
 from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train

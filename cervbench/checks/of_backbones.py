@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from cervbench.checks.check import CheckFailed, home_of
+from cervbench.checks.check import CheckFailed
 from cervbench.plugin import BackboneOffer
+from cervbench.plugin.problems import home_of
 from cervbench.protocol.protocol import TIERS, load
 from cervbench.training.initial_weights import build_encoder
 

@@ -8,12 +8,13 @@ from functools import cache, cached_property
 import pyarrow as pa
 
 from cervbench.checks import ground
-from cervbench.checks.check import CheckFailed, home_of
+from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, parts_at
 from cervbench.due import Due
 from cervbench.methods import cervbench_methods
 from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
+from cervbench.plugin.problems import home_of
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import task_of

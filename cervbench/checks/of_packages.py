@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cervbench.checks.check import CheckFailed
-from cervbench.plugin.manager import CHOSEN, Plugins
+from cervbench.plugin.catalog import CHOSEN
+from cervbench.plugin.manager import Plugins
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
     if problems := [problem for problem in whole.found.problems if problem.package == whole.package]:
         why = "; ".join(f"{problem.what} (at {problem.where})" for problem in problems)
         raise CheckFailed(why, "; ".join(dict.fromkeys(problem.how_to_mend for problem in problems)))
+    methods = whole.found.methods
+    for name, entry in methods.items():
+        unknown = [one for one in entry.offer.builds_on if one not in methods]
+        if entry.package == whole.package and unknown:
+            raise CheckFailed(
+                f"method {name} builds on {', '.join(unknown)}, which no package offers",
+                "name methods that are offered in `builds_on` of its Offer, and require their packages",
+            )
     if not any(True for _ in _references(whole)):
         return "it offers nothing: it only watches"
     return None

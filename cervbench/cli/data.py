@@ -113,11 +113,9 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
             click.echo(f"{finding.kind}: {finding.subject}: {finding.detail}")
     if not report.ok:
         raise Failed(f"{card.name} on this disk is amiss in {len(report.findings)} points")
-    click.echo(
-        f"nothing amiss: {card.name} has {report.images} images in {len(card.classes)} classes, "
-        + (f"of {report.groups} groups" if card.groups_known else "groups unknown"),
-        err=as_json,
-    )
+    groups = f"of {report.groups} groups" if card.groups_known else "groups unknown"
+    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
+    click.echo(f"nothing amiss: {card.name} has {report.images} images, {groups}: {counts}", err=as_json)
 
 
 @data.command()

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import click
@@ -39,13 +40,10 @@ def versions() -> Iterator[Finding]:
         yield Finding("versions", f"not installed: {', '.join(missing)}", how, prevents_runs=True)
         return
     try:
-        import timm
-        import torch
-        import torchvision
+        for package in ("torch", "torchvision", "timm"):
+            import_module(package)
     except Exception as error:
         yield Finding("versions", f"cannot be imported: {error}", how, prevents_runs=True)
-    else:
-        del timm, torch, torchvision
 
 
 def device() -> Iterator[Finding]:

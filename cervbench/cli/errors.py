@@ -44,12 +44,6 @@ def explained() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Failed("interrupted; the same command goes on where this one stopped") from None
-    except OSError as error:
-        if not error.errno or (error.errno not in _DISK and not error.filename):
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        to_do = _DISK.get(error.errno, "see that this path is there and can be used")
-        raise Failed(f"{error.strerror}{where}: {to_do}") from None
     except Exception as error:
         if told := expected(error):
             raise told from None
@@ -60,6 +54,10 @@ def expected(error: Exception) -> click.ClickException | None:
     """What an error becomes that is the user's to mend; None for any other."""
     if isinstance(error, CervbenchError):
         return WrongUsage(str(error)) if isinstance(error, UsageError) else Failed(str(error))
+    if isinstance(error, OSError) and error.errno and (error.errno in _DISK or error.filename):
+        where = f" ({error.filename})" if error.filename else ""
+        to_do = _DISK.get(error.errno, "see that this path is there and can be used")
+        return Failed(f"{error.strerror}{where}: {to_do}")
     if _is_out_of_memory(error):
         return Failed(f"{str(error).rstrip('.')}: {_OUT_OF_MEMORY}")
     return None

@@ -32,6 +32,7 @@ def datasets(found: Plugins) -> Iterable[Row]:
             "classes": list(card.classes),
             "group": card.group,
             "licence": card.licence,
+            "source": card.source.page,
             "reference": card.citation,
             "hierarchy": card.hierarchy,
         }

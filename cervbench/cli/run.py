@@ -11,9 +11,10 @@ from click.core import ParameterSource
 
 from cervbench import place
 from cervbench.cli import options, parsing
-from cervbench.cli.errors import Failed, expected
+from cervbench.cli.errors import Failed, WrongUsage, expected
 from cervbench.cli.progress import shown
 from cervbench.due import due
+from cervbench.error import UsageError
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard.pages import build
 from cervbench.plugin.manager import plugins
@@ -91,15 +92,18 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     begun: set[str] = set()
     leaky: set[str] = set()
     broken: set[str] = set()
+    hopeless: set[str] = set()
     fresh = False
 
     def failed(run: Run, error: Exception) -> None:
-        told = expected(error)
-        if told is None and isinstance(error, OSError):  # the disk's, and so every run's
+        if isinstance(error, OSError):  # the disk's, and so every run's
             raise error
+        told = expected(error)
         message = told.message if told else "".join(format_exception(error)).rstrip()
         click.echo(f"Error: {_run_in_words(run)}: {message}", err=True)
         broken.add(run.id)
+        if isinstance(error, UsageError):
+            hopeless.add(run.id)
 
     with shown() as progress:
         for outcome in execute(requests, here, progress, failed=failed):
@@ -119,10 +123,10 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     if begun:
         _build_pages(here)
     if broken:
-        raise Failed(
-            f"{len(broken)} of {len(broken | begun)} runs failed, as said above; "
-            "the same command does what is missing"
-        )
+        told = f"{len(broken)} of {len(broken | begun)} runs failed, as said above"
+        if broken == hopeless:
+            raise WrongUsage(f"{told}; they cannot be done as they were asked for")
+        raise Failed(f"{told}; the same command does what is missing")
 
 
 def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
@@ -155,11 +159,11 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
             for one in due(asked, run):
                 done = store.has(run.dataset.variant, one.id)
                 if as_json:
-                    line = {"id": one.id, "done": done, "evaluation": one.named.name, "ratio": one.ratio}
+                    line = {"id": one.id, "done": done, "evaluation": one.evaluation.name, "ratio": one.ratio}
                     click.echo(json.dumps(line | {"run": run.model_dump(mode="json")}))
                 else:
                     click.echo(
-                        f"{_run_in_words(run)} · {one.named.name} {one.ratio} %{_DONE if done else ''}"
+                        f"{_run_in_words(run)} · {one.evaluation.name} {one.ratio} %{_DONE if done else ''}"
                     )
 
 

@@ -32,6 +32,8 @@ def verify(records: tuple[Path, ...]) -> None:
 def _files(given: Path) -> list[Path]:
     """The records in a folder: an output folder, its `records`, or one variant of them."""
     if given.is_file():
+        if given.suffix != ".json":
+            raise click.UsageError(f"{given} is no record: these are <out>/records/<variant>/<id>.json")
         return [given]
     root = given / "records" if (given / "records").is_dir() else given
     found = sorted({*root.glob("*.json"), *root.glob("*/*.json")})

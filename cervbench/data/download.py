@@ -171,7 +171,8 @@ def _checked(archive: Archive, path: Path) -> Download:
         remedy = f"where the source has changed for good, remove {pinned} to accept it"
     if want_size not in (None, size) or want_sha256 not in (None, sha256):
         path.unlink()
-        wanted = ", ".join([f"{want_size} bytes"] * (want_size is not None) + [f"sha256 {want_sha256}"])
+        told = {f"{want_size} bytes": want_size, f"sha256 {want_sha256}": want_sha256}
+        wanted = ", ".join(words for words, value in told.items() if value is not None)
         raise DataError(
             f"{archive.url} gave {size} bytes, sha256 {sha256}; {by} {wanted}. The file was removed; {remedy}"
         )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cervbench.atomic import naming, whole_folder, write_text
+from cervbench.atomic import discard, naming, whole_folder, write_text
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
@@ -118,7 +118,7 @@ def _built_once(
         if pack is None:
             if folder.exists():
                 _LOG.warning("the pack %s is damaged: it is discarded and built anew", folder)
-                shutil.rmtree(folder)
+                discard(folder)
             _build(card, items, folder, side, progress)
             pack = Pack.open(folder)
     return pack
@@ -233,8 +233,6 @@ def _write_pixels(
                 sizes.append(size)
                 digests.append(digest)
                 progress(row + 1, len(items))
-        out.flush()
-        os.fsync(out.fileno())
     return sizes, digests
 
 

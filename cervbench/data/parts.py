@@ -12,7 +12,7 @@ from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.data.dataset import Dataset
 from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
-from cervbench.error import CervbenchError
+from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.folds import Fold
 from cervbench.protocol.labels import uncovered
 from cervbench.protocol.protocol import Protocol
@@ -128,10 +128,6 @@ class Parts:
 
     def _examples(self, rows: np.ndarray) -> Examples:
         return Examples(self._images(rows), self.dataset.label_indices[rows])
-
-
-class AnswerError(CervbenchError, ValueError):
-    """An evaluation did not answer what it was asked, or asked what it cannot have."""
 
 
 def opaque(image: str) -> str:

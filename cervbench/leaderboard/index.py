@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.markdown import MARK, figure, grid
@@ -10,10 +11,10 @@ from cervbench.scoring.classification import HEADLINE
 
 _ABOUT = """# Leaderboards
 
-How well self-supervised methods learn from cervical images when labels are scarce. Every figure on these
-pages was computed from stored predictions, and each table links to the records that it rests on. In this
-folder, `cervbench verify .` computes them again, and `cervbench leaderboard check --records .` compares the
-pages too."""
+How well self-supervised methods learn from cervical images when labels are scarce. Every score, interval and
+test on these pages was computed from stored predictions; images forwarded and time are what the machine that
+ran it says. Each table links to the records that it rests on. In this folder, `cervbench verify {home}`
+computes them again, and `cervbench leaderboard check --records {home}{options}` compares the pages too."""
 
 _READING = """## How to read the tables
 
@@ -69,10 +70,14 @@ SPEED = {
 """Pages of `cervbench bench` by file, and what they tell: named where they stand in the same folder."""
 
 
-def index(pages: Sequence[VariantPage], speed: Sequence[str] = ()) -> str:
+def index(
+    pages: Sequence[VariantPage], speed: Sequence[str], audits: Sequence[str], home: str, everything: bool
+) -> str:
+    """`speed` and `audits` are other pages that stand there, by file; from there records are in `home`."""
+    options = ("" if home == "." else " --pages .") + " --all" * everything
     real = [page for page in pages if not page.synthetic]
     synthetic = [page for page in pages if page.synthetic]
-    parts = [MARK, _ABOUT]
+    parts = [MARK, _ABOUT.format(home=home, options=options)]
     if not pages:
         parts.append("There are no records yet: `cervbench run` makes them.")
     if real:
@@ -83,6 +88,9 @@ def index(pages: Sequence[VariantPage], speed: Sequence[str] = ()) -> str:
             "Drawn by a procedure, to exercise the machinery. They say nothing about cells.",
             "\n".join(f"- [{markdown(page.variant)}]({link(page.file)})" for page in synthetic),
         ]
+    if audits:
+        lines = [f"- [{markdown(Path(file).stem)}]({link(file)})" for file in audits]
+        parts += ["## Audits", "What a random split would leak.", "\n".join(lines)]
     if speed:
         lines = [f"- [{file.removesuffix('.md')}]({file}): {SPEED[file]}" for file in speed]
         parts += ["## Speed", "\n".join(lines)]
@@ -94,7 +102,11 @@ def _summary(page: VariantPage) -> str:
     rows = []
     for table in page.tables:
         where = f"[{markdown(title(table))}]({link(page.file)}#{table.digest})"
-        ends = [show(table, ratio) for ratio in (table.ratios[0], table.ratios[-1]) for show in _SHOWN]
+        ends = [
+            show(table, ratio)
+            for ratio in (table.ratios[0], table.ratios[-1])
+            for show in (_best, _best_reference)
+        ]
         rows.append([where, str(len(table.ranked)), *ends])
     header = ["balanced accuracy, %", "ranked rows"]
     header += [
@@ -127,6 +139,3 @@ def _best_reference(table: Table, ratio: int) -> str:
 
 def _named(line: Line, ratio: int) -> str:
     return f"{markdown(line.name)} {figure(line.cells[ratio].figures[HEADLINE])} at {ratio} %"
-
-
-_SHOWN = (_best, _best_reference)

@@ -14,9 +14,10 @@ from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.index import SPEED, VariantPage, index
 from cervbench.leaderboard.markdown import MARK, page
 from cervbench.leaderboard.reading import gather
-from cervbench.leaderboard.rows import POOLED_SCHEMA, Row
+from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Table, tables
 from cervbench.place import cache_root
+from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import ScoreOf, verify_file
 
@@ -79,7 +80,8 @@ def check(
         made = _render(out, records, pages, everything, workers, cache_root())
     except RecordError as error:
         return [str(error)]
-    mend = "run `cervbench leaderboard build`"
+    options = ["" if pages == out else f" --pages {pages}", " --all" * everything]
+    mend = f"run `cervbench leaderboard build --records {out}{''.join(options)}`"
     for name, text in made.items():
         found = _read(pages / name)
         if found is None:
@@ -115,15 +117,18 @@ def _render(
                 charts,
                 Path(os.path.relpath(out / "records" / variant, pages)).as_posix(),
             )
-    made["README.md"] = index(listed, [name for name in SPEED if (pages / name).exists()])
+    audits = sorted(f"audits/{path.name}" for path in (pages / "audits").glob("*.md"))
+    speed = [name for name in SPEED if (pages / name).exists()]
+    home = Path(os.path.relpath(out, pages)).as_posix()
+    made["README.md"] = index(listed, speed, audits, home, everything)
     return made
 
 
 def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
     """The rows of a variant's page, and sentences on what is not among them."""
-    rows = [row for row in gathered if row.sample.evaluation.schema_ == POOLED_SCHEMA]
+    rows = [row for row in gathered if row.sample.evaluation.schema_ == CLASSIFICATION_SCHEMA]
     said = []
-    if others := [row for row in gathered if row.sample.evaluation.schema_ != POOLED_SCHEMA]:
+    if others := [row for row in gathered if row.sample.evaluation.schema_ != CLASSIFICATION_SCHEMA]:
         names = sorted({row.sample.evaluation.name for row in others})
         said.append(
             f"{_count(others)} of {markdown(', '.join(names))} have tables of predictions of another kind, "

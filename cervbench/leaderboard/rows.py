@@ -11,7 +11,6 @@ from cervbench.leaderboard.escaping import short
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.task import Task
 
-POOLED_SCHEMA = "classification/1"
 _OF_A_RUN = {
     "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Finding what packages offer by its name."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,14 +11,17 @@ from cervbench.plugin.settings import did_you_mean
 
 Offered = TypeVar("Offered")
 
+CHOSEN = "CERVBENCH_PLUGINS"
+"""Environment: the packages to load beside the core, with commas; unset loads all."""
+
 PACKAGES = {
     name: f"cervbench-{name}"
     for name in (
         *("simclr", "byol", "barlow-twins", "agbt", "jigsaw", "attentive-patch"),
         *("moco", "simsiam", "dino", "mae", "rotation"),
     )
-}
-"""Methods of the project that are packages of their own, and those packages."""
+} | {"simclr-published": "cervbench-simclr"}
+"""Methods of the project that are in packages of their own, and those packages."""
 
 ROWS = {
     "untrained": "--method supervised --eval linear,knn",
@@ -90,7 +94,11 @@ class Catalog(Generic[Offered]):
         if self.kind == "method" and broken:
             return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
         if self.kind == "method" and name in PACKAGES:
-            return f"method {name!r} is a package of its own: pip install {PACKAGES[name]}"
+            package = PACKAGES[name]
+            how = f"pip install {package}, or in a clone pip install -e plugins/{package}"
+            if CHOSEN in os.environ:
+                how += f"; if it is installed, name it in {CHOSEN}"
+            return f"method {name!r} is in a package of its own: {how}"
         if self.kind == "method" and name in ROWS:
             return f"{name!r} is a row of the pages and no method: {ROWS[name]} makes it"
         hint = did_you_mean(name, [*known, *(PACKAGES if self.kind == "method" else ())])

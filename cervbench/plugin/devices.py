@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
+from torch.utils._pytree import tree_leaves, tree_map
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,19 +24,19 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def in_float32(function: Function) -> Function:
-    """The function with all tensors among its arguments in float32, and computed in it throughout.
+    """The function with all tensors among its arguments, in lists and dicts too, in float32, and computed so.
 
     For what bf16 is too coarse for, with its three digits: a product of vectors that are nearly alike.
     """
 
     @wraps(function)
     def computed(*arguments: Any, **named: Any) -> Any:
-        tensors = [value for value in (*arguments, *named.values()) if isinstance(value, Tensor)]
+        tensors = [value for value in tree_leaves((arguments, named)) if isinstance(value, Tensor)]
         if not tensors:
             raise TypeError(f"{function.__name__} is in_float32, and none of its arguments is a tensor")
         with torch.autocast(tensors[0].device.type, enabled=False):
-            wide = {name: _widened(value) for name, value in named.items()}
-            return function(*map(_widened, arguments), **wide)
+            wide, wide_named = tree_map(_widened, (arguments, named))
+            return function(*wide, **wide_named)
 
     return cast(Function, computed)
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from cervbench.error import some
+from cervbench.plugin.problems import ContractError
+
 if TYPE_CHECKING:
     from cervbench.plugin.method import Progress
 
@@ -21,6 +24,11 @@ class Follower(nn.Module):
 
     def __init__(self, leader: nn.Module, keep: float, memory: float, rising: bool = False) -> None:
         super().__init__()
+        if not (0 <= keep <= 1 and memory > 0):
+            raise ContractError(
+                "a Follower keeps a share of itself, 0 to 1, and remembers a share of the stage, above 0; "
+                f"keep is {keep} and memory is {memory}"
+            )
         self.network = copy.deepcopy(leader).requires_grad_(False)
         self.keep, self.memory, self.rising = keep, memory, rising
 
@@ -34,8 +42,14 @@ class Follower(nn.Module):
 
         All in one launch, for a step of a large network has hundreds of parameters.
         """
+        own, others = (dict(network.named_parameters()) for network in (self.network, leader))
+        if own.keys() != others.keys():
+            strange = some(sorted(own.keys() ^ others.keys()))
+            raise ContractError(
+                f"a Follower follows the network that it is a copy of; only one of the two has {strange}"
+            )
         kept = self.kept(progress)
-        torch._foreach_lerp_(list(self.network.parameters()), list(leader.parameters()), 1 - kept)
+        torch._foreach_lerp_(list(own.values()), list(others.values()), 1 - kept)
 
     def kept(self, progress: "Progress") -> float:
         """Of itself in this step."""

@@ -15,18 +15,16 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
-from cervbench.plugin.catalog import Catalog, Entry
+from cervbench.plugin.catalog import CHOSEN, Catalog, Entry
 from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
-from cervbench.plugin.problems import Problem, in_words, place_of, place_of_function
+from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
 
 if TYPE_CHECKING:
     from cervbench.data.cards.card import Card
 
 GROUP = "cervbench"
 CORE = "cervbench"
-CHOSEN = "CERVBENCH_PLUGINS"
-"""Environment: the packages to load beside the core, with commas; unset loads all."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Plugins:
         installed, damaged = _distributions()
         chosen = os.environ.get(CHOSEN)
         if chosen is not None:
-            named = {CORE, *map(canonicalize_name, chosen.split(","))}
+            named = {CORE, *(canonicalize_name(name.strip()) for name in chosen.split(","))}
             installed = {package: installed[package] for package in installed if package in named}
             damaged = [problem for problem in damaged if problem.package in named]
         found.problems += damaged
@@ -118,10 +116,9 @@ class Plugins:
                     try:
                         resolve(target)
                     except (Exception, SystemExit) as error:
-                        inside = str(target).partition(":")[0].partition(".")[0]
                         self._problem(
                             entry.package,
-                            place_of(error, inside, str(target)),
+                            place_of(error, home_of(target), str(target)),
                             f"{part} of {catalog.kind} {name!r} cannot be imported: {in_words(error)}",
                             f"repair {target}",
                         )
@@ -135,7 +132,9 @@ class Plugins:
         }
 
     def _problem(self, package: str, where: str, what: str, how_to_mend: str) -> None:
-        self.problems.append(Problem(package, where, what, how_to_mend))
+        problem = Problem(package, where, what, how_to_mend)
+        if problem not in self.problems:  # whoever loads everything again finds the same again
+            self.problems.append(problem)
 
     def _load(self, package: str, installed: Mapping[str, Distribution]) -> None:
         distribution = installed[package]
@@ -158,8 +157,7 @@ class Plugins:
         try:
             self._register(point.load(), package, version)
         except (Exception, SystemExit) as error:
-            inside = point.module.partition(".")[0]
-            where = place_of(error, inside, f"entry point {point.name} = {point.value}")
+            where = place_of(error, home_of(point.value), f"entry point {point.name} = {point.value}")
             how = f"repair or reinstall {package}; until then the rest works without it"
             self._problem(package, where, f"cannot be loaded: {in_words(error)}", how)
 

@@ -37,7 +37,8 @@ class Offer:
         return resolve(self.method)
 
 
-CLASSIFICATION = "cervbench.scoring.classification:classification"
+CLASSIFICATION_SCHEMA = "classification/1"
+CLASSIFICATION_SCORE = "cervbench.scoring.classification:classification"
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class EvaluationOffer:
     settings: type[Settings] = Settings
     """Filled from the table of this evaluation's name in the protocol's tier, where there is one. A field
     `draws` says how many of the label orders it is asked for; without one it is asked for all."""
-    score: str | Callable[..., Any] = CLASSIFICATION
+    score: str | Callable[..., Any] = CLASSIFICATION_SCORE
     """`score(columns, task)` -> named numbers; pure, imports no torch."""
-    schema: str = "classification/1"
+    schema: str = CLASSIFICATION_SCHEMA
     """Names the columns; pages know how to pool and compare `classification/1`."""
     frozen: bool = True
     """The encoder is used as it is; False when the evaluation trains it further."""
@@ -62,12 +63,12 @@ class EvaluationOffer:
     the answers of `predict`; `cervbench show --attention` looks at it."""
 
     def __post_init__(self) -> None:
-        if (self.schema == "classification/1") != (self.score == CLASSIFICATION):
+        if (self.schema == CLASSIFICATION_SCHEMA) != (self.score == CLASSIFICATION_SCORE):
             raise TypeError(
-                "tables of classification/1 have one score; a score of its own has a schema of its own"
+                f"tables of {CLASSIFICATION_SCHEMA} have one score; give another score a schema of its own"
             )
-        if self.classifier is not None and self.schema != "classification/1":
-            raise TypeError("what has a classifier answers in tables of classification/1")
+        if self.classifier is not None and self.schema != CLASSIFICATION_SCHEMA:
+            raise TypeError(f"what has a classifier answers in tables of {CLASSIFICATION_SCHEMA}")
 
     def load_predict(self) -> Callable[..., Any]:
         return resolve(self.predict)

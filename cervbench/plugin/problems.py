@@ -13,6 +13,10 @@ class ContractError(CervbenchError, TypeError):
     """What a method hands back is not what its contract says; the message is for its author."""
 
 
+class AnswerError(CervbenchError, ValueError):
+    """An evaluation did not answer what it was asked, or asked what it cannot have."""
+
+
 def shown(value: object) -> str:
     """What a plugin handed over, in a few words."""
     if isinstance(value, type):
@@ -55,6 +59,12 @@ def place_of_function(function: Callable[..., Any]) -> str:
     """Where a function is defined."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def home_of(target: Any) -> str:
+    """The package of what an offer names: a class, a function, or `package.module:name`."""
+    module: str = target if isinstance(target, str) else target.__module__
+    return module.partition(":")[0].partition(".")[0]
 
 
 def belongs(module: str, package: str) -> bool:

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from cervbench.error import UsageError
@@ -14,10 +22,24 @@ class SettingsError(UsageError, ValueError):
     """A setting is unknown or has a value it cannot have; the message is for the user."""
 
 
-class Settings(BaseModel):
-    """Base of every config: closed, immutable, plain JSON."""
+class Closed(BaseModel):
+    """Plain JSON without unknown keys, that nobody changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Settings(Closed):
+    """Base of every config, whose numbers are finite."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _require_a_number(cls, value: Any, field: ValidationInfo) -> Any:
+        """A truth value would be taken for the number 0 or 1."""
+        if isinstance(value, bool) and cls.model_fields[str(field.field_name)].annotation in (int, float):
+            raise ValueError("Input should be a number, and is a truth value")
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], of: str) -> Self:
@@ -69,3 +91,10 @@ class MethodConfig(Settings):
     weight_decay: float = Field(1e-4, ge=0, description="of matrices and kernels; biases and norms have none")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     policy: ViewPolicy = Field("simclr", description="of the views, by name")
+
+    @model_validator(mode="after")
+    def _require_effect(self) -> Self:
+        """What has no effect would be a run of its own all the same."""
+        if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
+            raise ValueError("momentum is of sgd; say --set optimizer=sgd too")
+        return self

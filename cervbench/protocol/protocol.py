@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cervbench.plugin.settings import Settings, SettingsError
+from cervbench.plugin.settings import Settings, SettingsError, did_you_mean
 
 TIERS = ("smoke", "quick", "standard")
 
@@ -85,6 +85,14 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     )
 
 
+def _keys(budget: Mapping[str, Any]) -> list[str]:
+    """Of every number of a tier, with dots."""
+    found = []
+    for key, value in budget.items():
+        found += [f"{key}.{inner}" for inner in _keys(value)] if isinstance(value, dict) else [key]
+    return found
+
+
 def _change(budget: dict[str, Any], key: str, value: Any) -> bool:
     """Set a dotted key of a tier in place, if it has it; whether that changed anything."""
     *path, last = key.split(".")
@@ -92,7 +100,8 @@ def _change(budget: dict[str, Any], key: str, value: Any) -> bool:
     for name in path:
         table = table.get(name) if isinstance(table, dict) else None
     if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
-        raise SettingsError(f"the protocol has no number {key!r} (set one as protocol.pretext.epochs=10)")
+        hint = did_you_mean(key, _keys(budget))
+        raise SettingsError(f"the protocol has no number {key!r}{hint} (it has {', '.join(_keys(budget))})")
     changes = bool(table[last] != value)
     table[last] = value
     return changes

@@ -6,13 +6,13 @@ from importlib.resources import files
 
 import numpy as np
 
-from cervbench.protocol import protocol
 from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.protocol.labels import uncovered
+from cervbench.protocol.protocol import Protocol
 from cervbench.records.record import Record
 
 
-def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
+def fold_differences(record: Record, columns: Mapping[str, np.ndarray], rules: Protocol) -> Iterator[str]:
     """Images, groups, labels and label counts that are not those of the record's fold; one line each kind.
 
     Folds dealt on the spot do not travel with a record: of those only the hash is known, and nothing is said.
@@ -27,8 +27,8 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Itera
     manifest = by_hash.get(tested.manifest)
     if manifest is None:
         return
-    if record.run.dataset.folds != manifest.folds:
-        yield f"run.dataset.folds: stored {record.run.dataset.folds}, there are {manifest.folds}"
+    if tested.folds != manifest.folds:
+        yield f"run.dataset.folds: stored {tested.folds}, there are {manifest.folds}"
     try:
         fold = manifest.fold(record.run.fold)
     except FoldError as error:
@@ -44,10 +44,9 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray]) -> Itera
             if image in row_of and stored != truth[row_of[image]]:
                 yield f"{column} of image {image}: stored {stored}, in the folds {truth[row_of[image]]}"
                 break
-    rules = protocol.load(record.run.protocol.tier).labels
     for part, rows, stored in (
         ("train", fold.train, record.labels.train),
-        ("val", fold.val if rules.sees_val(record.ratio) else fold.val[:0], record.labels.val),
+        ("val", fold.val if rules.labels.sees_val(record.ratio) else fold.val[:0], record.labels.val),
     ):
         seen = len(uncovered(manifest.labels, manifest.orders[:, 0], rows, record.ratio))
         if stored != seen:

@@ -6,22 +6,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
 )
 
+from cervbench.plugin.settings import Closed
 from cervbench.scoring.task import Task
 
 NO_BACKBONE = "none"
 """What a run says of a method that has no encoder."""
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Stored(Closed):
     added: ClassVar[tuple[str, ...]] = ()
     """Fields that came later: not written at their defaults, so that ids and seals of records survive."""
 
@@ -34,19 +32,19 @@ class _Closed(BaseModel):
         return written
 
 
-class MethodOfRun(_Closed):
+class MethodOfRun(_Stored):
     name: str
     package: str
     revision: int
     added = ("builds_on",)
-    builds_on: dict[str, int] = {}
+    builds_on: dict[str, int] = Field(default={})
     """Revisions of other methods whose code it uses, from their second on."""
     config: dict[str, Any]
     pretext: bool
     """False when nothing was trained without labels: such a row is a baseline or a reference."""
 
 
-class DatasetOfRun(_Closed):
+class DatasetOfRun(_Stored):
     name: str
     variant: str
     """`herlev` when complete, `cric@3f2a9c01` for a part of it: never in one table."""
@@ -59,7 +57,7 @@ class DatasetOfRun(_Closed):
     synthetic: bool = False
 
 
-class ProtocolOfRun(_Closed):
+class ProtocolOfRun(_Stored):
     version: int
     tier: str
     image_size: int
@@ -71,7 +69,7 @@ class ProtocolOfRun(_Closed):
     """What was changed; empty on protocol."""
 
 
-class Run(_Closed):
+class Run(_Stored):
     """One pretraining: everything that decides its encoder, and nothing that does not."""
 
     method: MethodOfRun
@@ -102,7 +100,7 @@ class Run(_Closed):
         return digest(identity)
 
 
-class EvaluationOfRecord(_Closed):
+class EvaluationOfRecord(_Stored):
     name: str
     package: str
     revision: int
@@ -111,21 +109,21 @@ class EvaluationOfRecord(_Closed):
     frozen: bool
     """The encoder was used as it was."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
-class LabelCount(_Closed):
+class LabelCount(_Stored):
     train: int
     val: int
 
 
-class Predictions(_Closed):
+class PredictionsOfRecord(_Stored):
     hash: str
     """Of the content: columns in canonical order, see records/table.py."""
     rows: int
 
 
-class Record(_Closed):
+class Record(_Stored):
     """One evaluation of one run at one ratio."""
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -134,7 +132,7 @@ class Record(_Closed):
     ratio: int
     task: Task
     labels: LabelCount
-    predictions: Predictions
+    predictions: PredictionsOfRecord
     scores: dict[str, Any]
     """Means over the draws, of this fold alone."""
     observed: dict[str, Any]
@@ -143,7 +141,7 @@ class Record(_Closed):
     seal: str
     """Hash of all the rest. It finds a slip of the hand, not a forger, who can seal again."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     @classmethod
     def sealed(cls, **content: Any) -> Self:

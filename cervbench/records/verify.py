@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol import protocol
 from cervbench.records.fold_claims import fold_differences
@@ -36,22 +37,21 @@ def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
         problems.append(f"id: stored {path.stem} (the file's name), recomputed {record.id}")
     if path.parent.name != record.run.dataset.variant:
         problems.append(f"variant: stored {record.run.dataset.variant}, in the folder {path.parent.name}")
-    return problems + verify(store, record, score_of, path.stem)
-
-
-def verify(store: Store, record: Record, score_of: ScoreOf | None = None, id: str | None = None) -> list[str]:
-    """What in a record differs from what its predictions and its protocol give; empty when nothing does."""
-    problems = list(_off_protocol(record))
     try:
-        table = _read(store, record.run.dataset.variant, id or record.id)
+        rules = protocol.load(record.run.protocol.tier)
+    except SettingsError as error:
+        return [*problems, f"run.protocol.tier: {error}"]
+    problems += _off_protocol(record, rules)
+    try:
+        table = _read(store, record.run.dataset.variant, path.stem)
     except RecordError as error:
         return [*problems, str(error)]
     recomputed = {"hash": content_hash(table), "rows": len(table)}
     problems += differences("predictions", record.predictions.model_dump(), recomputed)
     columns = to_columns(table)
     try:
-        problems += _chosen_draws(record, columns)
-        problems += fold_differences(record, columns)
+        problems += _chosen_draws(record, columns, rules)
+        problems += fold_differences(record, columns, rules)
         scores = score_again(record, columns, score_of)
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
         return [*problems, f"it cannot be scored again: {error}"]
@@ -117,7 +117,7 @@ def _read(store: Store, variant: str, id: str) -> pa.Table:
 
 def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:
     """A schema that the core knows has one score; another schema's is in the evaluation's package."""
-    if evaluation.schema_ == "classification/1":
+    if evaluation.schema_ == CLASSIFICATION_SCHEMA:
         return classification
     if score_of is None:
         raise LookupError(
@@ -126,22 +126,18 @@ def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:
     return score_of(f"{evaluation.package}:{evaluation.name}")
 
 
-def _chosen_draws(record: Record, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _chosen_draws(
+    record: Record, columns: Mapping[str, np.ndarray], rules: protocol.Protocol
+) -> Iterator[str]:
     """Draws in the table that are not the protocol's, of which the settings may ask for the first few."""
-    rules = protocol.load(record.run.protocol.tier).labels
-    count = rules.draws_at(record.ratio, record.evaluation.settings.get("draws"))
+    count = rules.labels.draws_at(record.ratio, record.evaluation.settings.get("draws"))
     if (stored := np.unique(columns["draw"]).tolist()) != list(range(count)):
         yield f"draws: stored {stored}, by the protocol {list(range(count))}"
 
 
-def _off_protocol(record: Record) -> Iterator[str]:
+def _off_protocol(record: Record, rules: protocol.Protocol) -> Iterator[str]:
     """Numbers that the protocol fixes otherwise, in a record that does not say so."""
     claimed = record.run.protocol
-    try:
-        rules = protocol.load(claimed.tier)
-    except SettingsError as error:
-        yield f"run.protocol.tier: {error}"
-        return
     if claimed.version != rules.version:
         yield f"run.protocol.version: stored {claimed.version}; this cervbench knows {rules.version}"
         return

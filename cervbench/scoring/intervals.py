@@ -16,6 +16,8 @@ from cervbench.scoring.pooling import Pooled, metric_of_weights
 from cervbench.scoring.task import Task
 
 LEVEL = 0.95
+IMMOBILE = 1e-12
+"""A standard error below this is rounding, of a figure that cannot move: that of one answer to everything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ def interval(pooled: Pooled, task: Task, metric: str = HEADLINE) -> tuple[float,
 
     A single draw stands for itself: with some labels uncovered nothing is said of other orders.
     None where the data cannot say: groups unknown, a fold with a single group, a metric that is not
-    defined or would not be without one of the groups, a score at the very end of its range.
+    defined or would not be without one of the groups, a score at the very end of its range or one that
+    cannot move.
     """
     if not task.groups_known:
         return None
@@ -68,7 +71,7 @@ def interval(pooled: Pooled, task: Task, metric: str = HEADLINE) -> tuple[float,
 def interval_of_replicates(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
     """The same from the replicates of a metric, and the fold of each group."""
     found = estimate(values, folds)
-    if found is None:
+    if found is None or found.error < IMMOBILE:
         return None
     from scipy.special import expit
 

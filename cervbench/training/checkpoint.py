@@ -2,9 +2,7 @@
 
 import io
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cervbench.atomic import naming, whole_folder
+from cervbench.atomic import discard, naming, whole_folder
 from cervbench.training.weight_file import (
     HOST,
     fitting,
@@ -52,8 +50,6 @@ class Checkpoints:
             save_weights(stage, beside / "weights.safetensors", self.header)
             (beside / "optimizer.pt").write_bytes(state.getbuffer())
             for path in list(beside.iterdir()):
-                with path.open("rb") as written:
-                    os.fsync(written.fileno())
                 seal(path)
         for path in older:
             shutil.rmtree(path, ignore_errors=True)
@@ -80,7 +76,7 @@ class Checkpoints:
         with fitting(optimizer_state, stage):
             optimizer.load_state_dict(state["optimizer"])
         step = int(found[-1].name.removeprefix("step-"))
-        return step, float(state["seconds"]), dict(state.get("logged", {}))
+        return step, float(state["seconds"]), state["logged"]
 
     def _warn_of_another_host(self, weights: Path) -> None:
         """A stage ends with the same bits where it was begun, and is recorded as of where it ends."""
@@ -95,13 +91,7 @@ class Checkpoints:
             )
 
     def clear(self) -> None:
-        """Out of sight in one step first: a kill in between leaves no half a checkpoint to resume from."""
-        for left in self.folder.parent.glob(".done-*"):  # by such a kill
-            shutil.rmtree(left, ignore_errors=True)
-        if self.folder.exists():
-            beside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=".done-"))
-            self.folder.rename(beside / self.folder.name)
-            shutil.rmtree(beside, ignore_errors=True)
+        discard(self.folder)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -114,4 +104,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise
     except Exception:  # torch has many words for bytes that it did not write
         return None
-    return state if isinstance(state, dict) and {"optimizer", "seconds"} <= state.keys() else None
+    return state if isinstance(state, dict) and {"optimizer", "seconds", "logged"} <= state.keys() else None

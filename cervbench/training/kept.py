@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from cervbench.training.weight_file import is_whole, load_weights, save_weights,
 class Kept:
     folder: Path
     """Of one pretraining."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """Of the file of weights."""
 
     @property
     def weights(self) -> Path:
@@ -31,7 +33,7 @@ class Kept:
     def done(self) -> bool:
         return self.observed.exists()
 
-    def load(self, method: nn.Module, header: Mapping[str, str]) -> dict[str, Any] | None:
+    def load(self, method: nn.Module) -> dict[str, Any] | None:
         """Give the method its weights, and say what was observed; None where nothing whole is kept."""
         if not self.done:
             return None
@@ -39,13 +41,13 @@ class Kept:
             logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])
             self.observed.unlink()
             return None
-        warn_of_other_code(self.weights, header)
+        warn_of_other_code(self.weights, self.header)
         load_weights(method, self.weights)
         observed: dict[str, Any] = json.loads(self.observed.read_text("utf-8"))
         return observed
 
-    def keep(self, method: nn.Module, observed: Mapping[str, Any], header: Mapping[str, str]) -> None:
-        write_atomically(self.weights, lambda beside: save_weights(method, beside, header))
+    def keep(self, method: nn.Module, observed: Mapping[str, Any]) -> None:
+        write_atomically(self.weights, lambda beside: save_weights(method, beside, self.header))
         seal(self.weights)
         write_text(self.observed, json.dumps(observed))
         seal(self.observed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cervbench.atomic import discard
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
 from cervbench.training.checkpoint import Checkpoints
@@ -37,7 +38,7 @@ class Workshop:
     """Of the file of weights: what is to be known of them by whoever is handed it."""
 
     @property
-    def place(self) -> str:
+    def computed_on(self) -> str:
         """What the bits of a stage depend on, in words."""
         known = {**self.host, **self.host.get("versions", {})}
         deciding = ("device", "precision", "threads", "torch")
@@ -49,12 +50,12 @@ def pretrain(
 ) -> tuple[Trained, Mapping[str, Any]]:
     """The trained method and what was observed on the way; loaded when it was made before."""
     method = build_method(recipe).to(workshop.device)
-    kept = Kept(workshop.folder)
+    kept = Kept(workshop.folder, workshop.header)
     kept.clear_leftovers()
-    observed = kept.load(method, workshop.header)
+    observed = kept.load(method)
     if observed is None:
         observed = _make(method, recipe, train, workshop)
-        kept.keep(method, observed, workshop.header)
+        kept.keep(method, observed)
     Checkpoints(workshop.folder / "pretext").clear()
     if recipe.offer.pretext:
         warn_of_collapse(type(method).__name__, observed)
@@ -75,7 +76,7 @@ def _make(method: Method, recipe: Recipe, train: Images, workshop: Workshop) -> 
     """Train the method, and look at what came of it."""
     for record in filter(Path.is_dir, workshop.folder.iterdir()):
         if record.name != "pretext":  # fine-tuned from weights that are gone
-            Checkpoints(record).clear()
+            discard(record)
     observed = _train(method, recipe, train, workshop)
     reestimate_norms(method, train)
     if method.encoder is not None:
@@ -115,7 +116,9 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     forwarded = steps * images_forwarded(method, feed.batch(0).views)
     with looking_at(method.encoder) as look:
         sitting = Sitting(
-            checkpoints=Checkpoints(workshop.folder / "pretext", {**workshop.header, HOST: workshop.place}),
+            checkpoints=Checkpoints(
+                workshop.folder / "pretext", {**workshop.header, HOST: workshop.computed_on}
+            ),
             every_seconds=workshop.checkpoint_seconds,
             watch=partial(workshop.watch, "pretext"),
             look=look,

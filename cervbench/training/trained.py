@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from cervbench.atomic import discard
 from cervbench.data.batches import Examples, Feed, Images
-from cervbench.data.parts import AnswerError
 from cervbench.data.views.normalise import UNIT, Normalise
 from cervbench.plugin.method import Method
+from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.encoder import Encoder
@@ -116,7 +117,7 @@ class Trained:
     def clear_checkpoints(self) -> None:
         """Of the record that was worked on, once it is written."""
         assert self.record  # without one it is all of the pretraining
-        Checkpoints(self.folder / self.record).clear()
+        discard(self.folder / self.record)
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
         """Softmax of a classifier over images as they are, in float32."""

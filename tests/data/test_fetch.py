@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from cervbench.data.cards.card import Archive, Card, Source
-from cervbench.data.download import ATTEMPTS, download
+from cervbench.data.download import ATTEMPTS, _checked, download
 from cervbench.data.error import DataError
 from cervbench.data.fetch import fetch
 
@@ -228,6 +228,14 @@ def test_a_checksum_other_than_the_cards_is_refused_with_both(server, tmp_path):
     ):
         download(Archive(server.url, sha256="0" * 64), tmp_path, silent)
     assert list(tmp_path.glob("*.zip")) == []
+
+
+def test_of_a_card_without_a_checksum_none_is_told(server, tmp_path):
+    """Regression: it said `sha256 None`."""
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+    with pytest.raises(DataError, match=rf"the card says {len(GOOD) + 1} bytes\. The file was removed"):
+        _checked(Archive(server.url, len(GOOD) + 1), path)
 
 
 def test_the_cards_checksum_is_enough(server, tmp_path):

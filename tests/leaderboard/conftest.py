@@ -14,7 +14,7 @@ from cervbench.records.record import (
     EvaluationOfRecord,
     LabelCount,
     MethodOfRun,
-    Predictions,
+    PredictionsOfRecord,
     ProtocolOfRun,
     Record,
     Run,
@@ -169,7 +169,7 @@ def write_row(
                 ratio=ratio,
                 task=task,
                 labels=LabelCount(train=ratio + fold % 2, val=0 if ratio < 10 else 3),
-                predictions=Predictions(hash="", rows=0),
+                predictions=PredictionsOfRecord(hash="", rows=0),
                 scores={},
                 observed={
                     "pretext_forwarded": 1000 * run.method.pretext,
@@ -183,7 +183,7 @@ def write_row(
             table = read_table(store.predictions_path(variant, record.id))
             scored = changed(
                 record,
-                predictions=Predictions(hash=content_hash(table), rows=len(table)),
+                predictions=PredictionsOfRecord(hash=content_hash(table), rows=len(table)),
                 scores=classification(to_columns(table), task),
             )
             store.write(scored)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
+from cervbench.cli import main
 from cervbench.cli.leaderboard import leaderboard
 from cervbench.leaderboard import PagesError, build, check
 from cervbench.leaderboard.charts import apart
@@ -164,10 +165,11 @@ def test_check_accepts_what_build_wrote_and_names_what_is_stale_missing_or_left_
     assert page.read_text() != text
     assert [p for p in check(out) if str(page) in p and "is not what the records give" in p]
     page.unlink()
-    assert f"{page} is missing: run `cervbench leaderboard build`" in check(out)
+    mend = f"run `cervbench leaderboard build --records {out}`"
+    assert f"{page} is missing: {mend}" in check(out)
     build(out)
     shutil.copy(page, out / "old.md")
-    assert check(out) == [f"{out / 'old.md'} belongs to no record: run `cervbench leaderboard build`"]
+    assert check(out) == [f"{out / 'old.md'} belongs to no record: {mend}"]
     build(out)
     assert not (out / "old.md").exists()
     write("barlow-twins", 0.5)
@@ -320,6 +322,36 @@ def test_the_index_names_the_pages_of_speed_where_there_are_some(out: Path, writ
     assert "(throughput.md)" in (out / "README.md").read_text()
     assert check(out) == []
     assert (out / "throughput.md").read_text() == "# Throughput\n"
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_the_commands_that_pages_and_check_tell_are_those_that_work(
+    out: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool
+) -> None:
+    """Regression: of pages in another folder, or of all records, they ended with an error."""
+    write("simclr", ratios=(100,))
+    pages = tmp_path / "elsewhere"
+    build(out, pages, everything)
+    told = (pages / "README.md").read_text()
+    monkeypatch.chdir(pages)
+    for line in re.findall(r"`cervbench (verify [^`]*|leaderboard check[^`]*)`", told):
+        answer = CliRunner().invoke(main, line.split())
+        assert answer.exit_code == 0, (line, answer.output)
+    (pages / "cells.md").unlink()
+    [missing] = check(out, pages, everything)
+    [mend] = re.findall(r"run `cervbench (.*)`", missing)
+    assert CliRunner().invoke(main, mend.split()).exit_code == 0
+    assert check(out, pages, everything) == []
+
+
+def test_the_index_names_the_audits_that_are_there(out: Path, write: Write) -> None:
+    """Regression: they stood in the folder, and no page led to them."""
+    write("simclr", ratios=(100,))
+    (out / "audits").mkdir()
+    (out / "audits" / "herlev.md").write_text("# What a random split leaks\n")
+    build(out)
+    assert "- [herlev](audits/herlev.md)" in (out / "README.md").read_text()
+    assert check(out) == []
 
 
 def test_trials_are_counted_and_left_out_unless_all_are_asked_for_or_there_is_nothing_else(

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from cervbench.cli.verify import verify as verify_command
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.labels import uncovered
-from cervbench.records.record import LabelCount, Predictions, Record
+from cervbench.records.record import LabelCount, PredictionsOfRecord, Record
 from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, read_table, to_columns, write_table
 from cervbench.records.verify import verify_file
@@ -53,7 +53,7 @@ def score_again(store: Store, record: Record, changed: Callable[..., Record]) ->
     return store.write(
         changed(
             record,
-            predictions=Predictions(hash=content_hash(table), rows=len(table)),
+            predictions=PredictionsOfRecord(hash=content_hash(table), rows=len(table)),
             scores=classification(to_columns(table), record.task),
         )
     )
@@ -272,7 +272,7 @@ def test_a_record_that_lies_where_no_record_does_is_told_where_it_belongs(
 
 
 def test_the_recipe_for_strangers_runs_as_the_docs_print_it(path: Path, tmp_path: Path) -> None:
-    _, recipe = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    _, recipe, _ = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     script = tmp_path / "recipe.py"
     script.write_text(recipe)
     accepted = subprocess.run([sys.executable, script, path], capture_output=True, text=True, check=False)

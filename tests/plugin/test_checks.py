@@ -35,9 +35,9 @@ from cervbench.plugin import (
     hookimpl,
     plain_policy,
 )
-from cervbench.plugin.catalog import UnknownName
+from cervbench.plugin.catalog import CHOSEN, UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
-from cervbench.plugin.manager import CHOSEN, Plugins
+from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 
 PAPER = "A paper, 2020"
@@ -88,12 +88,13 @@ def plugin(
     predict: Callable[..., Columns] = sound_predict,
     score: Callable[..., Any] | None = None,
     backbone: str | Callable[..., Any] = sound_backbone,
+    builds_on: tuple[str, ...] = (),
 ) -> Plugins:
     own_score = {} if score is None else {"score": score, "schema": "own/1"}
 
     @hookimpl
     def cervbench_methods() -> Mapping[str, Offer]:
-        return {"learner": Offer(config, method, reference)}
+        return {"learner": Offer(config, method, reference, builds_on=builds_on)}
 
     @hookimpl
     def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
@@ -384,6 +385,7 @@ def widens(image_size: int, pretrained: bool) -> Any:
 BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_loads_and_registers": {
         "names a class that is not there": (plugin("math:Learner"), "has no attribute 'Learner'"),
+        "builds on nothing": (plugin(builds_on=("barlow-twin",)), "learner builds on barlow-twin, which no"),
     },
     "each_offer_has_a_reference": {"says nothing": (plugin(reference=" "), "method learner")},
     "its_config_comes_back_from_json": {

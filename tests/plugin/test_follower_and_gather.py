@@ -10,6 +10,7 @@ from torch import Tensor, distributed, multiprocessing, nn
 
 from cervbench.plugin import Follower, Progress, gather
 from cervbench.plugin.checks import followed
+from cervbench.plugin.problems import ContractError
 
 
 def test_a_follower_begins_as_its_leader_and_shares_nothing_with_it() -> None:
@@ -49,6 +50,20 @@ def test_a_follower_that_moves_in_part_or_not_with_all_of_its_leader_is_found() 
     with pytest.raises(ValueError, match="zip"):
         followed(Follower(leader[0], keep=0.75, memory=1), leader, lambda: None)
     assert followed(Follower(leader, keep=0.75, memory=1), leader, lambda: None) == 0
+
+
+@pytest.mark.parametrize(("keep", "memory"), [(-0.1, 1), (1.5, 1), (0.9, 0), (0.9, -1), (float("nan"), 1)])
+def test_what_it_cannot_keep_or_remember_is_refused(keep: float, memory: float) -> None:
+    """Regression: with -1 it ran away from its leader."""
+    with pytest.raises(ContractError, match=f"keep is {keep} and memory is {memory}"):
+        Follower(nn.Linear(3, 4), keep=keep, memory=memory)
+
+
+def test_it_follows_nothing_but_what_it_is_a_copy_of() -> None:
+    """Regression: parts of other names that fitted by chance were averaged."""
+    follower = Follower(nn.ModuleDict({"one": nn.Linear(3, 4)}), keep=0.9, memory=1)
+    with pytest.raises(ContractError, match=r"only one of the two has one\.bias; one\.weight; other\.bias"):
+        follower.follow(nn.ModuleDict({"other": nn.Linear(3, 4)}), Progress(1, 9))
 
 
 @pytest.mark.parametrize(

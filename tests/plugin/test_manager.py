@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
-from cervbench.plugin.catalog import UnknownName
-from cervbench.plugin.manager import CHOSEN, Plugins
+from cervbench.plugin.catalog import CHOSEN, UnknownName
+from cervbench.plugin.manager import Plugins
 
 GOOD = """
     from cervbench.plugin import MethodConfig, Offer, hookimpl
@@ -207,10 +207,12 @@ def test_a_package_whose_own_files_are_damaged_is_named_by_its_folder(
     assert why in problem.what
 
 
-def test_packages_can_be_chosen(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chosen", ["good_plugin", "another, good-plugin"])
+def test_packages_can_be_chosen(site: Site, monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    """Regression: behind a comma and a space none was found."""
     site.install("good-plugin", "1.0", GOOD)
     site.install("bad-plugin", "1.0", "import nothing_of_the_kind")
-    monkeypatch.setenv(CHOSEN, "good_plugin")
+    monkeypatch.setenv(CHOSEN, chosen)
     found = site.discover()
     assert list(found.methods) == ["good"]
     assert found.problems == []
@@ -222,6 +224,8 @@ def test_a_class_that_cannot_be_imported_shows_when_everything_is_loaded(site: S
     assert found.problems == []
     found.load_everything()
     assert "has no attribute 'Learner'" in found.problems[0].what
+    found.load_everything()
+    assert len(found.problems) == 1  # regression: it was told once a time
 
 
 def test_a_classifier_that_cannot_be_imported_shows_as_well() -> None:

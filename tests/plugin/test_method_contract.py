@@ -80,6 +80,14 @@ def test_a_gradient_finds_its_way_back_through_float32() -> None:
     torch.testing.assert_close(rows.grad, 2 * rows.detach())
 
 
+def test_float32_reaches_into_a_list_of_tensors() -> None:
+    """Regression: in a list, as `loss` is handed its views, they stayed as they were."""
+    views = [torch.rand(4, 8, dtype=torch.bfloat16) for _ in range(2)]
+    told = in_float32(lambda pair, more: [*pair, more["own"]])(views, {"own": views[0]})
+    assert [view.dtype for view in told] == [torch.float32] * 3
+    assert torch.equal(told[2], views[0].float())
+
+
 def test_what_is_handed_no_tensor_cannot_know_its_device() -> None:
     with pytest.raises(TypeError, match=r"similarities .*none of its arguments is a tensor"):
-        in_float32(similarities)([torch.zeros(2)])
+        in_float32(similarities)([1.0], [2.0], 3)

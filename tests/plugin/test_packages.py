@@ -6,7 +6,7 @@ from cervbench.checks.of_methods import it_keeps_to_the_device_of_its_views
 from cervbench.plugin.catalog import PACKAGES
 from cervbench.plugin.checks import Check, checks_of
 
-CHECKS = [check for package in ("cervbench", *PACKAGES.values()) for check in checks_of(package)]
+CHECKS = [check for package in ("cervbench", *sorted({*PACKAGES.values()})) for check in checks_of(package)]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)

@@ -30,6 +30,22 @@ def test_every_wrong_key_and_value_is_told_at_once() -> None:
     assert "learning_rate =" not in values
 
 
+@pytest.mark.parametrize("name", ["temperature", "learning_rate"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), True])
+def test_a_number_is_one_that_json_can_hold(name: str, value: float) -> None:
+    """Regression: infinity was accepted and written as null, and true was 1."""
+    with pytest.raises(SettingsError, match=f"{name} = {value}: .*number"):
+        Config.parse({name: value}, "method near-far")
+
+
+def test_momentum_that_has_no_effect_is_no_run_of_its_own() -> None:
+    """Regression: adamw has none, and each value of it was another row all the same."""
+    with pytest.raises(SettingsError, match="momentum is of sgd; say --set optimizer=sgd too"):
+        Config.parse({"momentum": 0.5}, "method near-far")
+    for known in ({"momentum": 0.9}, {"momentum": 0.5, "optimizer": "sgd"}):
+        assert Config.parse(known, "method near-far").momentum == known["momentum"]
+
+
 class Needy(Settings):
     name: str
     size: int

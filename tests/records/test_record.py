@@ -16,14 +16,18 @@ from cervbench.records.store import RecordError, Store
 ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(ROOT.glob("leaderboards/records/herlev/*.json"))
 
+OF_AN_ID, _, OF_A_PAGE = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "records.md").read_text("utf-8"), re.DOTALL
+)
+"""What the page prints for strangers."""
+
 Recompute = Callable[[Path], bool]
 
 
 @pytest.fixture
 def recompute(monkeypatch: pytest.MonkeyPatch) -> Recompute:
     """Runs the page's code on a record: whether its id is the name of its file."""
-    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "records.md").read_text("utf-8"), re.DOTALL)
-    assert set(re.findall(r"^(?:import|from) (.*)", code, re.MULTILINE)) == {
+    assert set(re.findall(r"^(?:import|from) (.*)", OF_AN_ID, re.MULTILINE)) == {
         "hashlib, json, sys",
         "pathlib import Path",
     }
@@ -31,10 +35,30 @@ def recompute(monkeypatch: pytest.MonkeyPatch) -> Recompute:
     def holds(path: Path) -> bool:
         monkeypatch.setattr(sys, "argv", ["recipe.py", str(path)])
         with pytest.raises(SystemExit) as ended:
-            exec(compile(code, "recipe.py", "exec"), {})
+            exec(compile(OF_AN_ID, "recipe.py", "exec"), {})
         return not ended.value.code
 
     return holds
+
+
+@pytest.mark.parametrize("row", ["simclr", "imagenet (tf\\_efficientnet\\_lite0)"])
+def test_a_stranger_recomputes_a_figure_of_the_committed_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], row: str
+) -> None:
+    """Of the linear probe with all labels, by the docs' lines, from the records that the page lists."""
+    pages = ROOT / "leaderboards"
+    sections = (pages / "herlev.md").read_text("utf-8").split("\n## ")
+    [table] = [text for text in sections if text.startswith("linear · resnet18, random init · quick")]
+    last = r"\**([\d.]+)\** \[[^|]*\|[^|]*\|[^|]*\|$"  # of the shares of labels; two columns follow
+    printed = re.search(rf"^\| {re.escape(row)} \|.*\| {last}", table, re.M)
+    listed = re.search(rf"^- {re.escape(row)}, folds at .*100 %: (.*)$", table, re.M)
+    assert printed
+    assert listed
+    records = re.findall(r"\((records/[^)]*)\)", listed[1])
+    assert len(records) == 5
+    monkeypatch.setattr(sys, "argv", ["recipe.py", *(str(pages / record) for record in records)])
+    exec(compile(OF_A_PAGE, "recipe.py", "exec"), {})
+    assert capsys.readouterr().out.strip() == printed[1]
 
 
 def test_a_stranger_recomputes_the_id_of_every_committed_record(recompute: Recompute) -> None:

@@ -83,6 +83,14 @@ def test_the_error_of_crossed_groups_and_draws_is_estimated_without_bias() -> No
     assert 0.97 < np.mean(found) / exact < 1.10
 
 
+def test_one_answer_to_everything_has_a_balanced_accuracy_without_an_interval(pooled, task) -> None:
+    """Regression: it stood on the page as `14.3 [14.3, 14.3]`, as if that were precise."""
+    constant = replace(pooled, probabilities=np.broadcast_to([0.5, 0.3, 0.2], pooled.probabilities.shape))
+    assert value(constant, "balanced_accuracy", task) == pytest.approx(1 / 3)
+    assert interval(constant, task, "balanced_accuracy") is None
+    assert interval(pooled, task, "balanced_accuracy") is not None
+
+
 def test_draws_that_differ_widen_the_interval(pooled, task) -> None:
     steady = replace(pooled, probabilities=np.repeat(pooled.probabilities[:1], 3, axis=0))
     alone = replace(pooled, probabilities=pooled.probabilities[:1])

@@ -15,24 +15,6 @@ from cervbench.training.trained import Trained
 from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, seal, warn_of_other_code
 
 
-def test_what_was_out_of_sight_and_not_removed_goes_with_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Regression: a kill between the two left it for ever."""
-
-    def kill(*arguments: Any, **keywords: Any) -> None:
-        raise KeyboardInterrupt
-
-    (tmp_path / "pretext" / "step-000000001").mkdir(parents=True)
-    with monkeypatch.context() as patch:
-        patch.setattr("shutil.rmtree", kill)
-        with pytest.raises(KeyboardInterrupt):
-            Checkpoints(tmp_path / "pretext").clear()
-    assert [path.name[:6] for path in tmp_path.iterdir()] == [".done-"]
-    Checkpoints(tmp_path / "pretext").clear()
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_without_a_record_there_is_nothing_to_clear(tmp_path: Path) -> None:
     """Regression: it was the folder of the pretraining, encoder included, that went."""
     weights = tmp_path / "method.safetensors"

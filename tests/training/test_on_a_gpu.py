@@ -1,4 +1,4 @@
-"""What only a GPU shows of every installed method: it agrees with the processor, compiled or not, and resumes.
+"""What only a GPU shows of each installed method: it agrees with the processor, compiled or not; resumes.
 
 Each claim is about a difference, measured against another difference of the same run, for the last bits of a
 GPU are its own.

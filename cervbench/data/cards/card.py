@@ -63,7 +63,7 @@ class Card:
     title: str
     classes: tuple[str, ...]
     items: Callable[[Path], Sequence[Item]]
-    """Lists the images below the dataset's folder, sorted by id; raises DataError with what to do."""
+    """Lists the images below the dataset's folder, in any order; raises DataError with what to do."""
     citation: str
     licence: str
     source: Source

@@ -1,0 +1,25 @@
+"""Backbones that source documents ask for beside ResNet: every method that a CNN can takes a step on them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cervbench.checks.examined import ExaminedMethod, train_stepwise
+from cervbench.plugin.manager import plugins
+from cervbench.training.pretrain import build_method
+
+METHODS = [name for name, entry in plugins().methods.items() if entry.offer.pretext and name != "mae"]
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "resnext50_32x4d"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_takes_a_step_on(name: str, backbone: str) -> None:
+    found = plugins()
+    offered = found.backbones.get(backbone).offer if backbone in found.backbones else None
+    recipe = ExaminedMethod(name, found.methods.get(name).offer).recipe("CNN", batch=2)
+    recipe = replace(recipe, backbone=backbone, backbone_offer=offered)
+    learner, told = build_method(recipe), list[float]()
+    train_stepwise(learner, recipe, told.append, until=1)
+    assert len(told) == 1
+    assert torch.isfinite(torch.tensor(told)).all()

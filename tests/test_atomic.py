@@ -1,0 +1,92 @@
+"""What is written is on the disk before it is in its place, and what is removed goes in one step."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cervbench import atomic
+from cervbench.atomic import discard, whole_folder, write_atomically
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is flushed and moved, in its order."""
+    log: list[str] = []
+
+    def named(handle: int) -> str:
+        return Path(f"/proc/self/fd/{handle}").readlink().name
+
+    def logged(what: str, call: Callable[..., object], name: Callable[..., str]) -> Callable[..., object]:
+        def instead(*arguments: object) -> object:
+            log.append(f"{what} {name(*arguments)}")
+            return call(*arguments)
+
+        return instead
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("the system does not tell which file a handle is of")
+    monkeypatch.setattr(os, "fsync", logged("flush", os.fsync, named))
+    monkeypatch.setattr(os, "sync", logged("flush", os.sync, lambda: "all"))
+    for move in ("rename", "replace"):
+        monkeypatch.setattr(Path, move, logged("move to", getattr(Path, move), lambda _, to: Path(to).name))
+    return log
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, done: list[str]) -> None:
+    write_atomically(tmp_path / "scores", lambda beside: beside.write_text("1"))
+    flushed, moved, folder = done
+    assert flushed.startswith("flush .scores.")
+    assert [moved, folder] == ["move to scores", f"flush {tmp_path.name}"]
+
+
+def test_all_of_a_folder_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, done: list[str]) -> None:
+    """Regression: its files could be empty behind a power failure, although the folder was there."""
+    with whole_folder(tmp_path / "pack") as beside:
+        (beside / "below").mkdir()
+        for name in ("pixels", "below/index"):
+            (beside / name).write_text("1")
+    *flushed, moved, folder = done
+    assert sorted(flushed) == ["flush below", "flush index", "flush pixels"]
+    assert [moved, folder] == ["move to pack", f"flush {tmp_path.name}"]
+
+
+def test_many_files_are_flushed_together(tmp_path: Path, done: list[str]) -> None:
+    with whole_folder(tmp_path / "archive") as beside:
+        for number in range(atomic.MANY + 1):
+            (beside / str(number)).touch()
+    assert done[:2] == ["flush all", "move to archive"]
+
+
+def test_a_folder_half_filled_is_never_in_its_place(tmp_path: Path) -> None:
+    def fill() -> None:
+        with whole_folder(tmp_path / "pack") as beside:
+            (beside / "pixels").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_out_of_its_place_before_anything_in_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what a kill left then is removed with the next."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").touch()
+
+    def kill(*arguments: object, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", kill)
+        with pytest.raises(KeyboardInterrupt):
+            discard(tmp_path / "one")
+    assert not (tmp_path / "one").exists()
+    assert len(list(tmp_path.iterdir())) == 2
+    discard(tmp_path / "other")
+    assert list(tmp_path.iterdir()) == []
