@@ -100,12 +100,32 @@ class Study:
         return cls(name, str(tables.get("title", name)), tuple(requests))
 
     def narrowed(self, wanted: Mapping[str, Any]) -> "Study":
-        """Of its requests those whose fields are as wanted."""
-        left = [r for r in self.requests if all(getattr(r, name) == value for name, value in wanted.items())]
+        """Of its requests those whose fields are as wanted, and of their folds, say, those that are."""
+        left = [r for request in self.requests if (r := _narrowed(request, wanted))]
         if not left:
-            has = sorted({", ".join(f"{name} {getattr(r, name)}" for name in wanted) for r in self.requests})
+            has = sorted({", ".join(f"{name} {_all(r, name)}" for name in wanted) for r in self.requests})
             raise SettingsError(f"study {self.name} has no run that is so; it has {'; '.join(has)}")
         return replace(self, requests=tuple(left))
+
+
+PARTS = ("folds", "ratios", "evaluations")
+"""Fields of a request of which a part can be asked for."""
+
+
+def _narrowed(request: Request, wanted: Mapping[str, Any]) -> Request | None:
+    """None where nothing of it is wanted."""
+    if any(getattr(request, name) != value for name, value in wanted.items() if name not in PARTS):
+        return None
+    parts: dict[str, Any] = {}
+    for name in wanted.keys() & set(PARTS):
+        own = getattr(request, name)
+        parts[name] = wanted[name] if own is None else tuple(one for one in own if one in wanted[name])
+    return replace(request, **parts) if all(parts.values()) else None
+
+
+def _all(request: Request, name: str) -> str:
+    value = getattr(request, name)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else "all" if value is None else str(value)
 
 
 SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")

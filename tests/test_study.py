@@ -116,6 +116,27 @@ def test_a_study_is_narrowed_to_the_runs_that_are_wanted() -> None:
     assert [(r.method, r.seed) for r in narrowed.requests] == [("supervised", 1), ("simclr", 1)]
 
 
+def test_of_folds_ratios_and_evaluations_a_part_can_be_asked_for() -> None:
+    text = """
+    [[runs]]
+    method = "simclr"
+    dataset = "herlev"
+    [[runs]]
+    method = "byol"
+    dataset = "herlev"
+    ratios = [1, 10, 100]
+    evaluations = ["finetune"]
+    """
+    study = Study.parse("mine", text)
+    simclr, byol = study.narrowed({"folds": (4,), "ratios": (5, 10)}).requests
+    assert (simclr.folds, simclr.ratios, simclr.evaluations) == ((4,), (5, 10), None)
+    assert (byol.folds, byol.ratios, byol.evaluations) == ((4,), (10,), ("finetune",))
+    [simclr] = study.narrowed({"evaluations": ("knn",)}).requests
+    assert (simclr.method, simclr.evaluations) == ("simclr", ("knn",))
+    with pytest.raises(SettingsError, match="it has method byol, ratios 1,10,100; method simclr"):
+        study.narrowed({"method": "byol", "ratios": (5,)})
+
+
 def test_a_study_narrowed_to_nothing_says_what_it_has() -> None:
     with pytest.raises(
         SettingsError, match="it has seed 0, tier quick; seed 0, tier smoke; seed 1, tier smoke"

@@ -23,7 +23,7 @@ from cervbench.records.record import Run
 from cervbench.records.store import Store
 from cervbench.runs import chosen
 from cervbench.scoring.classification import HEADLINE
-from cervbench.study import SEVERAL, Request, Study
+from cervbench.study import PARTS, SEVERAL, Request, Study
 
 BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
 
@@ -75,9 +75,9 @@ def run(
 ) -> None:
     """Train a method, evaluate it, record it, and build the pages.
 
-    Either --method and --dataset, or a STUDY: a TOML file, or the name of one that ships; --method,
-    --dataset, --backbone, --init, --seed and --tier then choose among its runs. What is done is not done
-    again, and an interrupted run goes on where it stopped.
+    Either --method and --dataset, or a STUDY: a TOML file, or the name of one that ships; the other
+    options but --set then choose among what it asks for. What is done is not done again, and an interrupted
+    run goes on where it stopped.
     """
     requests = _study(ctx, study) if study else (_request(settings, asked),)
     here = place.Place(data_root=data_root, out=out, device=device)
@@ -135,7 +135,7 @@ def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
         name = parameter.name or ""
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name in BESIDE_A_STUDY:
             continue
-        if name not in SEVERAL:
+        if name not in (*SEVERAL, *PARTS):
             raise click.UsageError(f"{parameter.opts[0]} has no place beside a study, which says what is run")
         wanted[name] = ctx.params[name]
     return Study.load(study).narrowed(wanted).requests

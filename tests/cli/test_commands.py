@@ -118,9 +118,13 @@ WRONG = {
     ),
     "setting twice": ([*SMOKE, "--set", "a=1", "--set", "a=2"], "--set gives a more than once"),
     "unknown study": (["run", "no-such-study"], "no study 'no-such-study'"),
-    "study and labels": (
-        ["run", "some.toml", "--labels", "1"],
-        "--labels has no place beside a study",
+    "study and setting": (
+        ["run", "some.toml", "--set", "a=1"],
+        "--set has no place beside a study",
+    ),
+    "evaluation that a study has not": (
+        ["run", "attentive-transfer", "--eval", "linear"],
+        "it has evaluations finetune",
     ),
     "method that a study has not": (
         ["run", "baselines", "--method", "majority"],
