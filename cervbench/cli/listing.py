@@ -30,6 +30,8 @@ def datasets(found: Plugins) -> Iterable[Row]:
             "title": card.title,
             "images": sum(card.expected.values()) or None,
             "classes": list(card.classes),
+            "abnormal": sorted(card.abnormal),
+            "severity": dict(card.severity or {}),
             "group": card.group,
             "licence": card.licence,
             "source": card.source.page,
