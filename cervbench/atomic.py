@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MANY = 100
+"""Files from which on it is quicker to flush all that the system has to write."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -42,10 +43,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield beside
-        _sync_all(list(beside.rglob("*")))
-        beside.chmod(0o755)
-        beside.rename(path)
-        _sync_folder(path.parent)
+        with naming(path):
+            _sync_all(list(beside.rglob("*")))
+            beside.chmod(0o755)
+            beside.rename(path)
+            _sync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -76,7 +78,7 @@ def _fill(path: Path, text: str) -> None:
 
 
 def _sync_all(paths: Sequence[Path]) -> None:
-    """One by one, or, where they are many, with all that the system has to write: that is quicker by far."""
+    """One by one, or, where they are `MANY`, together."""
     if len(paths) > MANY and hasattr(os, "sync"):
         os.sync()
         return

@@ -1,4 +1,4 @@
-"""Where weights are from: a run says it in their header, where it can be read, in a copy too."""
+"""Where weights and records are from: which run and which code made them, and who is to be told."""
 
 import hashlib
 import inspect

@@ -103,33 +103,35 @@ class Study:
         """Of its requests those whose fields are as wanted, and of their folds, say, those that are."""
         left = [r for request in self.requests if (r := _narrowed(request, wanted))]
         if not left:
-            has = sorted({", ".join(f"{name} {_all(r, name)}" for name in wanted) for r in self.requests})
+            has = sorted(
+                {", ".join(f"{name} {_told(getattr(r, name))}" for name in wanted) for r in self.requests}
+            )
             raise SettingsError(f"study {self.name} has no run that is so; it has {'; '.join(has)}")
         return replace(self, requests=tuple(left))
 
 
+SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")
+"""Fields of a request that a study may give as a list: every combination is run."""
 PARTS = ("folds", "ratios", "evaluations")
-"""Fields of a request of which a part can be asked for."""
+"""Fields that are lists in a request: a part of each can be asked for."""
 
 
 def _narrowed(request: Request, wanted: Mapping[str, Any]) -> Request | None:
-    """None where nothing of it is wanted."""
-    if any(getattr(request, name) != value for name, value in wanted.items() if name not in PARTS):
+    """What of it is wanted; None where nothing is."""
+    if any(getattr(request, name) != value for name, value in wanted.items() if name in SEVERAL):
         return None
     parts: dict[str, Any] = {}
-    for name in wanted.keys() & set(PARTS):
+    for name in (name for name in PARTS if name in wanted):
         own = getattr(request, name)
         parts[name] = wanted[name] if own is None else tuple(one for one in own if one in wanted[name])
     return replace(request, **parts) if all(parts.values()) else None
 
 
-def _all(request: Request, name: str) -> str:
-    value = getattr(request, name)
-    return ",".join(map(str, value)) if isinstance(value, tuple) else "all" if value is None else str(value)
-
-
-SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")
-"""Fields of a request that a study may give as a list: every combination is run."""
+def _told(value: Any) -> str:
+    """A field of a request, as one asks for it."""
+    if value is None:
+        return "all"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:

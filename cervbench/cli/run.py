@@ -91,8 +91,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     """A run that fails does not keep the others from theirs."""
     begun: set[str] = set()
     leaky: set[str] = set()
-    broken: set[str] = set()
-    hopeless: set[str] = set()
+    broken: dict[str, bool] = {}  # and whether it was asked for wrongly
     fresh = False
 
     def failed(run: Run, error: Exception) -> None:
@@ -101,9 +100,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
         told = expected(error)
         message = told.message if told else "".join(format_exception(error)).rstrip()
         click.echo(f"Error: {_run_in_words(run)}: {message}", err=True)
-        broken.add(run.id)
-        if isinstance(error, UsageError):
-            hopeless.add(run.id)
+        broken[run.id] = isinstance(error, UsageError)
 
     with shown() as progress:
         for outcome in execute(requests, here, progress, failed=failed):
@@ -123,8 +120,8 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     if begun:
         _build_pages(here)
     if broken:
-        told = f"{len(broken)} of {len(broken | begun)} runs failed, as said above"
-        if broken == hopeless:
+        told = f"{len(broken)} of {len(begun | broken.keys())} runs failed, as said above"
+        if all(broken.values()):
             raise WrongUsage(f"{told}; they cannot be done as they were asked for")
         raise Failed(f"{told}; the same command does what is missing")
 

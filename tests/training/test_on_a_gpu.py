@@ -83,19 +83,22 @@ def apart(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return (between / length) ** 0.5
 
 
+def require_the_same_step(known: tuple[PretextStage, Feed], other: tuple[PretextStage, Feed]) -> None:
+    """Its gradients, and not those of the next batch, which is how far apart they could be."""
+    loss, gradients = step(*known)
+    loss_of_other, gradients_of_other = step(*other)
+    _, of_the_next = step(*known, number=1)
+    assert loss_of_other == pytest.approx(loss, rel=1e-3)
+    assert apart(gradients, gradients_of_other) < 0.02 * apart(gradients, of_the_next)
+
+
 @pytest.mark.usefixtures("in_float32")
 @pytest.mark.parametrize(("method", "kind"), CASES)
 def test_its_loss_and_gradients_are_those_of_the_processor(
     method: ExaminedMethod, kind: str, gpu: torch.device
 ) -> None:
-    """And not those of the next batch, which is how far apart they could be."""
     recipe = method.recipe(kind)
-    here, there = fed(recipe, CPU), fed(recipe, gpu)
-    loss, gradients = step(*here)
-    loss_there, gradients_there = step(*there)
-    _, of_the_next = step(*here, number=1)
-    assert loss_there == pytest.approx(loss, rel=1e-3)
-    assert apart(gradients, gradients_there) < 0.02 * apart(gradients, of_the_next)
+    require_the_same_step(fed(recipe, CPU), fed(recipe, gpu))
 
 
 @pytest.mark.usefixtures("in_float32")
@@ -105,12 +108,7 @@ def test_compiled_it_has_the_same_loss_and_gradients(
 ) -> None:
     recipe = method.recipe(kind)
     compiled = replace(recipe, pretext=recipe.pretext.model_copy(update={"compile": True}))
-    plain = fed(recipe, gpu)
-    loss, gradients = step(*plain)
-    loss_compiled, gradients_compiled = step(*fed(compiled, gpu))
-    _, of_the_next = step(*plain, number=1)
-    assert loss_compiled == pytest.approx(loss, rel=1e-3)
-    assert apart(gradients, gradients_compiled) < 0.02 * apart(gradients, of_the_next)
+    require_the_same_step(fed(recipe, gpu), fed(compiled, gpu))
 
 
 @pytest.mark.parametrize(("method", "kind"), CASES)
