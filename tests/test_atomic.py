@@ -1,5 +1,6 @@
 """What is written is on the disk before it is in its place, and what is removed goes in one step."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -58,6 +59,21 @@ def test_many_files_are_flushed_together(tmp_path: Path, done: list[str]) -> Non
         for number in range(atomic.MANY + 1):
             (beside / str(number)).touch()
     assert done[:2] == ["flush all", "move to archive"]
+
+
+def test_a_disk_found_full_at_the_flush_of_a_folder_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: "No space left on device", and no word of where."""
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as refused, whole_folder(tmp_path / "pack") as beside:
+        (beside / "pixels").write_text("1")
+    assert refused.value.filename == str(tmp_path / "pack")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_half_filled_is_never_in_its_place(tmp_path: Path) -> None:

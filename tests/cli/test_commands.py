@@ -134,6 +134,11 @@ WRONG = {
     "strange ratio": ([*SMOKE[:-1], "3"], "no ratio 3"),
     "folds backwards": ([*SMOKE, "--folds", "3-1"], "runs backwards"),
     "unknown fold": ([*SMOKE, "--folds", "7"], "no fold 7"),
+    "misspelt number of the protocol": (
+        [*SMOKE, "--set", "protocol.finetune.stesp=3"],
+        "did you mean 'finetune.steps'?",
+    ),
+    "no record": (["verify", "README.md"], "README.md is no record: these are <out>/records/"),
     "unknown device": ([*SMOKE, "--device", "toaster"], "--device toaster"),
     "unknown tier": ([*SMOKE, "--tier", "huge"], "'smoke', 'quick', 'standard'"),
 }
@@ -153,6 +158,7 @@ def test_a_method_that_is_not_installed_is_told_with_the_package_that_brings_it(
     asked = cervbench("run", "--method", "agbt", "--dataset", "synthetic")
     assert asked.exit_code == 2
     assert "pip install cervbench-agbt" in asked.stderr
+    assert "if it is installed, name it in CERVBENCH_PLUGINS" in asked.stderr
 
 
 @pytest.mark.parametrize("fault", WRONG)
@@ -274,6 +280,15 @@ def test_a_mistake_of_a_method_is_told_with_its_run_and_line_and_the_others_go_o
     assert "majority" in (out / "synthetic.md").read_text()
 
 
+def test_runs_that_cannot_be_done_as_they_were_asked_for_end_with_2(tmp_path: Path) -> None:
+    """Regression: with 1, behind which a script tries again."""
+    asked = [*SMOKE, "--method", "mae", "--backbone", "test_resnet", "--folds", "0,1"]
+    answer = cervbench(*asked, "--out", str(tmp_path))
+    assert answer.exit_code == 2, answer.output
+    assert answer.stderr.count("mae leaves patches out, which ResNet cannot") == 2
+    assert "2 of 2 runs failed" in answer.stderr.splitlines()[-1]
+
+
 def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     answer = cervbench(*SMOKE, "--out", str(tmp_path / "out"), "--dry-run", "--json")
     assert answer.exit_code == 0, answer.output
@@ -321,6 +336,25 @@ def test_a_list_is_given_with_commas_or_by_saying_the_option_again(tmp_path: Pat
     assert one.exit_code == 0, one.output
     assert len(one.stdout.splitlines()) == 6
     assert one.stdout == other.stdout
+
+
+def test_list_datasets_tells_scripts_what_is_abnormal_and_how_classes_rank() -> None:
+    (herlev,) = (
+        row
+        for row in map(json.loads, cervbench("list", "datasets", "--json").stdout.splitlines())
+        if row["name"] == "herlev"
+    )
+    normal = {"normal_superficiel", "normal_intermediate", "normal_columnar"}
+    assert set(herlev["classes"]) - set(herlev["abnormal"]) == normal
+    assert set(herlev["severity"]) == set(herlev["classes"])
+    assert herlev["source"].startswith("http")
+
+
+def test_check_counts_what_it_found() -> None:
+    answer = cervbench("data", "check", "synthetic")
+    assert answer.exit_code == 0, answer.output
+    assert "420 images, of 42 groups" in answer.stdout
+    assert "60 carcinoma_in_situ" in answer.stdout
 
 
 def test_prepare_tells_the_classes_and_groups() -> None:

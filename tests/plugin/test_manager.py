@@ -304,9 +304,13 @@ def test_the_score_of_an_evaluation_is_found_by_package_and_name() -> None:
         found.score_of("same")
 
 
-def test_a_method_whose_package_is_missing_names_the_package() -> None:
-    with pytest.raises(UnknownName, match="pip install cervbench-barlow-twins"):
-        Plugins.of({}).methods.get("barlow-twins")
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [("barlow-twins", "cervbench-barlow-twins"), ("simclr-published", "cervbench-simclr")],
+)
+def test_a_method_whose_package_is_missing_names_the_package(method: str, package: str) -> None:
+    with pytest.raises(UnknownName, match=f"pip install {package},"):
+        Plugins.of({}).methods.get(method)
 
 
 def test_a_method_whose_package_is_broken_shows_what_is_wrong(site: Site) -> None:
