@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
@@ -42,13 +42,17 @@ _Item = TypeVar("_Item")
 
 @dataclass
 class Figures:
-    """What was computed once is found again by the hashes of the predictions."""
+    """Of rows that are shown together. What was computed once is found by the hashes of the predictions."""
 
+    rows: Sequence[Row]
     store: Store
     cache: Cache
     workers: int = 1
 
-    def cells(self, places: Sequence[At]) -> dict[At, Cell]:
+    @cached_property
+    def cells(self) -> dict[At, Cell]:
+        """Of every row at every ratio that it has."""
+        places = [(row, ratio) for row in self.rows for ratio in row.entries]
         return {at: Cell.from_json(kept) for at, kept in self._of("cell", places)}
 
     def classes(self, places: Sequence[At]) -> dict[At, dict[str, ClassFigures]]:
@@ -57,37 +61,31 @@ class Figures:
             for at, kept in self._of("classes", places)
         }
 
-    def best(
-        self, rows: Mapping[str, Row], ratio: int, cells: Mapping[At, Cell]
-    ) -> dict[str, frozenset[str]]:
+    def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:
         """By metric, the names of the best row and of all that the paired test does not tell from it."""
         places = [(row, ratio) for row in rows.values()]
-        if (
-            not rows
-            or any(cells[at].fewest_groups < 2 for at in places)
-            or not places[0][0].task.groups_known
-        ):
+        if not self._testable(places):
             return {}
         described = [key("best", *_described(at)).hex() for at in places]
         metrics = metrics_of(places[0][0].task)
         keys = {metric: key("best", metric, described) for metric in metrics}
         known = self.cache.known(list(keys.values()))
         if len(known) < len(keys):
-            known = self._best(list(rows), places, cells, keys)
+            known = self._best(list(rows), places, keys)
             self.cache.keep(known)
         names = list(rows)
         return {metric: frozenset(names[place] for place in known[keys[metric]]) for metric in metrics}
 
-    def gain(self, name: str, row: Row, base: Row, ratio: int, cells: Mapping[At, Cell]) -> dict[str, Figure]:
+    def gain(self, name: str, row: Row, base: Row, ratio: int) -> dict[str, Figure]:
         """By metric, how far a row stands above the one it is built on: paired, with its interval."""
         places = [(row, ratio), (base, ratio)]
-        if any(cells[at].fewest_groups < 2 for at in places) or not row.task.groups_known:
+        if not self._testable(places):
             return {}
         described = [_described(at) for at in places]
         keys = {metric: key("gain", metric, described) for metric in metrics_of(row.task)}
         known = self.cache.known(list(keys.values()))
         if len(known) < len(keys):
-            self._refuse_unpaired([name, "what it is compared with"], places, cells)
+            self._refuse_unpaired([name, "what it is compared with"], places)
             replicates = dict(self._of("replicates", places))
             ours, theirs = (Replicates.from_json(replicates[at]) for at in places)
             known = {
@@ -97,10 +95,14 @@ class Figures:
             self.cache.keep(known)
         return {metric: Figure(*known[own]) for metric, own in keys.items()}
 
+    def _testable(self, places: Sequence[At]) -> bool:
+        """By the paired test, which leaves out a group of a fold at a time."""
+        return all(at[0].task.groups_known and self.cells[at].fewest_groups > 1 for at in places)
+
     def _best(
-        self, names: Sequence[str], places: Sequence[At], cells: Mapping[At, Cell], keys: Mapping[str, bytes]
+        self, names: Sequence[str], places: Sequence[At], keys: Mapping[str, bytes]
     ) -> dict[bytes, list[int]]:
-        self._refuse_unpaired(names, places, cells)
+        self._refuse_unpaired(names, places)
         known = dict(self._of("replicates", places))
         rows = [Replicates.from_json(known[at]) for at in places]
         found = {}
@@ -109,11 +111,11 @@ class Figures:
             found[own] = sorted(map(int, best_of(values, rows[0].folds, metric)))
         return found
 
-    def _refuse_unpaired(self, names: Sequence[str], places: Sequence[At], cells: Mapping[At, Cell]) -> None:
+    def _refuse_unpaired(self, names: Sequence[str], places: Sequence[At]) -> None:
         """By the hash of what was tested; only where it differs is it read again to say in what."""
-        first = cells[places[0]]
+        first = self.cells[places[0]]
         for name, at in zip(names, places, strict=True):
-            if cells[at].tested != first.tested:
+            if self.cells[at].tested != first.tested:
                 try:
                     refuse_unpaired(
                         pooled_from(self._source(places[0])), pooled_from(self._source(at)), at[0].task

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from cervbench.leaderboard.cells import Cell, Figure
-from cervbench.leaderboard.figures import At, Figures
+from cervbench.leaderboard.cells import Figure
+from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row
 from cervbench.scoring.classification import HEADLINE
 
 
-def gains(
-    name: str, row: Row, others: Sequence[Row], cells: Mapping[At, Cell], figures: Figures
-) -> dict[int, dict[str, Figure]]:
+def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[int, dict[str, Figure]]:
     """By ratio and metric, how far a row is above the same encoder without a pretext stage, seed and images.
 
     At ratios where both have all folds; nothing where there is no such row, or more than one.
@@ -24,7 +22,7 @@ def gains(
         return {}
     (base,) = bases
     return {
-        ratio: figures.gain(name, row, base, ratio, cells)
+        ratio: figures.gain(name, row, base, ratio)
         for ratio in sorted(row.entries)
         if row.complete(ratio) and base.complete(ratio)
     }
@@ -37,31 +35,30 @@ def _begins(row: Row) -> tuple[object, ...]:
 
 
 def best_references(
-    references: Sequence[tuple[str, Row]], ratios: Sequence[int], cells: Mapping[At, Cell]
+    references: Sequence[tuple[str, Row]], ratios: Sequence[int], figures: Figures
 ) -> dict[int, tuple[str, Row]]:
     """By ratio, of those that have all folds there."""
     best = {}
     for ratio in ratios:
-        known = [(name, row) for name, row in references if row.complete(ratio)]
-        known = [at for at in known if cells[at[1], ratio].value(HEADLINE) is not None]
-        if known:
-            best[ratio] = max(known, key=lambda at: cells[at[1], ratio].value(HEADLINE) or 0.0)
+        valued = {
+            (name, row): figures.cells[row, ratio].value(HEADLINE)
+            for name, row in references
+            if row.complete(ratio)
+        }
+        if known := {named: value for named, value in valued.items() if value is not None}:
+            best[ratio] = max(known, key=known.__getitem__)
     return best
 
 
 def above_references(
-    name: str,
-    row: Row,
-    best: Mapping[int, tuple[str, Row]],
-    cells: Mapping[At, Cell],
-    figures: Figures,
+    name: str, row: Row, best: Mapping[int, tuple[str, Row]], figures: Figures
 ) -> dict[int, Figure]:
     """Where both were tested alike: a reference row may be of other draws."""
     if row.baseline:
         return {}
     found = {
-        ratio: figures.gain(name, row, reference, ratio, cells)
+        ratio: figures.gain(name, row, reference, ratio)
         for ratio, (_, reference) in best.items()
-        if row.complete(ratio) and cells[row, ratio].tested == cells[reference, ratio].tested
+        if row.complete(ratio) and figures.cells[row, ratio].tested == figures.cells[reference, ratio].tested
     }
     return {ratio: gain[HEADLINE] for ratio, gain in found.items() if gain}

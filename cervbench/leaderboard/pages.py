@@ -100,10 +100,9 @@ def _render(
     made = {"README.md": ""}
     listed = []
     with Cache(cache) as kept:
-        figures = Figures(store, kept, workers)
         for variant, records in groupby(paths, key=lambda path: path.parent.name):
             rows, left_out = _selected(gather(store, list(records), kept), everything)
-            shown = tables(rows, figures)
+            shown = tables(Figures(rows, store, kept, workers))
             charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in shown}
             for table in shown:
                 made[charts[table.digest]] = chart(table, MARK)

@@ -87,10 +87,10 @@ def title(table: Table) -> str:
     return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off, *table.apart])
 
 
-def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
+def tables(figures: Figures) -> list[Table]:
     """Every table that the rows of one variant make, in the order of the page."""
     contests: dict[Contest, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in figures.rows:
         contests[row.key.contest].append(row)
     newest = max((contest.rules for contest in contests), default=0)
     plans = [
@@ -98,9 +98,8 @@ def tables(rows: Sequence[Row], figures: Figures) -> list[Table]:
         for contest in sorted(contests, key=_order)
         for key, split in _split(contests[contest]).items()
     ]
-    cells = figures.cells([(row, ratio) for row in rows for ratio in row.entries])
     classes = figures.classes(list({at: None for plan in plans for at in plan.with_classes}))
-    return _told_apart([_table(plan, cells, classes, figures) for plan in plans])
+    return _told_apart([_table(plan, classes, figures) for plan in plans])
 
 
 def _told_apart(tables: Sequence[Table]) -> list[Table]:
@@ -178,26 +177,21 @@ def _fits(row: Row, key: TableKey) -> bool:
     return row.key.backbone in (NO_BACKBONE, key.backbone) or row.key.init == "imagenet"
 
 
-def _table(
-    plan: _Plan,
-    cells: Mapping[At, Cell],
-    classes: Mapping[At, Mapping[str, ClassFigures]],
-    figures: Figures,
-) -> Table:
+def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figures: Figures) -> Table:
     ranked, ratios = plan.ranked, plan.ratios
     named = [
         *zip(names(ranked), ranked, strict=True),
         *zip(names(plan.references, True), plan.references, strict=True),
     ]
-    best_reference = best_references(named[len(ranked) :], ratios, cells)
+    best_reference = best_references(named[len(ranked) :], ratios, figures)
     lines = [
         Line(
             name,
             row,
-            {ratio: cells[row, ratio] for ratio in ratios if ratio in row.entries},
+            {ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.entries},
             classes.get((row, ratios[-1]), {}),
-            gains(name, row, plan.ranked + plan.references, cells, figures),
-            above_references(name, row, best_reference, cells, figures),
+            gains(name, row, plan.ranked + plan.references, figures),
+            above_references(name, row, best_reference, figures),
         )
         for name, row in named
     ]
@@ -205,7 +199,7 @@ def _table(
     for ratio in ratios:
         whole = {name: row for name, row in named[: len(ranked)] if row.complete(ratio)}
         if len(whole) > 1:
-            for metric, bold in figures.best(whole, ratio, cells).items():
+            for metric, bold in figures.best(whole, ratio).items():
                 best[metric, ratio] = bold
     unrankable = _unrankable(lines)
     contenders, beneath = (sorted(some, key=_name) for some in (lines[: len(ranked)], lines[len(ranked) :]))

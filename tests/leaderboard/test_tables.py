@@ -33,7 +33,7 @@ def made(out: Path) -> dict[str, Table]:
     """Tables of an output folder, by title."""
     with Cache(out / "cache") as cache:
         store = Store(out)
-        shown = tables(gather(store, store.paths(), cache), Figures(store, cache))
+        shown = tables(Figures(gather(store, store.paths(), cache), store, cache))
     return {title(table): table for table in shown}
 
 
