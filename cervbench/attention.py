@@ -20,7 +20,8 @@ from cervbench.data.dataset import Dataset
 from cervbench.due import Due, due
 from cervbench.harness import ShowProgress, plan, pretrained
 from cervbench.place import Place
-from cervbench.plugin.manager import CORE, Plugins
+from cervbench.plugin.catalog import CORE
+from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import RecordError, Store

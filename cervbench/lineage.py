@@ -11,8 +11,8 @@ from typing import Any
 
 from cervbench.data.cards.card import Card
 from cervbench.error import some
-from cervbench.plugin.catalog import Entry
-from cervbench.plugin.manager import CORE, Plugins
+from cervbench.plugin.catalog import CORE, Entry
+from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import Offer
 from cervbench.plugin.problems import home_of
 from cervbench.records.record import Record, Run

@@ -13,8 +13,8 @@ from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
 from cervbench.data.error import DataError
 from cervbench.lineage import warn_of_tests_seen
-from cervbench.plugin.catalog import Entry, UnknownName
-from cervbench.plugin.manager import CORE, Plugins
+from cervbench.plugin.catalog import CORE, Entry, UnknownName
+from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
 from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.protocol.protocol import Protocol, load
@@ -100,8 +100,8 @@ def _evaluations(
                     f"{request.method} has no encoder, which {name} would train; ask for linear or knn"
                 )
             continue
-        known = protocol.evaluations.get(entry.name, {})
-        settings = entry.offer.settings.parse(known, f"evaluation {name}")
+        fixed = protocol.settings_of(entry.package, entry.name)
+        settings = entry.offer.settings.parse(fixed, f"evaluation {name}")
         found.append((entry, settings))
     return found
 
@@ -149,7 +149,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
         ),
         dataset=DatasetOfRun(
             name=dataset.card.name,
-            variant=dataset.pack.variant,
+            variant=dataset.variant,
             manifest=dataset.manifest.hash,
             pack=dataset.pack.hash,
             folds=dataset.manifest.folds,
@@ -215,7 +215,7 @@ def _require_fold(dataset: Dataset, fold: int) -> None:
         return
     lacking = "tests no image" if not len(parts.test) else f"has {len(classes)} classes to train on"
     raise DataError(
-        f"{dataset.pack.variant}: fold {fold} {lacking}; name others with --folds, or bring the images as a "
+        f"{dataset.variant}: fold {fold} {lacking}; name others with --folds, or bring the images as a "
         "manifest of your own, whose folds are dealt from what is there"
     )
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -748,21 +749,29 @@ def test_two_processes_on_one_folder_wait_for_each_other_and_both_end_well(
 def test_pages_know_the_records_that_another_process_wrote_meanwhile(
     clinic: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Regression: one rendered again and again for as long as others wrote; each renders once, in turn."""
     from cervbench.leaderboard import pages
 
     done(run(clinic, out))
     done(run(clinic, tmp_path / "other", "--folds", "1"))
-    render = pages._render
+    render, others, renders = pages._render, [], []
 
-    def late(*arguments: Any) -> dict[str, str]:
+    def meanwhile(*arguments: Any) -> dict[str, str]:
         made = render(*arguments)
-        for folder in ("records", "predictions"):
-            shutil.copytree(tmp_path / "other" / folder, out / folder, dirs_exist_ok=True)
+        renders.append(made)
+        if not others:
+            for folder in ("records", "predictions"):
+                shutil.copytree(tmp_path / "other" / folder, out / folder, dirs_exist_ok=True)
+            others.append(Thread(target=pages.build, args=[out]))
+            others[0].start()
+            others[0].join(0.5)  # if it did not wait, it would be done by now
         return made
 
     with monkeypatch.context() as patch:
-        patch.setattr(pages, "_render", late)
+        patch.setattr(pages, "_render", meanwhile)
         done(cervbench("leaderboard", "build", "--records", out))
+        others[0].join()
+    assert len(renders) == 2
     assert cervbench("leaderboard", "check", "--records", out).exit_code == 0
 
 

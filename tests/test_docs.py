@@ -147,7 +147,7 @@ def test_the_card_of_the_tutorial_opens_a_dataset(tmp_path: Path) -> None:
             image.save(folder / f"{label}{number // 2}_{number}.png")
     card = found.datasets.get("two-kinds").offer
     dataset = open_dataset(card, tmp_path, tmp_path / "cache", load("smoke"))
-    assert dataset.pack.variant == "two-kinds"
+    assert dataset.variant == "two-kinds"
     assert dataset.manifest.folds == 5
     assert len(set(dataset.pack.groups)) == 12
 

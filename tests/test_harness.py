@@ -655,6 +655,24 @@ def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names(place
         understand(MAJORITY, found)
 
 
+def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings(place: Place) -> None:
+    """Regression: it was given the numbers of the core's, or refused for having no such settings."""
+
+    class Windows(Settings):
+        neighbours: int = 3
+
+    class Rival:
+        @hookimpl
+        def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
+            return {"knn": EvaluationOffer("rival:predict", "nobody", Windows)}
+
+    found = Plugins.discover()
+    found.add(Rival(), "cervbench-rival")
+    both = ("cervbench-rival:knn", "cervbench:knn")
+    asked = understand(replace(MAJORITY, evaluations=both), found)
+    assert [settings.model_dump()["neighbours"] for _, settings in asked.evaluations] == [3, 20]
+
+
 def test_who_builds_on_what_is_not_there_is_named(place: Place) -> None:
     """Regression: only the name was told, which the user had never typed."""
 

@@ -21,7 +21,7 @@ from cervbench.training.initial_weights import build_encoder
 def audit(dataset: Dataset, out: Path) -> tuple[Audit, list[Path]]:
     """Audit a dataset and write `<variant>.md`, `<variant>.json` and a sheet of the worst pairs."""
     found, pairs = _examine(dataset)
-    name = dataset.pack.variant.replace("@", "-")
+    name = dataset.variant.replace("@", "-")
     paths = [out / f"{name}.md", out / f"{name}.json", out / f"{name}-pairs.png"]
     write_text(paths[0], page(found))
     write_text(paths[1], found.to_json())
@@ -43,7 +43,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
         by_size = {RANDOM: ids}
     pairs = closest_pairs(dataset, LOOKED_AT)
     audited = Audit(
-        variant=pack.variant,
+        variant=dataset.variant,
         images=len(pack.images),
         labelled=len(rows),
         classes={

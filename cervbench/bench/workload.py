@@ -87,7 +87,7 @@ class Bench:
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
         for step in range(min(LOOKS * feed.steps_per_epoch, MOST_LOOKS)):
             feed.batch(step)
-        return Workload(dataset.pack.variant, stage, feed, self.device, begin(stage, Sitting()))
+        return Workload(dataset.variant, stage, feed, self.device, begin(stage, Sitting()))
 
     def understood(self, cell: Cell) -> Understood:
         """Every name looked up, before anything is timed."""

@@ -42,8 +42,8 @@ class ExaminedEvaluation:
 
     def answered(self, record: str = "checked") -> pa.Table:
         """The table of predictions at half the labels, joined with the truth, stored, and read back."""
-        known = ground.protocol().evaluations.get(self.entry.name, {})
-        settings = self.entry.offer.settings.parse(known, self.name)
+        fixed = ground.protocol().settings_of(self.entry.package, self.entry.name)
+        settings = self.entry.offer.settings.parse(fixed, self.name)
         one, parts = Due(self.entry, settings, RATIO, record), parts_at(32)
         store = Store(ground.folder())
         table = one.table(_untrained(), one.labelled(parts), parts)

@@ -77,7 +77,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     pack = dataset.pack
     known = {
         "dataset": card.name,
-        "variant": pack.variant,
+        "variant": dataset.variant,
         "images": len(pack.images),
         "classes": {name: pack.labels.count(name) for name in card.classes},
         "unlabelled": pack.labels.count(""),
@@ -130,6 +130,6 @@ def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     from cervbench.protocol.protocol import load
 
     dataset = open_dataset(card, data_root, place.cache_root(), load("quick"))
-    click.echo(f"auditing {dataset.pack.variant}: {len(dataset.pack.images)} images", err=True)
+    click.echo(f"auditing {dataset.variant}: {len(dataset.pack.images)} images", err=True)
     found, paths = audit_dataset(dataset, out / "audits")
     click.echo(json.dumps(asdict(found)) if as_json else "\n".join(str(path.resolve()) for path in paths))

@@ -95,7 +95,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     fresh = False
 
     def failed(run: Run, error: Exception) -> None:
-        if isinstance(error, OSError):  # the disk's, and so every run's
+        if _of_a_folder_of(here, error):
             raise error
         told = expected(error)
         message = told.message if told else "".join(format_exception(error)).rstrip()
@@ -124,6 +124,14 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
         if all(broken.values()):
             raise WrongUsage(f"{told}; they cannot be done as they were asked for")
         raise Failed(f"{told}; the same command does what is missing")
+
+
+def _of_a_folder_of(here: place.Place, error: Exception) -> bool:
+    """What the system refuses there, a full disk say, it refuses every run."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, str):
+        return False
+    path = Path(error.filename).resolve()
+    return any(path.is_relative_to(folder.resolve()) for folder in (here.out, here.cache))
 
 
 def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:

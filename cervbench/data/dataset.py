@@ -1,5 +1,6 @@
 """A dataset ready to be run on: its card, its pack, and its folds."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,15 @@ class Dataset:
     card: Card
     pack: Pack
     manifest: Manifest
+
+    @cached_property
+    def variant(self) -> str:
+        """The dataset's name when it is complete; otherwise the name with a hash of the ids at hand."""
+        counts = {name: self.pack.labels.count(name) for name in self.card.classes}
+        if self.card.synthetic or (self.card.expected and counts == dict(self.card.expected)):
+            return self.card.name
+        ids = hashlib.sha256("\n".join(self.pack.images).encode()).hexdigest()
+        return f"{self.card.name}@{ids[:8]}"
 
     @cached_property
     def label_indices(self) -> np.ndarray:

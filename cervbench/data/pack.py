@@ -42,7 +42,6 @@ class Pack:
     folder: Path
     form: str
     """What, beside the files, decided it."""
-    variant: str
     hash: str
     images: tuple[str, ...]
     labels: tuple[str, ...]
@@ -72,7 +71,6 @@ class Pack:
         pack = cls(
             folder=folder,
             form=index["form"],
-            variant=index["variant"],
             hash=index["hash"],
             images=tuple(index["images"]),
             labels=tuple(index["labels"]),
@@ -191,7 +189,6 @@ def _build(
             sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, progress)
         index = {
             "form": _form(card, side),
-            "variant": variant(card, items),
             "hash": _content_hash(
                 (item.id, item.label, item.group, item.split, digest)
                 for item, digest in zip(items, digests, strict=True)
@@ -251,12 +248,3 @@ def _content_hash(rows: Iterable[tuple[str, str | None, str, str | None, bytes]]
     for *known, digest in rows:
         hasher.update(repr(tuple(known)).encode() + digest)
     return hasher.hexdigest()[:16]
-
-
-def variant(card: Card, items: Sequence[Item]) -> str:
-    """The dataset's name when it is complete; otherwise the name with a hash of the ids at hand."""
-    counts = {name: sum(item.label == name for item in items) for name in card.classes}
-    if card.synthetic or (card.expected and counts == dict(card.expected)):
-        return card.name
-    ids = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
-    return f"{card.name}@{ids[:8]}"

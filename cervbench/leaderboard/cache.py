@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib.metadata import version
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
 
 _SETUP = """
 pragma journal_mode = wal;
@@ -111,8 +110,8 @@ def _check(key: bytes, text: bytes) -> bytes:
 
 
 def _definitions() -> bytes:
-    """Changes whenever a value's definition may have: the text of what computes it, and numpy's version."""
-    text = hashlib.sha256(np.__version__.encode())
+    """Changes whenever a value's definition may have: the text of what computes it, and its libraries."""
+    text = hashlib.sha256(f"numpy {version('numpy')} scipy {version('scipy')}".encode())
     for room, computing in _COMPUTING.items():
         for module in sorted(files(f"cervbench.{room}").iterdir(), key=lambda module: module.name):
             if module.name.endswith(".py") and (not computing or module.name in computing):

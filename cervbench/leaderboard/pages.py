@@ -1,7 +1,8 @@
 """Records to pages, and pages against records."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -46,9 +47,8 @@ def build(
     kept below `cache`, which is the folder that `CERVBENCH_CACHE` names by default.
     """
     pages = pages or out
-    while True:
-        records = Store(out).paths()
-        made = _render(out, records, pages, everything, workers, cache or cache_root())
+    with _alone(pages):
+        made = _render(out, Store(out).paths(), pages, everything, workers, cache or cache_root())
         for name in made:
             _refuse_foreign(pages / name)
         for name, text in made.items():
@@ -57,10 +57,7 @@ def build(
         for name in _ours(pages):
             if name not in made:
                 (pages / name).unlink(missing_ok=True)
-        if (
-            records == Store(out).paths()
-        ):  # otherwise another process wrote some, and maybe its pages, meanwhile
-            return [pages / name for name in made]
+    return [pages / name for name in made]
 
 
 def check(
@@ -69,6 +66,7 @@ def check(
     everything: bool = False,
     score_of: ScoreOf | None = None,
     workers: int = 1,
+    cache: Path | None = None,
 ) -> list[str]:
     """What is wrong with the records of a folder, or differs between them and their pages."""
     pages = pages or out
@@ -77,7 +75,7 @@ def check(
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:
-        made = _render(out, records, pages, everything, workers, cache_root())
+        made = _render(out, records, pages, everything, workers, cache or cache_root())
     except RecordError as error:
         return [str(error)]
     options = ["" if pages == out else f" --pages {pages}", " --all" * everything]
@@ -90,6 +88,17 @@ def check(
             problems.append(f"{pages / name} is not what the records give: {mend}")
     problems += [f"{pages / name} belongs to no record: {mend}" for name in _ours(pages) if name not in made]
     return problems
+
+
+@contextmanager
+def _alone(pages: Path) -> Iterator[None]:
+    """One process at a time lists the records and writes: who comes later knows more of them."""
+    from filelock import FileLock
+
+    lock = pages / ".locks" / "pages.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
 
 
 def _render(

@@ -11,6 +11,9 @@ from cervbench.plugin.settings import did_you_mean
 
 Offered = TypeVar("Offered")
 
+CORE = "cervbench"
+"""The package whose offers go by their bare names."""
+
 CHOSEN = "CERVBENCH_PLUGINS"
 """Environment: the packages to load beside the core, with commas; unset loads all."""
 

@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
-from cervbench.plugin.catalog import CHOSEN, Catalog, Entry
+from cervbench.plugin.catalog import CHOSEN, CORE, Catalog, Entry
 from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cervbench.data.cards.card import Card
 
 GROUP = "cervbench"
-CORE = "cervbench"
 
 
 @dataclass(frozen=True)

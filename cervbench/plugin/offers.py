@@ -49,8 +49,8 @@ class EvaluationOffer:
     """`predict(trained, labelled, images, settings)` -> columns keyed by `image` and `draw`."""
     reference: str
     settings: type[Settings] = Settings
-    """Filled from the table of this evaluation's name in the protocol's tier, where there is one. A field
-    `draws` says how many of the label orders it is asked for; without one it is asked for all."""
+    """A field `draws` says how many of the label orders it is asked for; without one it is asked for all.
+    Those of the core's own evaluations are filled from the protocol's tier."""
     score: str | Callable[..., Any] = CLASSIFICATION_SCORE
     """`score(columns, task)` -> named numbers; pure, imports no torch."""
     schema: str = CLASSIFICATION_SCHEMA

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from cervbench.plugin.catalog import CORE
 from cervbench.plugin.settings import Settings, SettingsError, did_you_mean
 
 TIERS = ("smoke", "quick", "standard")
@@ -57,9 +58,13 @@ class Protocol:
     image_size: int
     pretext: Pretext
     evaluations: Mapping[str, Mapping[str, Any]]
-    """Settings by evaluation name; an evaluation that the protocol does not name keeps its defaults."""
+    """Settings by name, of evaluations of the core."""
     off: tuple[str, ...] = ()
     """What a user changed, as KEY=VALUE; empty on protocol."""
+
+    def settings_of(self, package: str, evaluation: str) -> Mapping[str, Any]:
+        """What is fixed of an evaluation; nothing where it is another package's, whatever its name."""
+        return self.evaluations.get(evaluation, {}) if package == CORE else {}
 
 
 def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:

@@ -147,8 +147,8 @@ def _off_protocol(record: Record, rules: protocol.Protocol) -> Iterator[str]:
     if claimed.pretext is not None:
         fixed += [("pretext", claimed.pretext, rules.pretext.model_dump(mode="json"))]
     evaluation = record.evaluation
-    if evaluation.name in rules.evaluations:
-        fixed += [(evaluation.name, evaluation.settings, rules.evaluations[evaluation.name])]
+    if settings := rules.settings_of(evaluation.package, evaluation.name):
+        fixed += [(evaluation.name, evaluation.settings, settings)]
     for key, stored, ruled in fixed:
         for difference in differences(key, stored, ruled):
             yield f"{difference} by the protocol, and the record says nothing of it"

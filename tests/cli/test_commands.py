@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from cervbench.cli import COMMANDS, main
 from cervbench.cli.progress import in_words
-from cervbench.plugin import Method, MethodConfig, Offer, hookimpl
+from cervbench.plugin import Encoder, Method, MethodConfig, Offer, hookimpl
 from cervbench.plugin.manager import Plugins, plugins
 
 SMOKE = [
@@ -218,6 +218,13 @@ class Exploding(Method):
         return self.encoder(views[0]).sum() * torch.nan
 
 
+class Misplaced(Method):
+    """Reads a file that is not there."""
+
+    def build(self, encoder: Encoder) -> None:
+        Path("codebook.npy").read_bytes()
+
+
 class TooLarge(Method):
     """Says what torch says where a device's memory does not suffice."""
 
@@ -245,6 +252,7 @@ def beside_majority(
     ("method", "why"),
     [
         (Exploding, "loss"),
+        (Misplaced, "No such file or directory (codebook.npy)"),
         (TooLarge, "Tried to allocate 9.54 GiB: a smaller --backbone or --tier takes less"),
     ],
 )

@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from cervbench.data.cards.own import own_card
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
 from cervbench.data.pack import Pack, prepare
-from cervbench.plugin.manager import plugins
 
 
 def folder_of_classes(root: Path, images: int = 4) -> Path:
@@ -94,19 +92,6 @@ def test_small_images_are_enlarged_and_stay_centred() -> None:
     rows, columns = (fit(image, 50).sum(2) < 200).nonzero()
     assert abs(rows.mean() - 24.5) < 0.6
     assert abs(columns.mean() - 24.5) < 0.6
-
-
-def test_a_complete_dataset_has_its_name_and_a_part_of_it_a_name_of_its_own(
-    real: Callable[[str], Path], tmp_path: Path
-) -> None:
-    card = plugins().datasets.get("herlev").offer
-    whole = prepare(card, real("herlev").parent, tmp_path, 8)
-    assert whole.variant == "herlev"
-    part = tmp_path / "data" / "herlev" / "light_dysplastic"
-    part.mkdir(parents=True)
-    for path in sorted((real("herlev") / "light_dysplastic").iterdir())[:20]:
-        (part / path.name).write_bytes(path.read_bytes())
-    assert prepare(card, tmp_path / "data", tmp_path, 8).variant.startswith("herlev@")
 
 
 def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None:
