@@ -28,6 +28,15 @@ class Figure(NamedTuple):
     high: float | None = None
 
 
+class Gain(NamedTuple):
+    """How far the headline of a row is above another's, paired; `p` is of this difference alone."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One row at one ratio, over all folds that it has."""

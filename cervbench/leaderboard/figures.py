@@ -19,6 +19,7 @@ from cervbench.leaderboard.cells import (
     Cell,
     ClassFigures,
     Figure,
+    Gain,
     Replicates,
     Source,
     computed,
@@ -27,6 +28,7 @@ from cervbench.leaderboard.cells import (
 )
 from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
+from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import best_of, compare_replicates, refuse_unpaired
 from cervbench.scoring.metrics import Floats, Ints
 
@@ -76,24 +78,20 @@ class Figures:
         names = list(rows)
         return {metric: frozenset(names[place] for place in known[keys[metric]]) for metric in metrics}
 
-    def gain(self, name: str, row: Row, base: Row, ratio: int) -> dict[str, Figure]:
-        """By metric, how far a row stands above the one it is built on: paired, with its interval."""
+    def gain(self, name: str, row: Row, base: Row, ratio: int) -> Gain | None:
+        """How far a row stands above another; None where the paired test has nothing to leave out."""
         places = [(row, ratio), (base, ratio)]
         if not self._testable(places):
-            return {}
-        described = [_described(at) for at in places]
-        keys = {metric: key("gain", metric, described) for metric in metrics_of(row.task)}
-        known = self.cache.known(list(keys.values()))
-        if len(known) < len(keys):
+            return None
+        own = key("gain", [_described(at) for at in places])
+        known = self.cache.known([own])
+        if not known:
             self._refuse_unpaired([name, "what it is compared with"], places)
             replicates = dict(self._of("replicates", places))
             ours, theirs = (Replicates.from_json(replicates[at]) for at in places)
-            known = {
-                own: _difference(ours.values[metric], theirs.values[metric], ours.folds)
-                for metric, own in keys.items()
-            }
+            known = {own: _difference(ours.values[HEADLINE], theirs.values[HEADLINE], ours.folds)}
             self.cache.keep(known)
-        return {metric: Figure(*known[own]) for metric, own in keys.items()}
+        return Gain(*known[own])
 
     def _testable(self, places: Sequence[At]) -> bool:
         """By the paired test, which leaves out a group of a fold at a time."""
@@ -166,12 +164,12 @@ class Figures:
         return Source(self.store.root, variant, row.task, records, with_classes or ratio == max(row.entries))
 
 
-def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Figure:
+def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:
     try:
         found = compare_replicates(ours, theirs, folds)
     except ValueError:
-        return Figure(None)
-    return Figure(found.difference, found.low, found.high)
+        return Gain(None)
+    return Gain(found.difference, found.low, found.high, found.p)
 
 
 def _described(at: At) -> tuple[Any, ...]:

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from cervbench.leaderboard.cells import Figure
+from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row
 from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.comparison import SIGNIFICANCE, holm
 
 
-def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[int, dict[str, Figure]]:
-    """By ratio and metric, how far a row is above the same encoder without a pretext stage, seed and images.
+def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[int, Gain]:
+    """By ratio, how far a row is above the same encoder without a pretext stage, seed and images.
 
     At ratios where both have all folds; nothing where there is no such row, or more than one.
     """
@@ -21,11 +22,8 @@ def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[
     if len(bases) != 1:
         return {}
     (base,) = bases
-    return {
-        ratio: figures.gain(name, row, base, ratio)
-        for ratio in sorted(row.entries)
-        if row.complete(ratio) and base.complete(ratio)
-    }
+    ratios = [ratio for ratio in sorted(row.entries) if row.complete(ratio) and base.complete(ratio)]
+    return {ratio: gain for ratio in ratios if (gain := figures.gain(name, row, base, ratio))}
 
 
 def _begins(row: Row) -> tuple[object, ...]:
@@ -52,13 +50,26 @@ def best_references(
 
 def above_references(
     name: str, row: Row, best: Mapping[int, tuple[str, Row]], figures: Figures
-) -> dict[int, Figure]:
+) -> dict[int, Gain]:
     """Where both were tested alike: a reference row may be of other draws."""
     if row.baseline:
         return {}
-    found = {
-        ratio: figures.gain(name, row, reference, ratio)
+    cells = figures.cells
+    return {
+        ratio: gain
         for ratio, (_, reference) in best.items()
-        if row.complete(ratio) and figures.cells[row, ratio].tested == figures.cells[reference, ratio].tested
+        if row.complete(ratio)
+        and cells[row, ratio].tested == cells[reference, ratio].tested
+        and (gain := figures.gain(name, row, reference, ratio))
     }
-    return {ratio: gain[HEADLINE] for ratio, gain in found.items() if gain}
+
+
+def holding(gains_of: Mapping[str, Mapping[int, Gain]]) -> frozenset[tuple[str, int]]:
+    """Names and ratios of gains that are other than 0 by a test corrected for the rows at that ratio."""
+    found: set[tuple[str, int]] = set()
+    for ratio in sorted({ratio for gains in gains_of.values() for ratio in gains}):
+        column = {name: gains[ratio].p for name, gains in gains_of.items() if ratio in gains}
+        p_values = {name: p for name, p in column.items() if p is not None}
+        adjusted = zip(p_values, holm(list(p_values.values())), strict=True)
+        found |= {(name, ratio) for name, p in adjusted if p <= SIGNIFICANCE}
+    return frozenset(found)

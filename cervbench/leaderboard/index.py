@@ -21,30 +21,31 @@ _READING = """## How to read the tables
 - A table holds one variant of a dataset, tier, backbone, initialisation and evaluation, under one revision of
   the training rules; figures of two tables are not on one scale. Tiers are budgets: `smoke` tests the
   machinery, `quick` is minutes on two processor cores, `standard` is paper-grade.
-- Methods stand down, in the order of their mean over the ratios that all of them have, or of their names
+- Rows are methods, in the order of their mean over the ratios that all of them have, or of their names
   where there is no such ratio; those that lack folds come last.
-- Across stands the share of the labels that was permitted. `32 + 0 labels` are 32 of the training part and
+- Columns are shares of the labels that a method may see. `32 + 0 labels` are 32 of the training part and
   none of the validation part; a range where folds differ. Not all that is permitted is looked at: `knn` and
   `finetune` use no validation label, `linear` chooses its strength by them from 25 % on.
 - A figure is the mean over the draws of labels, on the test predictions of all folds: every image is tested
   once. Balanced accuracy pools the predictions of the folds; an AUC is taken fold by fold, then the mean.
-- In brackets stands the 95 % interval. It answers for other groups of images (a jackknife within folds) and,
-  where there are several draws, for other draws of labels; it is conditional on the seed of the
-  pretraining and on the training images.
+- Brackets hold the 95 % interval. It covers other groups of images (a jackknife within folds) and, where
+  there are several draws, other draws of labels; it is conditional on the seed of the pretraining and on
+  the training images.
   A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
-  and would be wider if they answered for others. That two intervals overlap is no test.
-- **Bold** are the best of a column and all that a paired test on the same groups and draws, corrected
-  for the number of rows (Holm), does not tell from it: what is truly best is bold in 95 columns of a
-  hundred or more, while of several rows that are equally good one may well not be. The test is
-  conditional on what the intervals are conditional on. A row that lacks folds is not ranked, and a
+  and would be wider if they covered others. Overlapping intervals are not a test.
+- **Bold** scores are the best of a column and all that do not differ from it significantly, by a paired test
+  on the same groups and draws, corrected for the number of rows (Holm): what is truly best is bold in
+  95 columns of a hundred or more, while of several rows that are equally good one may well not be. The test
+  is conditional on what the intervals are conditional on. A row that lacks folds is not ranked, and a
   method that alone has all of them is not bold.
-- Beneath stands how far each method is above the same encoder without its pretext stage, on the same groups
-  and draws. Its interval is for that row alone, with no correction for their number: one that holds 0 says
-  that nothing was shown.
-- Reference rows ask for no pretraining on these images: the majority class, width and height, colour,
-  an untrained encoder, ImageNet's features. They are not in the test that makes bold; how far each
-  method is above the best of them stands beneath, likewise for that row alone. What is not above it has
-  not shown that it sees more than a crop's size, its colours or untrained weights give away. `majority`
+- Below the scores: how far each method is above the same encoder without its pretext stage, on the same
+  groups and draws. The interval is for that row alone, and one that contains 0 shows no difference. **Bold**
+  differences, above or below, remain when they are corrected for the number of rows in the column (Holm).
+- Reference rows need no pretraining on these images: the majority class, width and height, colour,
+  an untrained encoder, ImageNet's features. They are not in the test that makes scores bold; how far each
+  method is above the best of them stands below, bold by the same correction. A method that is not above it
+  has not shown that it uses more than a crop's size, its colours or untrained weights give away; and the
+  size is given to `image-size` alone, while an encoder sees crops that were scaled to one size. `majority`
   answers with the commonest class of a fold's train part: where that differs from fold to fold, it is
   below one over the number of classes.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
@@ -128,7 +129,7 @@ def _best(table: Table, ratio: int) -> str:
     if not shown:
         return "–"
     first, others = shown[0], len(shown) - 1
-    tied = f", and {others} not told from it" if others else ""
+    tied = f", and {others} not significantly different" if others else ""
     return f"{_named(first, ratio)}{tied}"
 
 

@@ -1,9 +1,9 @@
-"""Pages as Markdown: a page a variant, and the index."""
+"""A variant's page as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from cervbench.leaderboard.cells import AUC, FEWEST_GROUPS, Figure
+from cervbench.leaderboard.cells import AUC, FEWEST_GROUPS, Figure, Gain
 from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
@@ -71,9 +71,7 @@ def _gains(table: Table) -> str:
     if table.key.init != "random":
         base = "the weights it started from"
     rows = [
-        [markdown(line.name), *(_gain(line.gains.get(ratio, {}).get(HEADLINE)) for ratio in table.ratios)]
-        for line in table.ranked
-        if line.gains
+        _gained(line.name, line.gains, table.ratios, table.holding) for line in table.ranked if line.gains
     ]
     header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
     return f"**Balanced accuracy above {base}, paired, points**\n\n{grid(header, rows)}"
@@ -82,7 +80,7 @@ def _gains(table: Table) -> str:
 def _above_references(table: Table) -> str:
     """What a method sees beyond what needs no pretraining on these images."""
     rows = [
-        [markdown(line.name), *(_gain(line.above_reference.get(ratio)) for ratio in table.ratios)]
+        _gained(line.name, line.above_reference, table.ratios, table.holding_above_reference)
         for line in table.ranked
         if line.above_reference
     ]
@@ -91,12 +89,21 @@ def _above_references(table: Table) -> str:
     return f"**Balanced accuracy above the best reference row, paired, points**\n\n{grid(header, rows)}"
 
 
-def _gain(shown: Figure | None) -> str:
-    """`+4.2 [−0.3, +8.7]`, for this row alone: no correction for the number of rows."""
+def _gained(
+    name: str, gains: Mapping[int, Gain], ratios: Sequence[int], holding: frozenset[tuple[str, int]]
+) -> list[str]:
+    return [markdown(name), *(_gain(gains.get(ratio), (name, ratio) in holding) for ratio in ratios)]
+
+
+def _gain(shown: Gain | None, bold: bool) -> str:
+    """`+4.2 [−0.3, +8.7]`: the interval is for this row alone, bold is corrected for the number of rows."""
     if shown is None:
         return ""
-    known = [f"{100 * number:+.1f}".replace("-", "−") for number in shown if number is not None]
-    return f"{known[0]} [{known[1]}, {known[2]}]" if len(known) == 3 else "–"
+    known = [f"{100 * number:+.1f}".replace("-", "−") for number in shown[:3] if number is not None]
+    if len(known) < 3:
+        return "–"
+    value, low, high = known
+    return f"**{value}** [{low}, {high}]" if bold else f"{value} [{low}, {high}]"
 
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
@@ -170,7 +177,8 @@ def _conditions(table: Table) -> str:
         verdict = f"**Shown, not ranked**: {markdown(table.unrankable)}."
     elif table.best:
         verdict = (
-            "Bold: the best of a column, and all that the paired test (Holm over it) does not tell from it."
+            "Bold scores: the best of a column, and all that do not differ from it by the paired test (Holm "
+            "over it); bold differences: other than 0 by the same test and correction."
         )
     else:
         verdict = "Nothing is bold: a single method has all folds."

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
+from cervbench.leaderboard.cells import Cell, ClassFigures, Gain, metrics_of
 from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
-from cervbench.leaderboard.gains import above_references, best_references, gains
+from cervbench.leaderboard.gains import above_references, best_references, gains, holding
 from cervbench.leaderboard.rows import Contest, Row, TableKey, names
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
@@ -29,10 +29,10 @@ class Line:
     """By ratio; a ratio without records is not in it."""
     classes: Mapping[str, ClassFigures]
     """At the table's largest ratio, by class; empty for a row that lacks folds there."""
-    gains: Mapping[int, Mapping[str, Figure]]
-    """By ratio and metric, how far it stands above the same encoder without a pretext stage."""
-    above_reference: Mapping[int, Figure]
-    """By ratio, how far its headline stands above that of the best reference row there."""
+    gains: Mapping[int, Gain]
+    """By ratio, how far its headline stands above the same encoder without a pretext stage."""
+    above_reference: Mapping[int, Gain]
+    """The same above the best reference row there."""
 
     @property
     def whole(self) -> bool:
@@ -53,6 +53,10 @@ class Table:
     """By ratio, the name of the reference row with the highest headline."""
     best: Best
     """Without columns in which a single row has all folds: there it is better than nothing."""
+    holding: frozenset[tuple[str, int]]
+    """Names and ratios of the gains that are other than 0, corrected for the rows of the table."""
+    holding_above_reference: frozenset[tuple[str, int]]
+    """The same of how far they stand above the best reference row."""
     unrankable: str
     """Why no row is better than another; empty where the paired test decides."""
     older: bool
@@ -201,6 +205,8 @@ def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figure
         if len(whole) > 1:
             for metric, bold in figures.best(whole, ratio).items():
                 best[metric, ratio] = bold
+    holding_gains = holding({line.name: line.gains for line in lines})
+    holding_above = holding({line.name: line.above_reference for line in lines})
     unrankable = _unrankable(lines)
     contenders, beneath = (sorted(some, key=_name) for some in (lines[: len(ranked)], lines[len(ranked) :]))
     return Table(
@@ -210,6 +216,8 @@ def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figure
         references=tuple(beneath),
         best_reference={ratio: name for ratio, (name, _) in best_reference.items()},
         best={} if unrankable else best,
+        holding=frozenset() if unrankable else holding_gains,
+        holding_above_reference=frozenset() if unrankable else holding_above,
         unrankable=unrankable,
         older=plan.older,
     )

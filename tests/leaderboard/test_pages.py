@@ -403,7 +403,7 @@ def test_labels_are_said_to_be_permitted_and_counted_as_the_axis_says(out: Path,
     assert "share of the labels permitted, and their mean number, train and val together" in written
     counts = [record.labels.train + record.labels.val for record in records]
     assert written[written.index("10 %") + 1 :].count(f"{sum(counts) / len(counts):.0f}") == 1
-    assert "the share of the labels that was permitted" in (out / "README.md").read_text()
+    assert "shares of the labels that a method may see" in (out / "README.md").read_text()
 
 
 def test_names_at_line_ends_keep_apart_stay_inside_and_move_no_further_than_needed() -> None:
