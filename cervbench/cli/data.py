@@ -112,10 +112,11 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
         else:
             click.echo(f"{finding.kind}: {finding.subject}: {finding.detail}")
     if not report.ok:
-        raise Failed(f"{card.name} on this disk is amiss in {len(report.findings)} points")
+        count = len(report.findings)
+        raise Failed(f"{card.name}: {count} finding{'s' if count > 1 else ''}, as said above")
     groups = f"of {report.groups} groups" if card.groups_known else "groups unknown"
     counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
-    click.echo(f"nothing amiss: {card.name} has {report.images} images, {groups}: {counts}", err=as_json)
+    click.echo(f"nothing is wrong: {card.name} has {report.images} images, {groups}: {counts}", err=as_json)
 
 
 @data.command()

@@ -28,7 +28,7 @@ class Finding:
 
 
 def versions() -> Iterator[Finding]:
-    how = "pip install cervbench torch torchvision timm: one command, so that they fit each other"
+    how = "in a clone: pip install -e . torch torchvision timm, in one command, so that they fit each other"
     told, missing = [], []
     for package in ("cervbench", "torch", "torchvision", "timm"):
         try:

@@ -31,7 +31,7 @@ records = click.option(
     type=FOLDER,
     default=place.OUTPUT,
     show_default=True,
-    help="The output folder that holds the records.",
+    help="The folder that `cervbench run` was given as --out.",
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 

@@ -41,7 +41,7 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
     "ratios",
     parse=parsing.ratios,
     metavar="1,10,100",
-    help="Per cent of the labels.  [default: the protocol's]",
+    help="Per cent of the labels.  [default: 1, 5, 10, 25, 50 and 100]",
 )
 @options.several(
     "--eval",
@@ -92,6 +92,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     begun: set[str] = set()
     leaky: set[str] = set()
     broken: dict[str, bool] = {}  # and whether it was asked for wrongly
+    said: set[str] = set()
     fresh = False
 
     def failed(run: Run, error: Exception) -> None:
@@ -99,7 +100,8 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
             raise error
         told = expected(error)
         message = told.message if told else "".join(format_exception(error)).rstrip()
-        click.echo(f"Error: {_run_in_words(run)}: {message}", err=True)
+        click.echo(f"Error: {_run_in_words(run)}: {'the same' if message in said else message}", err=True)
+        said.add(message)
         broken[run.id] = isinstance(error, UsageError)
 
     with shown() as progress:

@@ -24,7 +24,8 @@ def verify(records: tuple[Path, ...]) -> None:
         problems = verify_file(path, plugins().score_of)
         differing += bool(problems)
         click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *problems]))
-    click.echo(f"{len(paths)} records, {differing} of them differ", err=True)
+    counted = "1 record" if len(paths) == 1 else f"{len(paths)} records"
+    click.echo(f"{counted}, {f'{differing} not' if differing else 'all'} as recorded", err=True)
     if differing:
         raise SystemExit(FAILED)
 

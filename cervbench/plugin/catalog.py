@@ -98,7 +98,7 @@ class Catalog(Generic[Offered]):
             return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
         if self.kind == "method" and name in PACKAGES:
             package = PACKAGES[name]
-            how = f"pip install {package}, or in a clone pip install -e plugins/{package}"
+            how = f"in a clone: pip install -e plugins/{package}"
             if CHOSEN in os.environ:
                 how += f"; if it is installed, name it in {CHOSEN}"
             return f"method {name!r} is in a package of its own: {how}"

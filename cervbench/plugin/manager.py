@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -19,6 +19,7 @@ from cervbench.plugin.catalog import CHOSEN, CORE, Catalog, Entry
 from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
+from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
     from cervbench.data.cards.card import Card
@@ -59,13 +60,15 @@ class Plugins:
         installed, damaged = _distributions()
         chosen = os.environ.get(CHOSEN)
         if chosen is not None:
-            named = {CORE, *(canonicalize_name(name.strip()) for name in chosen.split(","))}
-            installed = {package: installed[package] for package in installed if package in named}
+            named = {CORE, *(canonicalize_name(name.strip()) for name in chosen.split(",") if name.strip())}
             damaged = [problem for problem in damaged if problem.package in named]
+            absent = named - installed.keys() - {CORE, *(problem.package for problem in damaged)}
+            found.problems += [_not_installed(name, installed) for name in sorted(absent)]
+            installed = {package: installed[package] for package in installed if package in named}
         found.problems += damaged
         if CORE not in installed:
             found.problems.append(
-                Problem(CORE, f"entry points of {CORE}", "is not installed", "pip install cervbench")
+                Problem(CORE, f"entry points of {CORE}", "is not installed", "in a clone: pip install -e .")
             )
         for package in sorted(installed, key=lambda name: (name != CORE, name)):
             found._load(package, installed)
@@ -239,6 +242,12 @@ def _unreadable(distribution: Distribution, error: Exception) -> Problem:
     package = canonicalize_name(folder.stem.partition("-")[0])
     what = f"its metadata cannot be read: {in_words(error)}"
     return Problem(package, str(folder), what, f"reinstall {package}, or delete this folder")
+
+
+def _not_installed(chosen: str, installed: Iterable[str]) -> Problem:
+    """A package that the environment names: a slip would leave it out without a word."""
+    hint = did_you_mean(chosen, installed)
+    return Problem(chosen, CHOSEN, "is not installed", f"name packages with commas between{hint}")
 
 
 def _refused(distribution: Distribution, core: Distribution | None) -> str:

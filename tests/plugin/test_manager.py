@@ -210,12 +210,27 @@ def test_a_package_whose_own_files_are_damaged_is_named_by_its_folder(
 @pytest.mark.parametrize("chosen", ["good_plugin", "another, good-plugin"])
 def test_packages_can_be_chosen(site: Site, monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
     """Regression: behind a comma and a space none was found."""
+    site.install("another", "1.0", "")
     site.install("good-plugin", "1.0", GOOD)
     site.install("bad-plugin", "1.0", "import nothing_of_the_kind")
     monkeypatch.setenv(CHOSEN, chosen)
     found = site.discover()
     assert list(found.methods) == ["good"]
     assert found.problems == []
+
+
+@pytest.mark.parametrize("chosen", ["good-plugni", "good-plugin bad-plugin"])
+def test_a_package_that_was_chosen_and_is_not_there_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    """Regression: a slip left the core alone, without a word."""
+    site.install("good-plugin", "1.0", GOOD)
+    monkeypatch.setenv(CHOSEN, chosen)
+    [problem] = site.discover().problems
+    assert (problem.package, problem.where) == (chosen, CHOSEN)
+    assert problem.what == "is not installed"
+    assert "did you mean 'good-plugin'?" in problem.how_to_mend
+    assert "commas between" in problem.how_to_mend
 
 
 def test_a_class_that_cannot_be_imported_shows_when_everything_is_loaded(site: Site) -> None:
@@ -309,7 +324,7 @@ def test_the_score_of_an_evaluation_is_found_by_package_and_name() -> None:
     [("barlow-twins", "cervbench-barlow-twins"), ("simclr-published", "cervbench-simclr")],
 )
 def test_a_method_whose_package_is_missing_names_the_package(method: str, package: str) -> None:
-    with pytest.raises(UnknownName, match=f"pip install {package},"):
+    with pytest.raises(UnknownName, match=f"pip install -e plugins/{package}(;|$)"):
         Plugins.of({}).methods.get(method)
 
 
