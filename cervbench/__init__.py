@@ -31,7 +31,7 @@ def run(
     *,
     backbone: str = "resnet18",
     init: "str | PathLike[str]" = "random",
-    labels: "int | Sequence[int] | None" = None,
+    ratios: "int | Sequence[int] | None" = None,
     evaluations: "str | Sequence[str] | None" = None,
     folds: "int | Sequence[int] | None" = None,
     seed: int = 0,
@@ -41,8 +41,8 @@ def run(
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; what is done already is not done again.
 
-    `labels` are ratios in per cent; of labels, evaluations and folds None means all. `settings` are the
-    method's. `place` says where: data root, cache, output folder, device, threads, as in
+    `ratios` are shares of the labels, in per cent; of ratios, evaluations and folds None means all.
+    `settings` are the method's. `place` says where: data root, cache, output folder, device, threads, as in
     `Place(out="my-results", device="cpu")` of `cervbench.place`.
     """
     import pandas as pd
@@ -58,7 +58,7 @@ def run(
         "dataset": dataset,
         "backbone": backbone,
         "init": init,
-        "ratios": labels,
+        "ratios": ratios,
         "evaluations": evaluations,
         "folds": folds,
         "seed": seed,

@@ -18,7 +18,7 @@ import numpy as np
 from cervbench.atomic import write_atomically, write_text
 from cervbench.data.dataset import Dataset
 from cervbench.due import Due, due
-from cervbench.harness import ShowProgress, plan, pretrained
+from cervbench.harness import plan, pretrained
 from cervbench.place import Place
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.manager import Plugins
@@ -28,6 +28,7 @@ from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import columns_as_recorded, differences
 from cervbench.runs import Understood, recipe_of
 from cervbench.study import Request
+from cervbench.watching import WatchStages
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +64,7 @@ class Attention:
 
 
 def attention(
-    record: Record, place: Place, plugins: Plugins, progress: ShowProgress, files: Mapping[str, str]
+    record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
 ) -> Attention:
     """The attention of the classifier of a record; `files` are its dataset and init where these are paths."""
     asked, dataset, run, one = _asked_again(record, place, plugins, progress, files)
@@ -103,7 +104,7 @@ def draw(shown: Attention, count: int, folder: Path) -> list[Path]:
 
 
 def _asked_again(
-    record: Record, place: Place, plugins: Plugins, progress: ShowProgress, files: Mapping[str, str]
+    record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
 ) -> tuple[Understood, Dataset, Run, Due]:
     """What a record was asked by; refused where the same would be another record today."""
     run = record.run

@@ -26,16 +26,14 @@ from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand
 from cervbench.scoring.task import Task
 from cervbench.study import Request
+from cervbench.watching import WatchStages, unwatched
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
     from cervbench.data.parts import Parts
-    from cervbench.training.trained import StageWatch, Trained
-
-ShowProgress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called with what is being done, the step, the steps (0 where they are not counted), and values."""
+    from cervbench.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Outcome:
 def execute(
     requests: Sequence[Request],
     place: Place,
-    progress: ShowProgress = lambda doing, step, steps, values: None,
+    progress: WatchStages = unwatched,
     found: Plugins | None = None,
     failed: Callable[[Run, Exception], None] | None = None,
 ) -> Iterator[Outcome]:
@@ -69,7 +67,7 @@ def execute(
 
 
 def plan(
-    requests: Sequence[Request], place: Place, progress: ShowProgress, found: Plugins
+    requests: Sequence[Request], place: Place, progress: WatchStages, found: Plugins
 ) -> Iterator[tuple[Understood, Dataset, Run]]:
     """The runs that requests ask for, in order; all requests are understood before the first run is given."""
     opened: dict[str, Dataset] = {}
@@ -81,7 +79,7 @@ def plan(
             yield asked, dataset, run
 
 
-def _opened(asked: Understood, place: Place, progress: ShowProgress) -> Dataset:
+def _opened(asked: Understood, place: Place, progress: WatchStages) -> Dataset:
     def packing(done: int, total: int) -> None:
         progress(f"pack {asked.card.name}", done, total, {})
 
@@ -96,7 +94,7 @@ class _Work:
     dataset: Dataset
     run: Run
     place: Place
-    progress: ShowProgress
+    progress: WatchStages
     plugins: Plugins
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -190,7 +188,7 @@ class _Work:
 
 
 def pretrained(
-    asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", watch: "StageWatch"
+    asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
     """The trained method of a run and what was observed on the way; loaded where they are kept."""
     from cervbench.training.pretrain import Workshop, pretrain

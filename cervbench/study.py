@@ -3,9 +3,10 @@
 import itertools
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,17 +15,17 @@ from pydantic.dataclasses import dataclass as checked
 
 from cervbench.plugin.settings import SettingsError, did_you_mean, wrong_values
 
-NOT_EMPTY = Field(min_length=1)
-"""None asks for all there are; nothing at all is a mistake."""
-
 
 def _listed(value: Any) -> Any:
-    """One is a list of one."""
-    return (value,) if isinstance(value, int | str) else value
+    """One is a list of one. None asks for all there are; nothing at all is a mistake."""
+    listed = (value,) if isinstance(value, Integral | str) else value
+    if isinstance(listed, Sized) and not len(listed):
+        raise ValueError("is empty; left out, it asks for all")
+    return listed
 
 
-Numbers = Annotated[Annotated[tuple[int, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
-Names = Annotated[Annotated[tuple[str, ...], NOT_EMPTY] | None, BeforeValidator(_listed)]
+Numbers = Annotated[tuple[int, ...] | None, BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...] | None, BeforeValidator(_listed)]
 NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
 
 

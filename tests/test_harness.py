@@ -111,7 +111,7 @@ def test_a_record_says_which_settings_were_chosen(done: tuple[Place, list[Outcom
 
 def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[Outcome]]) -> None:
     place, outcomes = done
-    table = cervbench.run("simclr", "synthetic", labels=(1, 100), tier="smoke", folds=(0,), place=place)
+    table = cervbench.run("simclr", "synthetic", ratios=(1, 100), tier="smoke", folds=(0,), place=place)
     assert table["record"].tolist() == [o.record.id for o in outcomes]
     assert table["balanced_accuracy"].tolist() == [o.record.scores["balanced_accuracy"] for o in outcomes]
     assert table["train_labels"].min() == 7

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "cervbench"
 
 ORDER = [
-    {"error", "atomic", "place", "studies"},
+    {"error", "atomic", "place", "watching", "studies"},
     {"plugin", "protocol"},
     {"data"},
     {"training"},

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cervbench.harness import ShowProgress
+    from cervbench.watching import WatchStages
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown() -> Iterator["ShowProgress"]:
+def shown() -> Iterator["WatchStages"]:
     """What is being done, how far it is, loss and images a second, and the time that is left."""
     if sys.stderr.isatty():
         with _bar() as progress:
@@ -25,7 +25,7 @@ def shown() -> Iterator["ShowProgress"]:
 
 
 @contextmanager
-def _bar() -> Iterator["ShowProgress"]:
+def _bar() -> Iterator["WatchStages"]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -54,7 +54,7 @@ def _bar() -> Iterator["ShowProgress"]:
         yield progress
 
 
-def _lines() -> "ShowProgress":
+def _lines() -> "WatchStages":
     current, last = "", 0.0
 
     def progress(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -14,6 +14,7 @@ from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
 from cervbench.error import some
 from cervbench.protocol.folds import FoldError, frozen, require_dealable
+from cervbench.watching import WatchCount, unwatched
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ class Report:
         return not self.findings
 
 
-def check(
-    card: Card, data_root: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Report:
+def check(card: Card, data_root: Path, progress: WatchCount = unwatched) -> Report:
     """Lists, decodes and compares every image of the dataset below the data root."""
     folder = card.below(data_root)
     try:
@@ -134,7 +133,7 @@ def _undealable(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
         yield Finding("folds", card.name, str(error))
 
 
-def _pixels(card: Card, items: Sequence[Item], progress: Callable[[int, int], None]) -> Iterator[Finding]:
+def _pixels(card: Card, items: Sequence[Item], progress: WatchCount) -> Iterator[Finding]:
     """Decodes every image, and finds those that are the same."""
     first: dict[str, Item] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL

@@ -1,7 +1,6 @@
 """A dataset ready to be run on: its card, its pack, and its folds."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, prepare
 from cervbench.protocol.folds import FoldError, Manifest, deal, frozen, require_dealable
 from cervbench.protocol.protocol import Protocol
+from cervbench.watching import WatchCount, unwatched
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def open_dataset(
     data_root: Path,
     cache: Path,
     protocol: Protocol,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: WatchCount = unwatched,
 ) -> Dataset:
     """The pack, built where it is not there yet, with frozen folds or folds by the same rule."""
     pack = prepare(card, data_root, cache, protocol.pack.stored_size, progress)

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +25,7 @@ from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
 from cervbench.data.stored import StoredImages
+from cervbench.watching import WatchCount, unwatched
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +92,7 @@ def prepare(
     data_root: Path,
     cache: Path,
     stored_size: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: WatchCount = unwatched,
 ) -> Pack:
     """The pack of a dataset as it is on this disk: opened when it is there, built when it is not."""
     packs = cache / "packs" / card.name
@@ -104,9 +105,7 @@ def prepare(
     return _opened(folder) or _built_once(card, items, folder, stored_size, progress)
 
 
-def _built_once(
-    card: Card, items: Sequence[Item], folder: Path, side: int, progress: Callable[[int, int], None]
-) -> Pack:
+def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, progress: WatchCount) -> Pack:
     """The pack of a folder that held none, built by one process while others wait for it."""
     from filelock import FileLock
 
@@ -179,9 +178,7 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
     return hasher.hexdigest()[:16]
 
 
-def _build(
-    card: Card, items: Sequence[Item], folder: Path, side: int, progress: Callable[[int, int], None]
-) -> None:
+def _build(card: Card, items: Sequence[Item], folder: Path, side: int, progress: WatchCount) -> None:
     for left in folder.parent.glob(f".{folder.name}.*"):  # by a kill
         shutil.rmtree(left)
     with whole_folder(folder) as beside:
@@ -204,7 +201,7 @@ def _build(
 
 
 def _write_pixels(
-    card: Card, items: Sequence[Item], path: Path, side: int, progress: Callable[[int, int], None]
+    card: Card, items: Sequence[Item], path: Path, side: int, progress: WatchCount
 ) -> tuple[list[tuple[int, int]], list[bytes]]:
     """The images one after another, and of each its native size and a hash.
 

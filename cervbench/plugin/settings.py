@@ -69,7 +69,8 @@ def _wrong_value(found: ErrorDetails) -> str:
     """What is missing has no value, and what is no JSON has no key either."""
     key = ".".join(map(str, found["loc"]))
     value = "" if found["type"] == "missing" else f" = {found['input']!r:.60}"
-    return f"{key}{value}: {found['msg']}" if key else found["msg"]
+    told = found["msg"].removeprefix("Value error, ")
+    return f"{key}{value}: {told}" if key else told
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

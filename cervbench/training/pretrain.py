@@ -19,8 +19,9 @@ from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
-from cervbench.training.trained import StageWatch, Trained, reestimate_norms
+from cervbench.training.trained import Trained, reestimate_norms
 from cervbench.training.weight_file import HOST
+from cervbench.watching import WatchStages
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Workshop:
     """Of this pretraining alone: checkpoints while it is made, weights when it is done."""
     device: torch.device
     checkpoint_seconds: float
-    watch: StageWatch
+    watch: WatchStages
     host: Mapping[str, Any]
     """What is kept of where the pretext stage was trained: evaluations may happen elsewhere."""
     header: Mapping[str, str] = field(default_factory=dict)

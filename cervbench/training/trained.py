@@ -1,7 +1,6 @@
 """A trained method, as evaluations are handed it."""
 
 import copy
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,9 +19,7 @@ from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.encoder import Encoder
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.stage import Stage
-
-StageWatch = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called with the name of the stage, the step, the steps and plain floats."""
+from cervbench.watching import WatchStages, unwatched
 
 
 @dataclass
@@ -43,7 +40,7 @@ class Trained:
     folder: Path
     """Of this pretraining; checkpoints of fine-tuning stand below it."""
     checkpoint_seconds: float = 30.0
-    watch: StageWatch = lambda stage, step, steps, values: None
+    watch: WatchStages = unwatched
     record: str = ""
     """The record that is being worked on."""
     _features: list[np.ndarray] = field(default_factory=list)
