@@ -126,6 +126,7 @@ def simulate(
         odds = np.exp(logits - logits.max(axis=2, keepdims=True))
         pooled.append(
             Pooled(
+                task=HERLEV,
                 images=np.array([f"{i:05d}" for i in range(images)]),
                 groups=np.array([f"{g:04d}" for g in in_group]),
                 folds=layout.folds,
@@ -139,7 +140,7 @@ def simulate(
 
 def figure(pooled: Pooled, metric: str) -> float:
     everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    return float(metric_of_weights(pooled, metric, everything, 1, HERLEV)(np.ones(1)).mean())
+    return float(metric_of_weights(pooled, metric, everything, 1)(np.ones(1)).mean())
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def coverage(
     found = {}
     for metric in metrics:
         figures = np.array([figure(pooled, metric) for pooled in experiments])
-        ends = [interval(pooled, HERLEV, metric) or (np.nan, np.nan) for pooled in experiments]
+        ends = [interval(pooled, metric) or (np.nan, np.nan) for pooled in experiments]
         truth, given = figures.mean(), ~np.isnan(np.array(ends)[:, 0])
         low, high = np.array(ends)[given].T
         found[metric] = Coverage(
@@ -196,12 +197,12 @@ def significant(layout: Layout, setting: Setting, lift: float, repeats: int, see
     for _ in range(repeats):
         a, b = simulate(layout, setting, rng, (lift, 0.0))
         try:
-            found = compare(a, b, HERLEV)
+            found = compare(a, b)
         except ValueError:  # a class of the sessions drawn hangs on one of them
             continue
         differences.append(found.difference)
         seen += found.p <= 0.05
-        ours, theirs = interval(a, HERLEV), interval(b, HERLEV)
+        ours, theirs = interval(a), interval(b)
         apart += bool(ours and theirs and (ours[0] > theirs[1] or theirs[0] > ours[1]))
     return Test(float(np.mean(differences)), seen / len(differences), apart / len(differences))
 
@@ -239,8 +240,7 @@ def bold(layout: Layout, setting: Setting, rows: int, repeats: int, seed: int = 
         column = simulate(layout, setting, rng, (0.0,) * rows)
         plan = design(column[0])
         values = {
-            str(row): replicates(pooled, plan, HERLEV, "balanced_accuracy")
-            for row, pooled in enumerate(column)
+            str(row): replicates(pooled, plan, "balanced_accuracy") for row, pooled in enumerate(column)
         }
         missing.append(rows - len(best_of(values, plan.folds, "balanced_accuracy")))
     return Bold(float(np.mean(missing)) / rows, float(np.mean(np.array(missing) > 0)))

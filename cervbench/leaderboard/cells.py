@@ -113,14 +113,14 @@ def computed(source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if task.groups_known:
         plan = design(pooled)
-        values = {metric: replicates(pooled, plan, task, metric) for metric in metrics_of(task)}
+        values = {metric: replicates(pooled, plan, metric) for metric in metrics_of(task)}
         found["replicates"] = Replicates(plan.folds, values).to_json()
         figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in values.items()}
     else:
-        figures = {metric: Figure(value(pooled, metric, task)) for metric in metrics_of(task)}
+        figures = {metric: Figure(value(pooled, metric)) for metric in metrics_of(task)}
     if source.with_classes:
-        found["classes"] = _classes(pooled, task)
-    return found | {"cell": {"figures": figures} | _counts(pooled, task)}
+        found["classes"] = _classes(pooled)
+    return found | {"cell": {"figures": figures} | _counts(pooled)}
 
 
 def pooled_from(source: Source) -> Pooled:
@@ -142,7 +142,8 @@ def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
     return Figure(mean, *(interval_of_replicates(values, folds, metric) or (None, None)))
 
 
-def _counts(pooled: Pooled, task: Task) -> dict[str, Any]:
+def _counts(pooled: Pooled) -> dict[str, Any]:
+    task = pooled.task
     folds = [pooled.folds == fold for fold in np.unique(pooled.folds)]
     of_class = np.array([np.bincount(pooled.labels[fold], minlength=len(task.classes)) for fold in folds])
     tested = hashlib.sha256()
@@ -158,17 +159,17 @@ def _counts(pooled: Pooled, task: Task) -> dict[str, Any]:
     }
 
 
-def _classes(pooled: Pooled, task: Task) -> dict[str, Any]:
+def _classes(pooled: Pooled) -> dict[str, Any]:
     """By class; without an interval where the class is in too few groups."""
-    groups = class_groups(pooled, task)
+    task, groups = pooled.task, class_groups(pooled)
     found = {}
     for k, name in enumerate(task.classes):
         own = only(pooled, pooled.labels == k)
         # within one class, recall is accuracy
         if task.groups_known and groups[name] >= FEWEST_GROUPS:
             plan = design(own)
-            recall = _with_interval(replicates(own, plan, task, "accuracy"), plan.folds, "accuracy")
+            recall = _with_interval(replicates(own, plan, "accuracy"), plan.folds, "accuracy")
         else:
-            recall = Figure(value(own, "accuracy", task))
+            recall = Figure(value(own, "accuracy"))
         found[name] = (recall, len(own.labels), groups[name])
     return found

@@ -115,9 +115,7 @@ class Figures:
         for name, at in zip(names, places, strict=True):
             if self.cells[at].tested != first.tested:
                 try:
-                    refuse_unpaired(
-                        pooled_from(self._source(places[0])), pooled_from(self._source(at)), at[0].task
-                    )
+                    refuse_unpaired(*(pooled_from(self._source(one)) for one in (places[0], at)))
                 except ValueError as error:
                     raise RecordError(
                         f"{names[0]} and {name} at {at[1]} % cannot be compared: {error}"

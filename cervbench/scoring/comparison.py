@@ -9,7 +9,6 @@ from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import design, estimate, replicates
 from cervbench.scoring.metrics import METRICS, Floats, Ints
 from cervbench.scoring.pooling import Pooled, listed
-from cervbench.scoring.task import Task
 
 SIGNIFICANCE = 0.05
 
@@ -24,14 +23,14 @@ class Comparison:
     p: float
 
 
-def compare(a: Pooled, b: Pooled, task: Task, metric: str = HEADLINE) -> Comparison:
+def compare(a: Pooled, b: Pooled, metric: str = HEADLINE) -> Comparison:
     """The paired test: the same groups are left out of both, and draws are paired by their number.
 
     ValueError where the two were not tested alike, or nothing can be said.
     """
-    refuse_unpaired(a, b, task)
+    refuse_unpaired(a, b)
     plan = design(a)
-    of_a, of_b = (replicates(pooled, plan, task, metric) for pooled in (a, b))
+    of_a, of_b = (replicates(pooled, plan, metric) for pooled in (a, b))
     return compare_replicates(of_a, of_b, plan.folds)
 
 
@@ -73,9 +72,11 @@ def compare_replicates(a: Floats, b: Floats, folds: Ints) -> Comparison:
     return Comparison(found.value, found.value - found.reach, found.value + found.reach, p)
 
 
-def refuse_unpaired(a: Pooled, b: Pooled, task: Task) -> None:
+def refuse_unpaired(a: Pooled, b: Pooled) -> None:
     """ValueError says in what the two were not tested alike."""
-    if not task.groups_known:
+    if a.task.model_dump() != b.task.model_dump():  # what pydantic compares holds arrays once they were used
+        raise ValueError("the two are of two tasks: other classes, or another order of them")
+    if not a.task.groups_known:
         raise ValueError("the groups of this dataset are not known: no test can be made on its images")
     if len(a.images) != len(b.images) or (a.images != b.images).any():
         apart = sorted(set(a.images.tolist()) ^ set(b.images.tolist()))

@@ -13,7 +13,6 @@ import numpy as np
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.metrics import METRICS, Floats, Ints
 from cervbench.scoring.pooling import Pooled, metric_of_weights
-from cervbench.scoring.task import Task
 
 LEVEL = 0.95
 IMMOBILE = 1e-12
@@ -54,7 +53,7 @@ class Estimate:
         return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
 
 
-def interval(pooled: Pooled, task: Task, metric: str = HEADLINE) -> tuple[float, float] | None:
+def interval(pooled: Pooled, metric: str = HEADLINE) -> tuple[float, float] | None:
     """Where the expected score lies for new groups and new draws, the training being as it was.
 
     A single draw stands for itself: with some labels uncovered nothing is said of other orders.
@@ -62,10 +61,10 @@ def interval(pooled: Pooled, task: Task, metric: str = HEADLINE) -> tuple[float,
     defined or would not be without one of the groups, a score at the very end of its range or one that
     cannot move.
     """
-    if not task.groups_known:
+    if not pooled.task.groups_known:
         return None
     plan = design(pooled)
-    return interval_of_replicates(replicates(pooled, plan, task, metric), plan.folds, metric)
+    return interval_of_replicates(replicates(pooled, plan, metric), plan.folds, metric)
 
 
 def interval_of_replicates(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
@@ -93,9 +92,9 @@ def design(pooled: Pooled) -> Design:
     return Design(units, pooled.folds[first])
 
 
-def replicates(pooled: Pooled, plan: Design, task: Task, metric: str) -> Floats:
+def replicates(pooled: Pooled, plan: Design, metric: str) -> Floats:
     """1 + groups × draws: the metric of all groups, and with each left out."""
-    return metric_of_weights(pooled, metric, plan.units, len(plan.folds), task)(plan.weights)
+    return metric_of_weights(pooled, metric, plan.units, len(plan.folds))(plan.weights)
 
 
 def estimate(values: Floats, folds: Ints) -> Estimate | None:

@@ -17,6 +17,7 @@ from cervbench.scoring.task import Task
 class Pooled:
     """Test predictions of several folds, each image once a draw, ordered by fold and then by image."""
 
+    task: Task
     images: NDArray[np.str_]
     groups: NDArray[np.str_]
     folds: Ints
@@ -27,8 +28,8 @@ class Pooled:
     probabilities: Floats
     """draws × images × classes."""
 
-    def table(self, units: Ints, unit_count: int, task: Task) -> Table:
-        return Table(self.labels, self.probabilities, units, unit_count, task)
+    def table(self, units: Ints, unit_count: int) -> Table:
+        return Table(self.labels, self.probabilities, units, unit_count, self.task)
 
 
 def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
@@ -46,7 +47,7 @@ def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
     layouts = tuple(parts[place].layout for place in order)
     images, groups, of_fold, labels = _together(layouts, tuple(sorted(folds)), task.groups_known)
     probabilities = np.concatenate([parts[place].probabilities for place in order], axis=1)
-    return Pooled(images, groups, of_fold, labels, draws, probabilities)
+    return Pooled(task, images, groups, of_fold, labels, draws, probabilities)
 
 
 def listed(draws: Sequence[int]) -> str:
@@ -73,14 +74,14 @@ def _together(
     return images, groups, of_fold, np.concatenate([layout.labels for layout in layouts])
 
 
-def value(pooled: Pooled, metric: str, task: Task) -> float | None:
+def value(pooled: Pooled, metric: str) -> float | None:
     """Over all folds, the mean of the draws: counts pooled, scores per fold and then the mean."""
     everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    return mean_or_none(metric_of_weights(pooled, metric, everything, 1, task)(np.ones(1)))
+    return mean_or_none(metric_of_weights(pooled, metric, everything, 1)(np.ones(1)))
 
 
 def metric_of_weights(
-    pooled: Pooled, metric: str, units: Ints, unit_count: int, task: Task
+    pooled: Pooled, metric: str, units: Ints, unit_count: int
 ) -> Callable[[Floats], Floats]:
     """weights … × units -> … × draws of one metric, by the rule for several folds.
 
@@ -91,12 +92,12 @@ def metric_of_weights(
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
     definition = METRICS[metric]
     if not definition.per_fold:
-        return definition.tally(pooled.table(units, unit_count, task))
+        return definition.tally(pooled.table(units, unit_count))
     per_fold = []
     for fold in np.unique(pooled.folds):
         part = only(pooled, pooled.folds == fold)
         used, within = np.unique(units[pooled.folds == fold], return_inverse=True)
-        tallied = definition.tally(part.table(within, len(used), task))
+        tallied = definition.tally(part.table(within, len(used)))
         if not np.isnan(tallied(np.ones(len(used)))).any():
             per_fold.append((used, tallied))
     if not per_fold:
@@ -121,6 +122,7 @@ def only(pooled: Pooled, rows: NDArray[np.bool_] | Ints) -> Pooled:
     )
 
 
-def class_groups(pooled: Pooled, task: Task) -> dict[str, int]:
+def class_groups(pooled: Pooled) -> dict[str, int]:
     """How many groups hold images of each class; below 20 a class-wise figure bears no interval."""
-    return {name: len(np.unique(pooled.groups[pooled.labels == k])) for k, name in enumerate(task.classes)}
+    classes = enumerate(pooled.task.classes)
+    return {name: len(np.unique(pooled.groups[pooled.labels == k])) for k, name in classes}

@@ -435,10 +435,10 @@ def test_intervals_are_of_all_draws_and_jackknifed_fold_by_fold(out: Path, write
     task, store = records[0].task, Store(out)
     pooled = pool([store.columns(one) for one in records], [one.run.fold for one in records], task)
     for metric, shown in line.cells[10].figures.items():
-        assert (shown.low, shown.high) == pytest.approx(interval(pooled, task, metric))
+        assert (shown.low, shown.high) == pytest.approx(interval(pooled, metric))
     for number, name in enumerate(task.classes):
         recall, of_class = line.classes[name].recall, only(pooled, pooled.labels == number)
-        assert (recall.low, recall.high) == pytest.approx(interval(of_class, task, "accuracy"))
+        assert (recall.low, recall.high) == pytest.approx(interval(of_class, "accuracy"))
 
 
 def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: Write) -> None:

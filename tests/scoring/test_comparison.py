@@ -42,7 +42,7 @@ def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
         return pool([columns], [0], task), right
 
     (a, right_a), (b, right_b) = (one_image_a_group(int(seed)) for seed in rng.integers(1000, size=2))
-    found = compare(a, b, task, "accuracy")
+    found = compare(a, b, "accuracy")
     t = (right_a - right_b).mean() / stats.sem(right_a - right_b)
     assert found.difference == pytest.approx((right_a - right_b).mean())
     assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 59))
@@ -51,29 +51,32 @@ def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
     )
 
 
-def test_swapping_the_two_turns_the_difference_round(make, task) -> None:
-    there, back = compare(make(0.7), make(0.5, 1), task), compare(make(0.5, 1), make(0.7), task)
+def test_swapping_the_two_turns_the_difference_round(make) -> None:
+    there, back = compare(make(0.7), make(0.5, 1)), compare(make(0.5, 1), make(0.7))
     assert (there.difference, there.low, there.high) == pytest.approx(
         (-back.difference, -back.high, -back.low)
     )
     assert there.p == pytest.approx(back.p)
 
 
-def test_a_method_does_not_differ_from_itself(make, task) -> None:
-    found = compare(make(0.6), make(0.6), task)
+def test_a_method_does_not_differ_from_itself(make) -> None:
+    found = compare(make(0.6), make(0.6))
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
 def test_only_what_was_tested_alike_is_compared(make, task) -> None:
     whole = make(0.6)
     with pytest.raises(ValueError, match="30 images are in one of them only, 0-00"):
-        compare(whole, only(whole, whole.folds > 0), task)
+        compare(whole, only(whole, whole.folds > 0))
     with pytest.raises(ValueError, match="one has the draws 0, 1, 2, the other 0:"):
-        compare(whole, make(0.6, draws=1), task)
+        compare(whole, make(0.6, draws=1))
     with pytest.raises(ValueError, match="labels of the same images differ"):
-        compare(whole, replace(whole, labels=(whole.labels + 1) % 3), task)
+        compare(whole, replace(whole, labels=(whole.labels + 1) % 3))
+    unknown = replace(whole, task=Task(**task.model_dump() | {"groups_known": False}))
     with pytest.raises(ValueError, match="groups of this dataset are not known"):
-        compare(whole, whole, Task(**task.model_dump() | {"groups_known": False}))
+        compare(unknown, unknown)
+    with pytest.raises(ValueError, match="two tasks"):
+        compare(whole, unknown)
 
 
 def test_holm_of_the_worked_example() -> None:
@@ -83,26 +86,27 @@ def test_holm_of_the_worked_example() -> None:
     assert holm([]) == []
 
 
-def bold(rows, task, metric="balanced_accuracy"):
+def bold(rows, metric="balanced_accuracy"):
     plan = design(next(iter(rows.values())))
-    values = {name: replicates(pooled, plan, task, metric) for name, pooled in rows.items()}
+    values = {name: replicates(pooled, plan, metric) for name, pooled in rows.items()}
     return best_of(values, plan.folds, metric)
 
 
-def test_bold_are_the_best_and_those_it_cannot_be_told_from(make, task) -> None:
+def test_bold_are_the_best_and_those_it_cannot_be_told_from(make) -> None:
     rows = {"best": make(0.8), "as good": make(0.78, 1), "worse": make(0.4, 2)}
-    assert bold(rows, task) == {"best", "as good"}
-    assert bold({"alone": make(0.4)}, task) == {"alone"}
+    assert bold(rows) == {"best", "as good"}
+    assert bold({"alone": make(0.4)}) == {"alone"}
 
 
-def test_a_low_loss_is_the_better_one(make, task) -> None:
+def test_a_low_loss_is_the_better_one(make) -> None:
     rows = {"sure and right": make(0.95), "sure and wrong": make(0.2, 1)}
-    assert bold(rows, task, "log_loss") == {"sure and right"}
+    assert bold(rows, "log_loss") == {"sure and right"}
 
 
 def test_what_is_defined_nowhere_is_never_bold(make, task) -> None:
     plain = Task(classes=task.classes)
-    assert bold({"a": make(0.8), "b": make(0.2)}, plain, "abnormal_auc") == set()
+    rows = {"a": replace(make(0.8), task=plain), "b": replace(make(0.2), task=plain)}
+    assert bold(rows, "abnormal_auc") == set()
 
 
 def test_equally_good_methods_are_told_apart_at_most_once_in_twenty(study) -> None:

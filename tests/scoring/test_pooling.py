@@ -19,11 +19,11 @@ def test_counts_are_pooled_over_folds_and_scores_averaged(table, task) -> None:
     pooled = pool(tables, [0, 1, 2], task)
     as_one, apart = classification(_together(*tables), task), [classification(each, task) for each in tables]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa", "abnormal_sensitivity"):
-        assert value(pooled, name, task) == pytest.approx(as_one[name])
-        assert value(pooled, name, task) != pytest.approx(np.mean([scores[name] for scores in apart]))
+        assert value(pooled, name) == pytest.approx(as_one[name])
+        assert value(pooled, name) != pytest.approx(np.mean([scores[name] for scores in apart]))
     for name in ("macro_auc", "abnormal_auc", "abnormal_average_precision", "calibration_error", "log_loss"):
-        assert value(pooled, name, task) == pytest.approx(np.mean([scores[name] for scores in apart]))
-        assert value(pooled, name, task) != pytest.approx(as_one[name])
+        assert value(pooled, name) == pytest.approx(np.mean([scores[name] for scores in apart]))
+        assert value(pooled, name) != pytest.approx(as_one[name])
 
 
 def test_the_order_in_which_folds_are_given_does_not_matter(table, task) -> None:
@@ -37,7 +37,7 @@ def test_groups_are_counted_class_by_class(table, task) -> None:
     columns = table()
     for group in ("0-7", "0-8", "0-9"):
         columns["label"] = np.where(columns["group"] == group, "normal", columns["label"])
-    assert class_groups(pool([columns], [0], task), task) == {"normal": 10, "light": 7, "severe": 7}
+    assert class_groups(pool([columns], [0], task)) == {"normal": 10, "light": 7, "severe": 7}
 
 
 def test_tables_of_one_fold_or_one_image_twice_are_refused(table, task) -> None:
