@@ -25,7 +25,7 @@ from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import RecordError, Store
-from cervbench.records.verify import columns_as_recorded, differences
+from cervbench.records.verify import differences
 from cervbench.runs import Understood, recipe_of
 from cervbench.study import Request
 from cervbench.watching import WatchStages
@@ -68,7 +68,7 @@ def attention(
 ) -> Attention:
     """The attention of the classifier of a record; `files` are its dataset and init where these are paths."""
     asked, dataset, run, one = _asked_again(record, place, plugins, progress, files)
-    stored = columns_as_recorded(Store(place.out), run.dataset.variant, record.id, record.predictions.hash)
+    stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
     with place.alone(run.id, lambda: progress("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import part
         from cervbench.training.device import use

@@ -178,7 +178,7 @@ class _Work:
         variant = self.run.dataset.variant
         if not self._store.has(variant, one.id):
             return None
-        return Outcome(self._store.read(variant, one.id), fresh=False)
+        return Outcome(self._store.record(self._store.record_path(variant, one.id)), fresh=False)
 
     def _say(
         self, doing: str, step: int = 0, steps: int = 0, values: Mapping[str, float] | None = None

@@ -39,7 +39,8 @@ def ended(run: "subprocess.Popen[bytes]", home: Path, seconds: float | None = No
 
 
 def results(home: Path) -> Sequence[tuple[str, object, object]]:
-    return [(r.id, r.predictions, r.scores) for r in Store(home / "out").records()]
+    store = Store(home / "out")
+    return [(r.id, r.predictions, r.scores) for r in map(store.record, store.paths())]
 
 
 def main(dataset: str, kills: int) -> None:

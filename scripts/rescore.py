@@ -12,12 +12,12 @@ from pathlib import Path
 from cervbench.plugin.manager import plugins
 from cervbench.records.record import Record
 from cervbench.records.store import RecordError, Store
-from cervbench.records.verify import columns_as_recorded, differences, score_again
+from cervbench.records.verify import differences, score_again
 
 
 def rescored(store: Store, record: Record) -> Record:
     """With the scores that the definitions of today give."""
-    columns = columns_as_recorded(store, record.run.dataset.variant, record.id, record.predictions.hash)
+    columns = store.columns(record.run.dataset.variant, record.id, record.predictions.hash)
     scores = score_again(record, columns, plugins().score_of)
     return Record.sealed(**{**dict(record), "scores": scores})
 
@@ -30,7 +30,7 @@ def main() -> None:
     store, changed, refused = Store(parser.parse_args().out), 0, 0
     for path in store.paths():
         try:
-            record = store.unchanged(path, path.read_bytes())
+            record = store.record(path)
             anew = rescored(store, record)
         except (RecordError, LookupError) as error:
             refused += 1

@@ -78,7 +78,7 @@ def test_a_run_gives_a_record_for_every_evaluation_and_ratio(done: tuple[Place, 
     asked = [(o.record.evaluation.name, o.record.ratio) for o in outcomes]
     assert asked == [(e, r) for e in ("linear", "knn", "finetune") for r in (1, 100)]
     assert all(o.fresh for o in outcomes)
-    assert [r.id for r in Store(place.out).records()] == sorted(o.record.id for o in outcomes)
+    assert [path.stem for path in Store(place.out).paths()] == sorted(o.record.id for o in outcomes)
 
 
 def test_a_stranger_can_recompute_a_score(done: tuple[Place, list[Outcome]]) -> None:
@@ -570,7 +570,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(
 
     [outcome] = execute([EXPLODING, MAJORITY], here, found=exploding(), failed=failed)
     assert told == [("exploding", "Diverged")]
-    assert [record.id for record in Store(place.out).records()] == [outcome.record.id]
+    assert [path.stem for path in Store(place.out).paths()] == [outcome.record.id]
     for requests, handler in (([EXPLODING, MAJORITY], None), ([EXPLODING], failed)):
         with pytest.raises(Diverged):
             list(execute(requests, here, found=exploding(), failed=handler))

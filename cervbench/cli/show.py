@@ -9,7 +9,7 @@ from cervbench.cli import options
 from cervbench.cli.progress import shown
 from cervbench.plugin.manager import plugins
 from cervbench.records.record import Record
-from cervbench.records.store import Store, read_bytes
+from cervbench.records.store import Store
 
 
 @click.command()
@@ -71,4 +71,4 @@ def _find(record: str, records: Path) -> tuple[Record, Store]:
             raise click.UsageError(f"{record} is no file of a record, and no id of one in {records}/records")
         path = of_id[0].absolute()
     store = Store.holding(path)
-    return store.unchanged(path, read_bytes(path)), store
+    return store.record(path), store

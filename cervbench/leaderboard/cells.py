@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from cervbench.records.store import RecordError, Store
-from cervbench.records.verify import columns_as_recorded
 from cervbench.scoring.classification import HEADLINE, mean_or_none
 from cervbench.scoring.intervals import design, interval_of_replicates, replicates
 from cervbench.scoring.metrics import Floats, Ints
@@ -126,7 +125,7 @@ def computed(source: Source) -> dict[str, Any]:
 def pooled_from(source: Source) -> Pooled:
     """The predictions, refused where they are not the recorded ones or no folds of one deal."""
     store = Store(source.out)
-    tables = [columns_as_recorded(store, source.variant, id, hash) for _, id, hash in source.records]
+    tables = [store.columns(source.variant, id, hash) for _, id, hash in source.records]
     try:
         return pool(tables, [fold for fold, _, _ in source.records], source.task)
     except ValueError as error:

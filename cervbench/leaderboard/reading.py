@@ -19,7 +19,7 @@ def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
     while some := list(islice(rest, _AT_ONCE)):
         for path, content, found in _seen(store, some, cache):
             if found.row not in rows:
-                rows[found.row] = Row(store.unchanged(path, content))
+                rows[found.row] = Row(store.record(path, content))
             rows[found.row].add(found)
     return list(rows.values())
 
@@ -36,7 +36,7 @@ def _seen(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[P
         if key in known:
             found = _from_json(known[key])
         else:
-            found = new[key] = seen(store.unchanged(path, content))
+            found = new[key] = seen(store.record(path, content))
         yield path, content, found
     cache.keep(new)
 

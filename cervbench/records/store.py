@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.plugin.settings import wrong_values
 from cervbench.records.record import Record
-from cervbench.records.table import read_table, to_columns, write_table
+from cervbench.records.table import content_hash, read_table, to_columns, write_table
 
 
 class RecordError(CervbenchError):
@@ -51,10 +50,6 @@ class Store:
         """Whether both are there: without its predictions a record is worth nothing, and is made again."""
         return self.record_path(variant, id).exists() and self.predictions_path(variant, id).exists()
 
-    def read(self, variant: str, id: str) -> Record:
-        path = self.record_path(variant, id)
-        return self.unchanged(path, read_bytes(path))
-
     def write(self, record: Record) -> Path:
         """The predictions must be there already: a record is never without its table."""
         path = self.record_path(record.run.dataset.variant, record.id)
@@ -68,12 +63,24 @@ class Store:
         write_table(self.predictions_path(variant, id), table)
 
     def table(self, variant: str, id: str) -> pa.Table:
-        """The stored table of a record, as read back."""
-        return read_table(self.predictions_path(variant, id))
+        """The predictions of a record, whatever they are."""
+        path = self.predictions_path(variant, id)
+        try:
+            return read_table(path)
+        except FileNotFoundError:
+            raise RecordError(f"{path} is missing: a record is nothing without its predictions") from None
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise RecordError(f"{path} cannot be read: {error}") from None
 
-    def columns(self, record: Record) -> dict[str, np.ndarray]:
-        """The same as plain arrays."""
-        return to_columns(self.table(record.run.dataset.variant, record.id))
+    def columns(self, variant: str, id: str, recorded_hash: str) -> dict[str, np.ndarray]:
+        """The predictions of a record as plain arrays, refused where they are not those it has the hash of."""
+        table = self.table(variant, id)
+        if (found := content_hash(table)) != recorded_hash:
+            raise RecordError(
+                f"{self.predictions_path(variant, id)}: its content hashes to {found}, the record says "
+                f"{recorded_hash}; one of the two was changed: restore it, or delete both and run again"
+            )
+        return to_columns(table)
 
     def paths(self) -> list[Path]:
         """Of every record, in the order of variant and id."""
@@ -86,14 +93,9 @@ class Store:
             if name.endswith(".json")
         ]
 
-    def records(self) -> Iterator[Record]:
-        """Every record, in the order of variant and id."""
-        for path in self.paths():
-            yield self.unchanged(path, read_bytes(path))
-
-    def unchanged(self, path: Path, content: bytes) -> Record:
-        """The record that a path holds, refused where its name or an entry of it was changed."""
-        record = parse_record(path, content)
+    def record(self, path: Path, content: bytes | None = None) -> Record:
+        """The record at a path, refused where its name or an entry was changed; `content` if it was read."""
+        record = parse_record(path, read_bytes(path) if content is None else content)
         if path != self.record_path(record.run.dataset.variant, record.id):
             raise RecordError(
                 f"{path}: what it holds has the id {record.id}; its name or an entry was changed. {_REMEDY}"
@@ -106,10 +108,6 @@ class Store:
         return record
 
 
-def read_record(path: Path) -> Record:
-    return parse_record(path, read_bytes(path))
-
-
 def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -118,6 +116,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_record(path: Path, content: bytes) -> Record:
+    """What stands there, whether or not it is what was written."""
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol import protocol
 from cervbench.records.fold_claims import fold_differences
 from cervbench.records.record import EvaluationOfRecord, Record
-from cervbench.records.store import RecordError, Store, read_record
+from cervbench.records.store import RecordError, Store, parse_record, read_bytes
 from cervbench.records.table import content_hash, to_columns
 from cervbench.scoring.classification import classification
 
@@ -28,7 +27,7 @@ TOLERANCE = 1e-9
 def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
     """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty when it is right."""
     try:
-        record, store = read_record(path), Store.holding(path)
+        store, record = Store.holding(path), parse_record(path, read_bytes(path))
     except RecordError as error:
         return [str(error)]
     path = path.absolute()
@@ -43,7 +42,7 @@ def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
         return [*problems, f"run.protocol.tier: {error}"]
     problems += _off_protocol(record, rules)
     try:
-        table = _read(store, record.run.dataset.variant, path.stem)
+        table = store.table(record.run.dataset.variant, path.stem)
     except RecordError as error:
         return [*problems, str(error)]
     recomputed = {"hash": content_hash(table), "rows": len(table)}
@@ -66,17 +65,6 @@ def score_again(
     """The scores of its predictions by the definitions of today, as JSON gives them back."""
     scores: dict[str, Any] = json.loads(json.dumps(_score(record.evaluation, score_of)(columns, record.task)))
     return scores
-
-
-def columns_as_recorded(store: Store, variant: str, id: str, recorded_hash: str) -> dict[str, np.ndarray]:
-    """The stored table of a record, refused when its content is not what the record says."""
-    table = _read(store, variant, id)
-    if (found := content_hash(table)) != recorded_hash:
-        raise RecordError(
-            f"{store.predictions_path(variant, id)}: its content hashes to {found}, the record says "
-            f"{recorded_hash}; one of the two was changed: restore it, or delete both and run again"
-        )
-    return to_columns(table)
 
 
 def differences(where: str, stored: Any, recomputed: Any) -> Iterator[str]:
@@ -103,16 +91,6 @@ def _same(stored: Any, recomputed: Any) -> bool:
 
 def _shown(value: Any) -> str:
     return "nothing" if value is _Absent else repr(value)
-
-
-def _read(store: Store, variant: str, id: str) -> pa.Table:
-    path = store.predictions_path(variant, id)
-    try:
-        return store.table(variant, id)
-    except FileNotFoundError:
-        raise RecordError(f"{path} is missing: a record cannot be checked without its predictions") from None
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from None
 
 
 def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:

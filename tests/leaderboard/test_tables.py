@@ -22,6 +22,7 @@ from cervbench.leaderboard.rows import names as names_of
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
+from cervbench.records.table import to_columns
 from cervbench.scoring.intervals import interval
 from cervbench.scoring.pooling import only, pool
 from cervbench.scoring.task import Task
@@ -370,7 +371,8 @@ def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(out
     gain, classes = line.gains[100], ours[0].task.classes
 
     def pooled(records: list[Record]) -> pd.DataFrame:
-        return pd.concat([pd.DataFrame(Store(out).columns(one)).assign(fold=one.run.fold) for one in records])
+        tables = (Store(out).table("cells", one.id).to_pandas().assign(fold=one.run.fold) for one in records)
+        return pd.concat(tables)
 
     def score(rows: pd.DataFrame, weights: pd.Series | None = None) -> float:
         answers = rows[[f"p_{name}" for name in classes]].to_numpy()
@@ -433,7 +435,8 @@ def test_intervals_are_of_all_draws_and_jackknifed_fold_by_fold(out: Path, write
     records = write("simclr", 0.6, ratios=(10,))
     (line,) = next(iter(made(out).values())).ranked
     task, store = records[0].task, Store(out)
-    pooled = pool([store.columns(one) for one in records], [one.run.fold for one in records], task)
+    tables = [to_columns(store.table("cells", one.id)) for one in records]
+    pooled = pool(tables, [one.run.fold for one in records], task)
     for metric, shown in line.cells[10].figures.items():
         assert (shown.low, shown.high) == pytest.approx(interval(pooled, metric))
     for number, name in enumerate(task.classes):
@@ -446,7 +449,7 @@ def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: W
     (table,) = made(out).values()
     (line,) = table.ranked
     rows = pd.concat(
-        [pd.DataFrame(Store(out).columns(record)).assign(fold=record.run.fold) for record in records]
+        [Store(out).table("cells", record.id).to_pandas().assign(fold=record.run.fold) for record in records]
     )
     columns = ["p_normal", "p_light", "p_severe"]
     rows["predicted"] = rows[columns].idxmax(axis=1).str.removeprefix("p_")

@@ -105,7 +105,7 @@ def test_a_record_without_its_seal_is_refused(tmp_path: Path, unsealed: dict[str
     content = json.loads(COMMITTED[0].read_text("utf-8"))
     store = Store(tmp_path)
     path = store.record_path(content["run"]["dataset"]["variant"], COMMITTED[0].stem)
-    store.unchanged(path, json.dumps(content).encode())
+    store.record(path, json.dumps(content).encode())
     del content["seal"]
     with pytest.raises(RecordError, match=told):
-        store.unchanged(path, json.dumps({**content, **unsealed}).encode())
+        store.record(path, json.dumps({**content, **unsealed}).encode())
