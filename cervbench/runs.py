@@ -136,7 +136,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
 
 
 def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
-    """Everything that decides an encoder, as plain JSON."""
+    """Everything that decides an encoder."""
     offer, protocol = asked.method.offer, asked.protocol
     return Run(
         method=MethodOfRun(

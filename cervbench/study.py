@@ -107,7 +107,7 @@ class Study:
             has = sorted(
                 {", ".join(f"{name} {_told(getattr(r, name))}" for name in wanted) for r in self.requests}
             )
-            raise SettingsError(f"study {self.name} has no run that is so; it has {'; '.join(has)}")
+            raise SettingsError(f"study {self.name} has no run that matches; it has {'; '.join(has)}")
         return replace(self, requests=tuple(left))
 
 

@@ -115,8 +115,8 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
         click.echo("all of it was done already; nothing was run", err=True)
     for variant in sorted(leaky):
         click.echo(
-            f"{variant}: nothing says which images belong together, so that folds may leak and figures "
-            "flatter; of your own images the column `group` of a manifest says it",
+            f"{variant}: nothing says which images belong together, so folds may leak and scores may be too "
+            "high; in a manifest of your own, the column `group` says it",
             err=True,
         )
     if begun:

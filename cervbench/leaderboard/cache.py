@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 _SETUP = """
 pragma journal_mode = wal;
@@ -26,6 +26,7 @@ _COMPUTING = {
 """The modules that a value depends on, by room; all of a room where none is named."""
 _AT_ONCE = 500
 _CHECK = 8
+_Item = TypeVar("_Item")
 
 
 def key(*what: object) -> bytes:
@@ -35,6 +36,13 @@ def key(*what: object) -> bytes:
 
 def key_of_bytes(content: bytes) -> bytes:
     return hashlib.sha256(DEFINITIONS + content).digest()
+
+
+def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """As itertools.batched of Python 3.12."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 class Cache:
@@ -58,7 +66,7 @@ class Cache:
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
         """The values that are there, and whole; a key that is not known is not in it."""
         found = {}
-        for some in _batches(keys):
+        for some in in_batches(keys, _AT_ONCE):
             for key, sealed in self._attempt(partial(_select, keys=some)) or ():
                 if isinstance(sealed, bytes) and sealed[:_CHECK] == _check(key, sealed[_CHECK:]):
                     found[key] = json.loads(sealed[_CHECK:])
@@ -96,12 +104,6 @@ class Cache:
 def _select(database: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, object]]:
     marks = ",".join("?" * len(keys))
     return database.execute(f"select key, value from kept where key in ({marks})", keys).fetchall()
-
-
-def _batches(keys: Sequence[bytes]) -> Iterator[list[bytes]]:
-    rest = iter(keys)
-    while some := list(islice(rest, _AT_ONCE)):
-        yield some
 
 
 def _check(key: bytes, text: bytes) -> bytes:

@@ -8,13 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
 from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from cervbench.leaderboard.cache import DEFINITIONS, Cache, key
+from cervbench.leaderboard.cache import DEFINITIONS, Cache, in_batches, key
 from cervbench.leaderboard.cells import (
     Cell,
     ClassFigures,
@@ -39,7 +38,6 @@ WORTH_WORKERS = 500
 """Records from which on starting other processes is cheaper than computing alone."""
 _KEPT_AT_ONCE = 200
 _SENT_AT_ONCE = 4
-_Item = TypeVar("_Item")
 
 
 @dataclass
@@ -124,7 +122,7 @@ class Figures:
     def _of(self, kind: str, places: Sequence[At]) -> Iterator[tuple[At, Any]]:
         """What is known first, then what is computed, which is kept."""
         missing = []
-        for some in _batches(places):
+        for some in in_batches(places, _KEPT_AT_ONCE):
             keys = [key(kind, *_described(at)) for at in some]
             known = self.cache.known(keys)
             for at, own in zip(some, keys, strict=True):
@@ -134,7 +132,7 @@ class Figures:
                     missing.append(at)
         with self._mapping(sum(len(row.entries[ratio]) for row, ratio in missing)) as mapped:
             sources = [self._source(at, kind == "classes") for at in missing]
-            for done in _batches(zip(missing, mapped(computed, sources), strict=True)):
+            for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
                     {key(name, *_described(at)): kept for at, found in done for name, kept in found.items()}
                 )
@@ -191,9 +189,3 @@ def _end_with_parent() -> None:
     if parent := parent_process():
         parent.join()
         os._exit(1)
-
-
-def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    rest = iter(items)
-    while some := list(islice(rest, _KEPT_AT_ONCE)):
-        yield some

@@ -1,11 +1,10 @@
 """Records to rows: each is checked once, and then known by its path and the hash of its bytes."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cervbench.leaderboard.cache import Cache, key_of_bytes
+from cervbench.leaderboard.cache import Cache, in_batches, key_of_bytes
 from cervbench.leaderboard.rows import Entry, Row, Seen, seen
 from cervbench.records.store import Store, read_bytes
 
@@ -15,8 +14,7 @@ _AT_ONCE = 500
 def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
     """The rows of records; RecordError where one is not what its name and its seal say."""
     rows: dict[str, Row] = {}
-    rest = iter(paths)
-    while some := list(islice(rest, _AT_ONCE)):
+    for some in in_batches(paths, _AT_ONCE):
         for path, content, found in _seen(store, some, cache):
             if found.row not in rows:
                 rows[found.row] = Row(store.record(path, content))

@@ -110,16 +110,21 @@ def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
     named = [""] * len(rows)
     for name, indices in by_name.items():
         traits = [_traits(rows[index]) for index in indices]
-        differing = {
-            trait
-            for trait in {trait for own in traits for trait in own}
-            if len({own.get(trait) for own in traits}) > 1
-        }
+        apart = differing(traits)
         for index, own in zip(indices, traits, strict=True):
-            telling = own.keys() & (differing | _chosen(rows[index]))
+            telling = own.keys() & (apart | _chosen(rows[index]))
             told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in sorted(telling))
             named[index] = f"{name} ({told})" if told else name
     return _unique(named)
+
+
+def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
+    """The traits in which things that are called alike are not all the same."""
+    return {
+        trait
+        for trait in {trait for own in traits for trait in own}
+        if len({own.get(trait) for own in traits}) > 1
+    }
 
 
 def _chosen(row: Row) -> set[str]:

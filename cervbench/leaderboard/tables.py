@@ -9,7 +9,7 @@ from cervbench.leaderboard.cells import Cell, ClassFigures, Gain, metrics_of
 from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.gains import above_references, best_references, gains, holding
-from cervbench.leaderboard.rows import Contest, Row, TableKey, names
+from cervbench.leaderboard.rows import Contest, Row, TableKey, differing, names
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
@@ -107,13 +107,15 @@ def tables(figures: Figures) -> list[Table]:
 
 
 def _told_apart(tables: Sequence[Table]) -> list[Table]:
-    """Tables of one title get whatever it is in which they differ."""
-    traits = [_traits(table) for table in tables]
+    """To tables of one title is added in what they differ."""
+    traits_of: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for table in tables:
+        traits_of[title(table)].append(_traits(table))
     told = []
-    for table, own in zip(tables, traits, strict=True):
-        others = [its for its, other in zip(traits, tables, strict=True) if title(other) == title(table)]
-        differing = [name for name in own if any(its.get(name) != own[name] for its in others)]
-        told.append(replace(table, apart=tuple(f"{name} {short(own[name])}" for name in differing)))
+    for table in tables:
+        apart, own = differing(traits_of[title(table)]), _traits(table)
+        telling = tuple(f"{name} {short(own[name])}" for name in own if name in apart)
+        told.append(replace(table, apart=telling))
     return told
 
 

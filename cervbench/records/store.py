@@ -73,7 +73,7 @@ class Store:
             raise RecordError(f"{path} cannot be read: {error}") from None
 
     def columns(self, variant: str, id: str, recorded_hash: str) -> dict[str, np.ndarray]:
-        """The predictions of a record as plain arrays, refused where they are not those it has the hash of."""
+        """The predictions of a record as plain arrays, refused where their hash is another."""
         table = self.table(variant, id)
         if (found := content_hash(table)) != recorded_hash:
             raise RecordError(

@@ -100,11 +100,10 @@ def replicates(pooled: Pooled, plan: Design, metric: str) -> Floats:
 def estimate(values: Floats, folds: Ints) -> Estimate | None:
     """The mean over draws and its error, from replicates of a metric or of a difference of two.
 
-    Groups and draws are crossed. Leaving groups out of the mean over the draws shows the scatter of
-    groups, and of group × draw once; the scatter of the draws holds group × draw again, which is taken
-    off: it is what groups scatter more in a single draw than in the mean of all. The degrees of freedom
-    are Satterthwaite's, of groups less folds and draws less one, and no fewer than the fewer of these: his
-    never are for a sum of variances, but here one is taken off.
+    Var = V_groups + max(0, V_draws − V_both): groups and draws are crossed, and what they do together is in
+    V_groups already. V_both is how much more groups scatter in a single draw than in the mean of all. The
+    degrees of freedom are Satterthwaite's, but no fewer than the fewer of groups less folds and draws less
+    one, which his formula, being for sums, can undercut once something is taken off.
     """
     whole, left_out = values[0], values[1:]
     sizes = np.unique(folds, return_counts=True)[1]

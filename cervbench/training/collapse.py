@@ -17,9 +17,9 @@ LEAST_RANK = 2.0
 LEAST_SPREAD = 0.01
 """Below either, the vectors of different images are one for all that a classifier can make of them."""
 EXAMINED = 512
-"""Images are enough to tell."""
+"""Images that are looked at: enough to tell."""
 LOOKED_AT = 128
-"""Vectors of a batch, since a stage waits for it."""
+"""Vectors of a batch that are looked at: fewer, since a stage waits for it."""
 
 
 def examined(encoder: Encoder, images: Images, remedy: str) -> dict[str, float]:

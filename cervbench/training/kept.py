@@ -26,7 +26,7 @@ class Kept:
 
     @property
     def observed(self) -> Path:
-        """Written last: where it is, the pretraining is done."""
+        """Written last but for its seal: where it is, the pretraining is done."""
         return self.folder / "observed.json"
 
     @property

@@ -16,7 +16,7 @@ from cervbench.atomic import write_text
 from cervbench.plugin.problems import ContractError
 
 HEADER = "cervbench"
-"""The one entry of a file's own header: safetensors writes several in an order of chance. In it stand:"""
+"""The one entry of a file's own header, for safetensors writes several in random order. Its keys follow."""
 RUN = "run"
 """The run that left the weights, as JSON."""
 CODE = "code"
