@@ -56,7 +56,7 @@ def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
 
 
 def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
-    """Warn where weights were trained on images that these folds test: a fold tests what another trains on."""
+    """Warn of weights that have seen what these folds test: one fold tests what another trains on."""
     before = _left_by(Path(init))
     if before is None:
         return
