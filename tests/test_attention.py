@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cervbench import evaluations
-from cervbench.attention import RED
+from cervbench.attention.pictures import RED
 from cervbench.cli import main
 from cervbench.harness import execute
 from cervbench.place import Place
@@ -155,7 +155,7 @@ def test_answers_that_are_not_the_records_are_said_to_be_others(
 def test_what_has_no_attention_is_said_and_nothing_is_written(
     done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cervbench.attention.pretrained", lambda *_: pytest.fail("trained first"))
+    monkeypatch.setattr("cervbench.attention.looking.pretrained", lambda *_: pytest.fail("trained first"))
     place, (record, linear, supervised) = done
     for asked, told in (
         ([supervised.id, "--attention"], "supervised has no attention to show"),

@@ -1,7 +1,8 @@
 """The protocol as a value: read from its versioned file, by tier, with a note of what a user changed."""
 
+import ast
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -88,6 +89,18 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
         },
         off=off,
     )
+
+
+def changes_of(off: Sequence[str]) -> dict[str, Any]:
+    """Settings that put a protocol off in this way, again."""
+    changes: dict[str, Any] = {}
+    for change in off:
+        key, _, value = change.partition("=")
+        try:
+            changes[f"protocol.{key}"] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            changes[f"protocol.{key}"] = value
+    return changes
 
 
 def _keys(budget: Mapping[str, Any]) -> list[str]:

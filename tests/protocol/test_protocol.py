@@ -4,7 +4,7 @@ from importlib.resources import files
 import pytest
 
 from cervbench.plugin.settings import SettingsError
-from cervbench.protocol.protocol import TIERS, load
+from cervbench.protocol.protocol import TIERS, changes_of, load
 from cervbench.protocol.randomness import generator, torch_seed
 from cervbench.records.record import digest
 
@@ -40,6 +40,14 @@ def test_a_changed_number_is_off_protocol_and_says_which() -> None:
 def test_a_number_that_the_protocol_does_not_have_cannot_be_changed(key: str) -> None:
     with pytest.raises(SettingsError, match="no number"):
         load("quick", {key: 3})
+
+
+def test_what_put_a_protocol_off_can_be_read_from_it() -> None:
+    changes = {"pretext.compile": True, "linear.grid": [0.5, 2], "finetune.weight_decay": 1e-3}
+    found = changes_of(load("quick", changes).off)
+    again = {key.removeprefix("protocol."): value for key, value in found.items()}
+    assert again == changes
+    assert load("quick", again) == load("quick", changes)
 
 
 def test_a_draw_is_a_function_of_its_purpose() -> None:

@@ -1,0 +1,57 @@
+"""What a record was asked by, so that it can be made again."""
+
+from collections.abc import Mapping
+
+from cervbench.data.dataset import Dataset
+from cervbench.due import Due, due
+from cervbench.harness import plan
+from cervbench.place import Place
+from cervbench.plugin.manager import Plugins
+from cervbench.plugin.settings import SettingsError
+from cervbench.protocol.protocol import changes_of
+from cervbench.records.record import Record, Run
+from cervbench.records.store import RecordError
+from cervbench.records.verify import differences
+from cervbench.runs import Understood
+from cervbench.study import Request
+from cervbench.watching import WatchStages
+
+
+def asked_again(
+    record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
+) -> tuple[Understood, Dataset, Run, Due]:
+    """What a record was asked by; refused where the same would be another record today."""
+    run = record.run
+    evaluation = f"{record.evaluation.package}:{record.evaluation.name}"
+    if plugins.evaluations.get(evaluation).offer.classifier is None:
+        offering = [name for name, entry in plugins.evaluations.items() if entry.offer.classifier]
+        raise SettingsError(
+            f"record {record.id} is of {record.evaluation.name}, which offers no classifier to look at; "
+            f"name a record of {' or '.join(offering)}"
+        )
+    request = Request(
+        method=f"{run.method.package}:{run.method.name}",
+        dataset=files.get("dataset", run.dataset.name),
+        backbone=run.backbone,
+        init=files.get("init", run.init),
+        ratios=(record.ratio,),
+        evaluations=(evaluation,),
+        folds=(run.fold,),
+        seed=run.seed,
+        tier=run.protocol.tier,
+        settings={**run.method.config, **changes_of(run.protocol.off)},
+    )
+    [(asked, dataset, again)] = plan([request], place, progress, plugins)
+    [one] = due(asked, again)
+    if one.id != record.id:
+        pairs = {"run": (run, again), "evaluation": (record.evaluation, one.evaluation)}
+        changed = "; ".join(
+            difference
+            for part, pair in pairs.items()
+            for difference in differences(part, *(of.model_dump(mode="json", by_alias=True) for of in pair))
+        )
+        raise RecordError(
+            f"record {record.id} cannot be made again here, so its classifier cannot be shown: {changed}. "
+            "Use the code, data and weights that it was made with, or run it again and show the new record"
+        )
+    return asked, dataset, again, one
