@@ -47,7 +47,7 @@ def chart(rows: Sequence[Row], mark: str) -> str:
         title="Views a second, end to end and at the ceiling",
         note="each device on a scale of its own; at the right, the share of the ceiling",
         said="; ".join(
-            f"{xml(row.cell.name)} on {xml(row.where.device)}: {row.views_per_second:,.0f} views/s "
+            f"{xml(row.setup.name)} on {xml(row.where.device)}: {row.views_per_second:,.0f} views/s "
             f"of {row.ceiling_views_per_second:,.0f}"
             for row in rows
         ),
@@ -57,7 +57,7 @@ def chart(rows: Sequence[Row], mark: str) -> str:
 
 
 def _bars(row: Row, y: float, scale: float) -> Iterator[str]:
-    yield text(20, y + 13, xml(short(row.cell.name, _LONGEST_NAME)))
+    yield text(20, y + 13, xml(short(row.setup.name, _LONGEST_NAME)))
     yield text(20, y + 29, f"{row.size} px, batch {row.batch}", "quiet")
     for kind, rate, top in (
         ("run", row.views_per_second, y),

@@ -59,7 +59,7 @@ def page(rows: Sequence[Row]) -> str:
     if wanted := missing(rows):
         parts.append(
             "## Not measured yet\n\nWanted of a GPU, and no GPU was at hand so far (`make bench-gpu` "
-            "measures them in one call):\n\n" + "\n".join(f"- {markdown(cell)}" for cell in wanted)
+            "measures them in one call):\n\n" + "\n".join(f"- {markdown(setup)}" for setup in wanted)
         )
     return "\n\n".join([*parts, _COUNTED]) + "\n"
 
@@ -80,7 +80,7 @@ def _table(conditions: str, rows: Sequence[Row]) -> str:
     header += ["of matmul", "matmul rate", "memory", *(f"{markdown(phase)}, ms" for phase in phases)]
     cells = [
         [
-            markdown(row.cell.name),
+            markdown(row.setup.name),
             str(row.size),
             f"{row.batch} × {row.views}",
             f"{row.rounds} × {row.steps}",

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from cervbench.bench.cells import WANTED, Cell
 from cervbench.bench.measurement import Measurement
+from cervbench.bench.setups import WANTED, Setup
 
 
 class Row(Measurement):
@@ -45,9 +45,9 @@ class Row(Measurement):
         return self.where.device, self.method, self.backbone, self.size, self.batch, self.compiled, chosen
 
     @property
-    def cell(self) -> Cell:
+    def setup(self) -> Setup:
         """What was asked for."""
-        return Cell(self.method, self.backbone, self.size, self.batch, self.compiled, self.settings)
+        return Setup(self.method, self.backbone, self.size, self.batch, self.compiled, self.settings)
 
     @property
     def share_of_matmul(self) -> float:
@@ -55,7 +55,7 @@ class Row(Measurement):
         return self.ceiling_views_per_second * self.flops_per_view / self.matmul_flops_per_second
 
 
-def missing(rows: Iterable[Row]) -> Sequence[Cell]:
+def missing(rows: Iterable[Row]) -> Sequence[Setup]:
     """The wanted rows that no GPU has given yet."""
-    there = {row.cell for row in rows if row.where.device.startswith("cuda")}
-    return [cell for cell in WANTED if cell not in there]
+    there = {row.setup for row in rows if row.where.device.startswith("cuda")}
+    return [setup for setup in WANTED if setup not in there]

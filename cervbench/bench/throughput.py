@@ -7,11 +7,11 @@ from statistics import median
 
 import torch
 
-from cervbench.bench.cells import Cell
 from cervbench.bench.device import described
 from cervbench.bench.flops import MatmulRate, flops_of_step, matmul_rate
 from cervbench.bench.phases import phases
 from cervbench.bench.rows import Row
+from cervbench.bench.setups import Setup
 from cervbench.bench.timing import alternate, median_ratio, seconds
 from cervbench.bench.workload import Bench, Workload
 from cervbench.observed import peak_memory, reset_peak_memory
@@ -26,25 +26,25 @@ LEAST_STEPS = 5
 """Of a turn."""
 
 
-def throughput(bench: Bench, cells: Sequence[Cell], rounds: int, steps: int | None = None) -> Iterator[Row]:
-    """A row a cell, as each is measured; of several, what is refused or too large is left out, and said."""
-    for cell in cells:
-        bench.understood(cell)
+def throughput(bench: Bench, setups: Sequence[Setup], rounds: int, steps: int | None = None) -> Iterator[Row]:
+    """A row a setup, as each is measured; of several, what is refused or too large is left out, and said."""
+    for setup in setups:
+        bench.understood(setup)
     matmul = matmul_rate(bench.device)
-    for cell in cells:
+    for setup in setups:
         try:
-            row = measured(bench, cell, matmul, rounds, steps)
+            row = measured(bench, setup, matmul, rounds, steps)
         except (SettingsError, torch.OutOfMemoryError) as reason:
-            if len(cells) == 1:
+            if len(setups) == 1:
                 raise
-            logging.getLogger("cervbench").warning("%s is left out: %s", cell, reason)
+            logging.getLogger("cervbench").warning("%s is left out: %s", setup, reason)
         else:
             yield row
 
 
-def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: int | None) -> Row:
+def measured(bench: Bench, setup: Setup, matmul: MatmulRate, rounds: int, steps: int | None) -> Row:
     reset_peak_memory(bench.device)
-    workload = bench.workload(cell)
+    workload = bench.workload(setup)
     warm = _warmed(workload)
     steps = steps or max(LEAST_STEPS, round(TURN[bench.device.type] / warm))
     rates = alternate(
@@ -58,12 +58,12 @@ def measured(bench: Bench, cell: Cell, matmul: MatmulRate, rounds: int, steps: i
     return Row(
         where=described(bench.device),
         dataset=workload.variant,
-        method=cell.method,
-        backbone=cell.backbone,
-        size=cell.size,
+        method=setup.method,
+        backbone=setup.backbone,
+        size=setup.size,
         batch=workload.feed.per_step,
-        compiled=cell.compiled,
-        settings=dict(cell.settings),
+        compiled=setup.compiled,
+        settings=dict(setup.settings),
         views=len(workload.feed.views),
         rounds=rounds,
         steps=steps,

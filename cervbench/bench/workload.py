@@ -5,7 +5,7 @@ from functools import cached_property
 
 import torch
 
-from cervbench.bench.cells import Cell
+from cervbench.bench.setups import Setup
 from cervbench.bench.timing import seconds
 from cervbench.data.batches import Batch, Feed
 from cervbench.data.dataset import open_dataset
@@ -78,9 +78,9 @@ class Bench:
     plugins: Plugins
     device: torch.device
 
-    def workload(self, cell: Cell) -> Workload:
+    def workload(self, setup: Setup) -> Workload:
         """On the train images of fold 0, without their labels."""
-        asked = self.understood(cell)
+        asked = self.understood(setup)
         dataset = open_dataset(asked.card, self.place.data_root, self.place.cache, asked.protocol)
         recipe = recipe_of(asked, name_run(asked, dataset, 0))
         images = part(dataset, recipe.fold, asked.protocol, self.device).train
@@ -89,16 +89,16 @@ class Bench:
             feed.batch(step)
         return Workload(dataset.variant, stage, feed, self.device, begin(stage, Sitting()))
 
-    def understood(self, cell: Cell) -> Understood:
+    def understood(self, setup: Setup) -> Understood:
         """Every name looked up, before anything is timed."""
         settings = {
-            **cell.settings,
-            "protocol.image_size": cell.size,
-            "protocol.pretext.batch_size": cell.batch,
-            "protocol.pretext.compile": cell.compiled,
+            **setup.settings,
+            "protocol.image_size": setup.size,
+            "protocol.pretext.batch_size": setup.batch,
+            "protocol.pretext.compile": setup.compiled,
         }
-        request = Request(cell.method, self.dataset, backbone=cell.backbone, settings=settings)
+        request = Request(setup.method, self.dataset, backbone=setup.backbone, settings=settings)
         asked = understand(request, self.plugins)
         if not asked.method.offer.pretext:
-            raise SettingsError(f"{cell.method} has no pretext stage whose speed could be measured")
+            raise SettingsError(f"{setup.method} has no pretext stage whose speed could be measured")
         return asked

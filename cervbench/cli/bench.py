@@ -13,8 +13,8 @@ from cervbench.cli.errors import Failed
 from cervbench.plugin.manager import plugins
 
 if TYPE_CHECKING:
-    from cervbench.bench.cells import Cell
-    from cervbench.bench.peers.findings import Comparison
+    from cervbench.bench.peers.findings import PeerComparison
+    from cervbench.bench.setups import Setup
 
 PEERS = ("lightly", "kornia")
 
@@ -64,7 +64,7 @@ def throughput(
 
     Rows are merged with those of the output folder, so that each machine adds its own.
     """
-    cells = _cells(**asked)
+    setups = _setups(**asked)
     from cervbench.bench.measurement import read
     from cervbench.bench.page import ROWS, publish
     from cervbench.bench.rows import Row
@@ -76,12 +76,12 @@ def throughput(
     here = place.Place(data_root=data_root, device=device)
     bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
     paths: Sequence[Path] = ()
-    for row in measure(bench, cells, rounds, steps):
+    for row in measure(bench, setups, rounds, steps):
         if as_json:
             click.echo(row.model_dump_json())
         else:
             click.echo(
-                f"{row.cell}: {row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
+                f"{row.setup}: {row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
                 f"{row.ceiling_views_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
                 f"matmul rate of {row.where.device}"
             )
@@ -111,12 +111,12 @@ def peers(
         raise Failed(f"{' and '.join(absent)} not installed here: pip install 'cervbench[peers]'")
     from cervbench.bench.measurement import read
     from cervbench.bench.peers.comparison import compare
-    from cervbench.bench.peers.findings import Comparison
+    from cervbench.bench.peers.findings import PeerComparison
     from cervbench.bench.peers.page import MEASURED, publish
     from cervbench.bench.workload import Bench
     from cervbench.training.device import use
 
-    read(out / MEASURED, Comparison)  # what cannot be merged with is said before anything is measured
+    read(out / MEASURED, PeerComparison)  # what cannot be merged with is said before anything is measured
     here = place.Place(data_root=data_root, device=device)
     bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
     found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
@@ -128,7 +128,7 @@ def peers(
         click.echo(path, err=True)
 
 
-def _in_words(found: "Comparison") -> str:
+def _in_words(found: "PeerComparison") -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found.where.versions.items())
     lines = [f"{found.where.device}: {versions}"]
     for title, contestants in (("training, end to end", found.training), ("views alone", found.views)):
@@ -140,7 +140,7 @@ def _in_words(found: "Comparison") -> str:
     return "\n".join([*lines, *(f"  {name}: {said}" for name, said in found.augmentations.items())])
 
 
-def _cells(
+def _setups(
     methods: tuple[str, ...] | None,
     backbones: tuple[str, ...] | None,
     sizes: tuple[int, ...] | None,
@@ -148,9 +148,9 @@ def _cells(
     compiled: bool,
     settings: Mapping[str, Any],
     wanted: bool,
-) -> "Sequence[Cell]":
+) -> "Sequence[Setup]":
     """What is asked to be timed, each once."""
-    from cervbench.bench.cells import WANTED, Cell
+    from cervbench.bench.setups import WANTED, Setup
 
     if of_protocol := [key for key in settings if key.startswith("protocol.")]:
         raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
@@ -158,28 +158,28 @@ def _cells(
     if not wanted:
         methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretext)
         wide = [
-            Cell(method, backbone, size, batch or 128, compiled, settings)
+            Setup(method, backbone, size, batch or 128, compiled, settings)
             for size in sizes or (64,)
             for backbone in backbones or ("resnet18",)
             for method in methods
         ]
         return list(dict.fromkeys(wide))
     chosen = [
-        Cell(
-            cell.method,
-            cell.backbone,
+        Setup(
+            setup.method,
+            setup.backbone,
             size,
-            batch or cell.batch,
-            compiled or cell.compiled,
-            {**cell.settings, **settings},
+            batch or setup.batch,
+            compiled or setup.compiled,
+            {**setup.settings, **settings},
         )
-        for cell in WANTED
-        if (not methods or cell.method in methods) and (not backbones or cell.backbone in backbones)
-        for size in sizes or (cell.size,)
+        for setup in WANTED
+        if (not methods or setup.method in methods) and (not backbones or setup.backbone in backbones)
+        for size in sizes or (setup.size,)
     ]
-    for name in dict.fromkeys(cell.method for cell in chosen if cell.method not in known):
+    for name in dict.fromkeys(setup.method for setup in chosen if setup.method not in known):
         click.echo(f"{name} is wanted and not installed here: its rows are left out", err=True)
-    here = list(dict.fromkeys(cell for cell in chosen if cell.method in known))
+    here = list(dict.fromkeys(setup for setup in chosen if setup.method in known))
     if not here:
         raise click.UsageError(f"of the wanted rows none is left: {'; '.join(map(str, WANTED))}")
     return here

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cervbench.bench import flops
-from cervbench.bench.cells import WANTED, Cell
 from cervbench.bench.flops import flops_of_step
 from cervbench.bench.phases import PHASES, phases
+from cervbench.bench.setups import WANTED, Setup
 from cervbench.bench.throughput import _warmed, throughput
 from cervbench.bench.timing import alternate, median_ratio
 from cervbench.bench.workload import Bench, Workload
@@ -20,7 +20,7 @@ from cervbench.place import Place
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.settings import SettingsError
 
-TINY = Cell("simclr", "resnet18", 32, 8)
+TINY = Setup("simclr", "resnet18", 32, 8)
 CPU = torch.device("cpu")
 
 
@@ -175,13 +175,13 @@ def test_the_first_step_is_not_what_a_step_takes(workload: Workload, monkeypatch
 
 def test_what_has_no_pretext_stage_is_refused_before_anything_is_timed(bench: Bench) -> None:
     with pytest.raises(SettingsError, match="supervised has no pretext stage"):
-        next(throughput(bench, [Cell("supervised", "resnet18", 32, 8)], rounds=1))
+        next(throughput(bench, [Setup("supervised", "resnet18", 32, 8)], rounds=1))
 
 
 @pytest.mark.usefixtures("hasty")
 def test_a_refused_backbone_leaves_the_other_rows(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """Regression: of all methods on a ResNet, those after MAE were not measured."""
-    refused = Cell("mae", "resnet18", 32, 8)
+    refused = Setup("mae", "resnet18", 32, 8)
     rows = throughput(bench, [refused, TINY], rounds=1, steps=1)
     assert [row.method for row in rows] == ["simclr"]
     assert "mae · resnet18, 32 px, batch 8 is left out: mae leaves patches out" in caplog.text
@@ -193,12 +193,12 @@ def test_a_refused_backbone_leaves_the_other_rows(bench: Bench, caplog: pytest.L
 def test_a_cell_too_large_for_the_device_leaves_the_other_rows(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    large = Cell("simclr", "resnet50", 32, 8)
+    large = Setup("simclr", "resnet50", 32, 8)
 
-    def workload(self: Bench, cell: Cell) -> Workload:
-        if cell == large:
+    def workload(self: Bench, setup: Setup) -> Workload:
+        if setup == large:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return made(self, cell)
+        return made(self, setup)
 
     made = Bench.workload
     monkeypatch.setattr(Bench, "workload", workload)
@@ -244,14 +244,15 @@ def test_the_wanted_rows_are_both_backbones_with_both_methods_compiled_and_not()
 def test_a_row_says_with_which_settings_it_was_measured(bench: Bench) -> None:
     wide = replace(TINY, settings={"projection": 16})
     (row,) = throughput(bench, [wide], rounds=1, steps=1)
-    assert row.cell == wide
+    assert row.setup == wide
     assert bench.workload(wide).stage.method.projector[-1].out_features == 16  # type: ignore[union-attr,index]
 
 
 def test_a_wanted_row_is_trained_as_it_says(shared_cache_of_small_cells: Place) -> None:
     """Regression: Barlow Twins was wanted and measured with its default projector, an eighth as wide."""
     bench = Bench("synthetic", shared_cache_of_small_cells, plugins(), CPU)
-    wide = bench.understood(next(cell for cell in WANTED if cell.method == "barlow-twins" and cell.compiled))
+    asked = next(setup for setup in WANTED if setup.method == "barlow-twins" and setup.compiled)
+    wide = bench.understood(asked)
     assert wide.config.projector == (8192, 8192, 8192)  # type: ignore[attr-defined]
     assert wide.protocol.pretext.compile
     assert (wide.protocol.image_size, wide.protocol.pretext.batch_size) == (128, 256)

@@ -9,14 +9,13 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
 from cervbench.bench import page as throughput
-from cervbench.bench.cells import WANTED
 from cervbench.bench.chart import chart
 from cervbench.bench.measurement import MeasurementError, Where, merged, read, write
 from cervbench.bench.peers import page as peers
-from cervbench.bench.peers.findings import Comparison, Contestant, claims
+from cervbench.bench.peers.findings import Contestant, PeerComparison, claims
 from cervbench.bench.rows import Row, missing
+from cervbench.bench.setups import WANTED
 from cervbench.cli import main
-from cervbench.cli.bench import _cells
 from cervbench.leaderboard import check
 
 HOSTILE = "<script>alert(1)</script>|`a`\n# b](http://x.y) *c* <!-- & @d \u202e"
@@ -53,7 +52,7 @@ def row(device: str = "cpu: Some Processor, 2 cores", **changes: object) -> Row:
     return Row.model_validate(known | changes)
 
 
-def comparison(**changes: object) -> Comparison:
+def comparison(**changes: object) -> PeerComparison:
     def one(name: str, rate: float) -> Contestant:
         return Contestant(name=name, views_per_second=rate, ours_over_it=round(300 / rate, 3))
 
@@ -80,7 +79,7 @@ def comparison(**changes: object) -> Comparison:
         ],
         "tried": {"lightly, fp32, 1 worker": 149.0},
     }
-    return Comparison.model_validate(known | changes)
+    return PeerComparison.model_validate(known | changes)
 
 
 def test_a_newer_row_takes_the_place_of_the_older_and_those_of_other_machines_stay() -> None:
@@ -98,7 +97,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     ] * 2
     assert read(tmp_path / "none.json", Row) == []
     write(tmp_path / "peers.json", [comparison()])
-    assert read(tmp_path / "peers.json", Comparison) == [comparison()]
+    assert read(tmp_path / "peers.json", PeerComparison) == [comparison()]
 
 
 @pytest.mark.parametrize("text", ["not json", "{}", '[{"device": 1}]', "[1"])
@@ -114,11 +113,11 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, text: str) -> N
 
 
 def test_wanted_rows_are_named_until_a_gpu_has_given_them() -> None:
-    on_the_processor = [row(**vars(cell)) for cell in WANTED]
+    on_the_processor = [row(**vars(setup)) for setup in WANTED]
     assert list(missing(on_the_processor)) == list(WANTED)
-    with_other_settings = [row("cuda: Some Card", **(vars(cell) | {"settings": {}})) for cell in WANTED]
-    assert {cell.method for cell in missing(with_other_settings)} == {"barlow-twins"}
-    on_a_card = [row("cuda: Some Card", **vars(cell)) for cell in WANTED]
+    with_other_settings = [row("cuda: Some Card", **(vars(setup) | {"settings": {}})) for setup in WANTED]
+    assert {setup.method for setup in missing(with_other_settings)} == {"barlow-twins"}
+    on_a_card = [row("cuda: Some Card", **vars(setup)) for setup in WANTED]
     assert list(missing(on_a_card[1:])) == [WANTED[0]]
     assert "Not measured yet" not in throughput.page(on_a_card)
     without = throughput.page(merged(on_the_processor, on_a_card[1:]))
@@ -185,7 +184,7 @@ def test_committed_pages_are_what_the_measurements_beside_them_give() -> None:
     made = {
         throughput.PAGE: throughput.page(read(COMMITTED / throughput.ROWS, Row)),
         throughput.CHART: chart(read(COMMITTED / throughput.ROWS, Row), throughput.MARK),
-        peers.PAGE: peers.page(read(COMMITTED / peers.MEASURED, Comparison)),
+        peers.PAGE: peers.page(read(COMMITTED / peers.MEASURED, PeerComparison)),
     }
     there = {name: COMMITTED / name for name in made if (COMMITTED / name).exists()}
     assert {name: path.read_text("utf-8") for name, path in there.items()} == {n: made[n] for n in there}
@@ -200,9 +199,9 @@ def test_without_the_peers_their_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_set_is_asked_of_every_cell_and_a_number_of_the_protocol_is_refused() -> None:
     asked = {"methods": ("barlow-twins",), "backbones": None, "sizes": None, "batch": None, "compiled": True}
-    cells = _cells(**asked, settings={"redundancy_weight": 0.1}, wanted=True)  # type: ignore[arg-type]
-    assert [cell.size for cell in cells if cell.compiled] == [128, 224]
-    assert cells[0].settings == {"projector": [8192, 8192, 8192], "redundancy_weight": 0.1}
+    setups = _setups(**asked, settings={"redundancy_weight": 0.1}, wanted=True)  # type: ignore[arg-type]
+    assert [setup.size for setup in setups if setup.compiled] == [128, 224]
+    assert setups[0].settings == {"projector": [8192, 8192, 8192], "redundancy_weight": 0.1}
     told = CliRunner().invoke(main, ["bench", "throughput", "--set", "protocol.image_size=32"])
     assert told.exit_code == 2
     assert "--set protocol.image_size: for that there are --sizes, --batch and --compile" in told.output

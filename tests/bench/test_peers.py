@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cervbench.bench.cells import Cell
 from cervbench.bench.peers.findings import CEILING, OURS
+from cervbench.bench.setups import Setup
 from cervbench.bench.workload import Bench
 from cervbench.place import Place
 from cervbench.plugin.manager import plugins
@@ -39,7 +39,7 @@ def layers(module: nn.Module) -> Counter[tuple[str, tuple[int, ...]]]:
 
 
 def test_lightlys_recipe_trains_our_encoder_and_our_head_with_one_small_layer_more(bench: Bench) -> None:
-    ours = layers(bench.workload(Cell("simclr", "resnet18", SIZE, BATCH)).stage)
+    ours = layers(bench.workload(Setup("simclr", "resnet18", SIZE, BATCH)).stage)
     theirs = layers(recipes.Trainee(CPU, bf16=False).model)
     assert theirs == ours + Counter({("BatchNorm1d", (128,)): 1})
 
@@ -103,7 +103,7 @@ def test_every_contestant_hands_over_views_normalised_alike(
         made: Tensor = make(torch.arange(4))
         assert (made.dtype, made.shape) == (torch.float32, (4, 3, SIZE, SIZE)), name
         torch.testing.assert_close(made, grey.view(1, 3, 1, 1).expand_as(made), atol=0.02, rtol=0, msg=name)
-    ours = bench.workload(Cell("simclr", "resnet18", SIZE, BATCH)).feed.normalise
+    ours = bench.workload(Setup("simclr", "resnet18", SIZE, BATCH)).feed.normalise
     assert (ours.mean, ours.std) == (policies.MEAN, policies.STD)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from cervbench.bench.cells import Cell
+from cervbench.bench.setups import Setup
 from cervbench.bench.workload import Bench
 from cervbench.evaluations.logistic import fit
 from cervbench.plugin.manager import plugins
@@ -16,9 +16,9 @@ METHODS = [name for name, entry in plugins().methods.items() if entry.offer.pret
 @pytest.mark.parametrize("method", METHODS)
 def bench_a_step(benchmark: BenchmarkFixture, bench: Bench, method: str) -> None:
     try:
-        workload = bench.workload(Cell(method, "resnet18", 64, 32))
+        workload = bench.workload(Setup(method, "resnet18", 64, 32))
     except SettingsError:  # it wants tokens
-        workload = bench.workload(Cell(method, "vit", 64, 32))
+        workload = bench.workload(Setup(method, "vit", 64, 32))
     workload.train(workload.feed, 2)
     benchmark.pedantic(lambda: workload.train(workload.feed, 1), rounds=5)
 

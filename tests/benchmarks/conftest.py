@@ -1,10 +1,10 @@
-"""What benchmarks share: synthetic cells as a run sees them, whatever images are on this disk."""
+"""What benchmarks share: synthetic setups as a run sees them, whatever images are on this disk."""
 
 from pathlib import Path
 
 import pytest
 
-from cervbench.bench.cells import Cell
+from cervbench.bench.setups import Setup
 from cervbench.bench.workload import Bench, Workload
 from cervbench.place import Place
 from cervbench.plugin.manager import plugins
@@ -19,4 +19,4 @@ def bench(shared_cache: Path) -> Bench:
 @pytest.fixture(scope="session")
 def workload(bench: Bench) -> Workload:
     """SimCLR on resnet18, as the quick tier trains it."""
-    return bench.workload(Cell("simclr", "resnet18", 64, 128))
+    return bench.workload(Setup("simclr", "resnet18", 64, 128))

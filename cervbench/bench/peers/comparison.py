@@ -10,11 +10,11 @@ from statistics import median
 import numpy as np
 import torch
 
-from cervbench.bench.cells import Cell
 from cervbench.bench.device import described
-from cervbench.bench.peers.findings import CEILING, OURS, Comparison, Contestant
+from cervbench.bench.peers.findings import CEILING, OURS, Contestant, PeerComparison
 from cervbench.bench.peers.policies import AUGMENTATIONS, BATCHED, OfRows, on_tensors
 from cervbench.bench.peers.recipes import Loaded, OneProcess, OnMemory, precisions, write_files
+from cervbench.bench.setups import Setup
 from cervbench.bench.timing import Turn, alternate, median_ratio, seconds
 from cervbench.bench.workload import Bench, Workload
 from cervbench.data.batches import Feed
@@ -28,9 +28,9 @@ TURN = 0.5
 Say = Callable[[str], None]
 
 
-def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: Say) -> Comparison:
+def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: Say) -> PeerComparison:
     """SimCLR on resnet18 through every library."""
-    workload = bench.workload(Cell("simclr", "resnet18", size, batch))
+    workload = bench.workload(Setup("simclr", "resnet18", size, batch))
     batch, stored = workload.feed.per_step, _stored(workload)
     planes = torch.from_numpy(stored).permute(0, 3, 1, 2).contiguous().to(bench.device)
     ways = on_tensors(planes, size)
@@ -51,7 +51,7 @@ def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: S
         alternate(turns, 1)  # warms up; lightly's are warm from being tried
         turns |= {name: partial(settings[name].rate, steps) for name in best_of_each(tried)}
         training = alternate(turns, rounds)
-    return Comparison(
+    return PeerComparison(
         where=described(bench.device, {name: version(name) for name in ("kornia", "lightly")}),
         dataset=workload.variant,
         stored=stored.shape[1],

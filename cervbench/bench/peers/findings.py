@@ -18,7 +18,7 @@ class Contestant(Closed):
     """The median over rounds of our rate over its rate of the same round."""
 
 
-class Comparison(Measurement):
+class PeerComparison(Measurement):
     """One run of all contestants on one device."""
 
     dataset: str
@@ -48,7 +48,7 @@ class Claim(NamedTuple):
     measured: float
 
 
-def claims(comparison: Comparison) -> Iterator[Claim]:
+def claims(comparison: PeerComparison) -> Iterator[Claim]:
     training, views = comparison.training, comparison.views
     yield Claim("end to end, of the ceiling", 0.95, _least(training, CEILING))
     yield Claim("end to end, times lightly's recipe as documented", 1.8, _least(training, "lightly, fp32"))

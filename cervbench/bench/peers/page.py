@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cervbench.atomic import write_text
 from cervbench.bench.measurement import merged, read, write
-from cervbench.bench.peers.findings import OURS, Comparison, Contestant, claims
+from cervbench.bench.peers.findings import OURS, Contestant, PeerComparison, claims
 from cervbench.leaderboard.escaping import markdown
 from cervbench.leaderboard.markdown import grid
 
@@ -31,19 +31,19 @@ that were tried.
   recipe does them at each step, and not in its figure for views alone."""
 
 
-def publish(out: Path, fresh: Sequence[Comparison] = ()) -> list[Path]:
+def publish(out: Path, fresh: Sequence[PeerComparison] = ()) -> list[Path]:
     """Merge comparisons with those of a folder, and write them and their page."""
-    measured = merged(read(out / MEASURED, Comparison), fresh)
+    measured = merged(read(out / MEASURED, PeerComparison), fresh)
     write(out / MEASURED, measured)
     write_text(out / PAGE, page(measured))
     return [out / PAGE, out / MEASURED]
 
 
-def page(measured: Sequence[Comparison]) -> str:
+def page(measured: Sequence[PeerComparison]) -> str:
     return "\n\n".join([MARK, _ABOUT, *(part for one in measured for part in _section(one))]) + "\n"
 
 
-def _section(one: Comparison) -> list[str]:
+def _section(one: PeerComparison) -> list[str]:
     where = one.where
     names = ("cervbench", "torch", "torchvision", "timm", "kornia", "lightly", "pillow")
     versions = ", ".join(f"{name} {where.versions[name]}" for name in names if name in where.versions)

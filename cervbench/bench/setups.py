@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Cell:
+class Setup:
     """One method on one backbone, at one size and batch."""
 
     method: str
@@ -31,7 +31,7 @@ class Cell:
 
 
 WANTED = tuple(
-    Cell(method, backbone, size, 256, compiled, settings)
+    Setup(method, backbone, size, 256, compiled, settings)
     for backbone, size in (("resnet50", 128), ("vit", 224))
     for method, settings in (("simclr", {}), ("barlow-twins", {"projector": [8192, 8192, 8192]}))
     for compiled in (False, True)
