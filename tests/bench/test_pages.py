@@ -16,6 +16,7 @@ from cervbench.bench.peers.findings import Contestant, PeerComparison, claims
 from cervbench.bench.rows import Row, missing
 from cervbench.bench.setups import WANTED
 from cervbench.cli import main
+from cervbench.cli.bench import _setups
 from cervbench.leaderboard import check
 
 HOSTILE = "<script>alert(1)</script>|`a`\n# b](http://x.y) *c* <!-- & @d \u202e"
