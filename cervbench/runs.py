@@ -70,7 +70,8 @@ def understand(request: Request, plugins: Plugins) -> Understood:
             f"{', '.join(map(str, protocol.labels.ratios))} per cent"
         )
     offered = plugins.backbones
-    backbone = offered.get(request.backbone) if request.backbone in offered else None
+    named = method.offer.backbone and request.backbone in offered
+    backbone = offered.get(request.backbone) if named else None
     return Understood(
         request=request,
         method=method,

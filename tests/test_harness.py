@@ -55,7 +55,7 @@ from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError
 from cervbench.plugin.settings import SettingsError
-from cervbench.records.record import Run
+from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
 from cervbench.runs import name_run, runs, understand
 from cervbench.study import Request
@@ -685,6 +685,27 @@ def test_who_builds_on_what_is_not_there_is_named(place: Place) -> None:
     found.add(Package(), "cervbench-late")
     with pytest.raises(UnknownName, match="late of cervbench-late builds on erly, but: no method 'erly'"):
         understand(replace(MAJORITY, method="late"), found)
+
+
+def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other(place: Place) -> None:
+    """Regression: agbt builds on barlow-twins, and could not be run once another package offered one."""
+
+    class Rival:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {"barlow-twins": Offer(MethodConfig, "rival:Method", "nobody")}
+
+        @hookimpl
+        def cervbench_backbones(self) -> dict[str, BackboneOffer]:
+            return {"vit": BackboneOffer("rival:build", "nobody")}
+
+    found = Plugins.discover()
+    found.add(Rival(), "cervbench-rival")
+    asked = understand(replace(SIMCLR, method="agbt"), found)
+    assert [entry.package for entry in asked.builds_on] == ["cervbench-barlow-twins"]
+    assert understand(replace(MAJORITY, backbone="vit"), found).backbone == NO_BACKBONE
+    with pytest.raises(UnknownName, match="offered by 2 packages"):
+        understand(replace(SIMCLR, backbone="vit"), found)
 
 
 def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place, shared_cache: Path) -> None:

@@ -46,6 +46,8 @@ class Entry(Generic[Offered]):
     package: str
     version: str
     offer: Offered
+    where: str = ""
+    """`file:line` of the hook that offers it."""
 
 
 class Catalog(Generic[Offered]):

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from cervbench.plugin import hooks
 from cervbench.plugin.catalog import CHOSEN, CORE, Catalog, Entry
 from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
-from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, resolve
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
 from cervbench.plugin.settings import did_you_mean
 
@@ -117,11 +117,12 @@ class Plugins:
                     target = getattr(entry.offer, part, None)
                     try:
                         resolve(target)
-                    except (Exception, SystemExit) as error:
+                    except (OfferError, ValueError) as error:
+                        why = error.__cause__ or error
                         self._problem(
                             entry.package,
-                            place_of(error, home_of(target), str(target)),
-                            f"{part} of {catalog.kind} {name!r} cannot be imported: {in_words(error)}",
+                            place_of(why, home_of(target), str(target)),
+                            f"{part} of {catalog.kind} {name!r} cannot be imported: {in_words(why)}",
                             f"repair {target}",
                         )
 
@@ -204,13 +205,18 @@ class Plugins:
                 if wrong:
                     self._problem(plugin.package, where, wrong, f"{name!r} is left out; mend it in {hook}")
                     continue
-                if others := [f"{e.package}:{name}" for _, e in catalog.items() if e.name == name]:
-                    taken = f"offers {catalog.kind} {name!r}, a name that is taken"
-                    choose = (
-                        f"say {' or '.join([*others, f'{plugin.package}:{name}'])}; or rename it in {hook}"
-                    )
-                    self._problem(plugin.package, where, taken, choose)
-                catalog.add(Entry(name, plugin.package, plugin.version, offer))
+                entry = Entry(name, plugin.package, plugin.version, offer, where)
+                self._tell_of_clashes(entry, catalog, hook)
+                catalog.add(entry)
+
+    def _tell_of_clashes(self, new: Entry[Any], catalog: Catalog[Any], hook: str) -> None:
+        """Each package is told of each other that offers the name; of a name of the core the other alone."""
+        others = [entry for _, entry in catalog.items() if entry.name == new.name]
+        choose = " or ".join(f"{entry.package}:{new.name}" for entry in [*others, new])
+        for entry, other in [pair for old in others for pair in ((new, old), (old, new))]:
+            if entry.package != CORE:
+                taken = f"offers {catalog.kind} {new.name!r}, as {other.package} does ({other.where})"
+                self._problem(entry.package, entry.where, taken, f"say {choose}; or rename it in {hook}")
 
 
 @cache

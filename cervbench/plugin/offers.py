@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from cervbench.error import CervbenchError
+from cervbench.plugin.problems import home_of, in_words, place_of
 from cervbench.plugin.settings import MethodConfig, Settings
+
+
+class OfferError(CervbenchError, ImportError):
+    """What an offer names cannot be imported; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Offer:
     revision: int = 1
     """Raised by the author when results change."""
     builds_on: tuple[str, ...] = ()
-    """Other methods whose code it uses: where the results of one change, those of this one do."""
+    """Methods whose code it uses, as `package:name`: where their results change, those of this one do."""
     pretext: bool = True
     """False for what learns nothing without labels: supervised training, hand-made features."""
     backbone: bool = True
@@ -102,4 +108,8 @@ def resolve(target: Any) -> Any:
     module, _, name = target.partition(":")
     if not name:
         raise ValueError(f"{target!r} does not read 'package.module:name'")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (Exception, SystemExit) as error:
+        where = place_of(error, home_of(target), target)
+        raise OfferError(f"{target} cannot be imported: {in_words(error)}\n  at {where}") from error

@@ -233,7 +233,7 @@ class TooLarge(Method):
 
 
 def beside_majority(
-    name: str, method: type[Method], folder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, method: type[Method] | str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Result, Path]:
     """What a study of a method and of another that works says, and where it put its records."""
     found = Plugins.discover()
@@ -269,6 +269,20 @@ def test_a_run_that_fails_keeps_no_other_of_a_study_from_its_records(
     assert "Traceback" not in answer.stderr
     assert len(answer.stdout.splitlines()) == len(list(out.glob("records/synthetic/*.json"))) == 2
     assert "majority" in (out / "synthetic.md").read_text()
+
+
+def test_a_method_whose_module_cannot_be_imported_is_told_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a traceback through importlib, of which the package was to be guessed."""
+    (tmp_path / "broken_method.py").write_text("import of_a_package_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    answer, _ = beside_majority("broken", "broken_method:Broken", tmp_path, monkeypatch)
+    assert answer.exit_code == 1, answer.output
+    assert "broken_method:Broken cannot be imported: ModuleNotFoundError" in answer.stderr
+    assert f"at {tmp_path / 'broken_method.py'}:1" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert len(answer.stdout.splitlines()) == 2
 
 
 class Mistaken(Method):

@@ -281,14 +281,14 @@ def test_a_name_offered_twice_belongs_to_neither() -> None:
     assert list(methods) == ["one:same", "other", "two:same"]
 
 
-def test_a_package_that_claims_a_taken_name_is_told_the_line_and_the_choice() -> None:
+def test_packages_that_claim_one_name_are_both_told_the_line_and_the_choice() -> None:
     found = Plugins.of({"one": offering("same"), "two": offering("same", "own")})
-    [problem] = found.problems
-    assert problem.package == "two"
     marked = line_of(Path(__file__), "    def cervbench_methods() -> dict[str, Offer]:") - 1
-    assert problem.where == f"{__file__}:{marked}"
-    assert problem.what == "offers method 'same', a name that is taken"
-    assert problem.how_to_mend == "say one:same or two:same; or rename it in cervbench_methods"
+    where = f"{__file__}:{marked}"
+    assert [(one.package, one.where) for one in found.problems] == [("two", where), ("one", where)]
+    assert found.problems[0].what == f"offers method 'same', as one does ({where})"
+    assert found.problems[1].what == f"offers method 'same', as two does ({where})"
+    assert found.problems[1].how_to_mend == "say one:same or two:same; or rename it in cervbench_methods"
 
 
 def test_a_name_of_the_core_is_claimed_by_the_other_package(site: Site) -> None:

@@ -23,6 +23,6 @@ def cervbench_methods() -> Mapping[str, Offer]:
             "cervbench_agbt.method:AGBT",
             "Attention-guided Barlow Twins, as proposed in "
             "“Self-Supervised Learning (SSL) for Cervical Cancer Classification”",
-            builds_on=("barlow-twins",),
+            builds_on=("cervbench-barlow-twins:barlow-twins",),
         )
     }

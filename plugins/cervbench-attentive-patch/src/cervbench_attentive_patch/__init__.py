@@ -20,6 +20,6 @@ def cervbench_methods() -> Mapping[str, Offer]:
             "cervbench_attentive_patch.method:AttentivePatch",
             "Chae et al., Attentive Transfer Learning via Self-supervised Learning for Cervical Dysplasia "
             "Diagnosis, J. Inf. Process. Syst. 2021",
-            builds_on=("jigsaw",),
+            builds_on=("cervbench-jigsaw:jigsaw",),
         )
     }
