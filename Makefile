@@ -30,7 +30,8 @@ check: env
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Saved under .benchmarks and compared with what was saved before: nothing fails on time.
+# Saved under .benchmarks and compared with what was saved there before, the first time with nothing: times of
+# another machine say nothing about this one. Nothing fails on time.
 bench: env
 	$(BIN)/python -m pytest tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-autosave \
