@@ -1,0 +1,54 @@
+"""The p-values behind the differences that a page makes bold: of each alone, and by Holm's correction.
+
+    python scripts/corrected_gains.py leaderboards
+
+Prints a table a leaderboard table of each variant: how far each row's balanced accuracy is above the same
+encoder without its pretext stage. Smoke-tier records and records off protocol are left out.
+"""
+
+import argparse
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.markdown import grid
+from cervbench.leaderboard.reading import gather
+from cervbench.leaderboard.tables import Table, tables, title
+from cervbench.place import cache_root
+from cervbench.records.store import Store
+from cervbench.scoring.comparison import holm
+
+
+def column(table: Table, ratio: int) -> Iterator[tuple[str, str]]:
+    """Of each row its name, and its gain with both p-values."""
+    gains = {line.name: line.gains[ratio] for line in table.ranked if ratio in line.gains}
+    alone = {name: gain.p for name, gain in gains.items() if gain.p is not None}
+    for (name, p), corrected in zip(alone.items(), holm(list(alone.values())), strict=True):
+        yield name, f"{100 * (gains[name].value or 0.0):+.1f}, {p:.4f}, {corrected:.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
+    store = Store(parser.parse_args().out)
+    with Cache(cache_root()) as cache:
+        for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
+            rows = [
+                row
+                for row in gather(store, list(paths), cache)
+                if row.sample.run.protocol.tier != "smoke" and not row.sample.run.protocol.off
+            ]
+            for table in tables(Figures(rows, store, cache)):
+                columns = {ratio: dict(column(table, ratio)) for ratio in table.ratios}
+                if names := [line.name for line in table.ranked if line.gains]:
+                    header = ["gain, p, corrected p", *(f"{ratio} %" for ratio in table.ratios)]
+                    cells = ([name, *(own.get(name, "") for own in columns.values())] for name in names)
+                    print(f"\n{variant}, {title(table)}\n\n{grid(header, cells)}")
+
+
+if __name__ == "__main__":
+    main()
