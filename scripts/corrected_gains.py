@@ -18,15 +18,14 @@ from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.place import cache_root
 from cervbench.records.store import Store
-from cervbench.scoring.comparison import holm
 
 
 def column(table: Table, ratio: int) -> Iterator[tuple[str, str]]:
     """Of each row its name, and its gain with both p-values."""
-    gains = {line.name: line.gains[ratio] for line in table.ranked if ratio in line.gains}
-    alone = {name: gain.p for name, gain in gains.items() if gain.p is not None}
-    for (name, p), corrected in zip(alone.items(), holm(list(alone.values())), strict=True):
-        yield name, f"{100 * (gains[name].value or 0.0):+.1f}, {p:.4f}, {corrected:.4f}"
+    for line in table.ranked:
+        if (line.name, ratio) in table.p_of_gains:
+            value, _, _, p = line.gains[ratio]
+            yield line.name, f"{100 * value:+.1f}, {p:.4f}, {table.p_of_gains[line.name, ratio]:.4f}"
 
 
 def main() -> None:
@@ -37,11 +36,7 @@ def main() -> None:
     store = Store(parser.parse_args().out)
     with Cache(cache_root()) as cache:
         for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
-            rows = [
-                row
-                for row in gather(store, list(paths), cache)
-                if row.sample.run.protocol.tier != "smoke" and not row.sample.run.protocol.off
-            ]
+            rows = [row for row in gather(store, list(paths), cache) if not row.trial]
             for table in tables(Figures(rows, store, cache)):
                 columns = {ratio: dict(column(table, ratio)) for ratio in table.ratios}
                 if names := [line.name for line in table.ranked if line.gains]:

@@ -6,7 +6,7 @@ from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.comparison import SIGNIFICANCE, holm
+from cervbench.scoring.comparison import holm
 
 
 def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[int, Gain]:
@@ -64,12 +64,12 @@ def above_references(
     }
 
 
-def holding(gains_of: Mapping[str, Mapping[int, Gain]]) -> frozenset[tuple[str, int]]:
-    """Names and ratios of gains that are other than 0 by a test corrected for the rows at that ratio."""
-    found: set[tuple[str, int]] = set()
+def corrected(gains_of: Mapping[str, Mapping[int, Gain]]) -> dict[tuple[str, int], float]:
+    """By name and ratio, the p-value of a gain by Holm's correction for the rows at that ratio."""
+    found: dict[tuple[str, int], float] = {}
     for ratio in sorted({ratio for gains in gains_of.values() for ratio in gains}):
         column = {name: gains[ratio].p for name, gains in gains_of.items() if ratio in gains}
         p_values = {name: p for name, p in column.items() if p is not None}
-        adjusted = zip(p_values, holm(list(p_values.values())), strict=True)
-        found |= {(name, ratio) for name, p in adjusted if p <= SIGNIFICANCE}
-    return frozenset(found)
+        adjusted = holm(list(p_values.values()))
+        found |= {(name, ratio): p for name, p in zip(p_values, adjusted, strict=True)}
+    return found

@@ -8,6 +8,7 @@ from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
 from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.comparison import SIGNIFICANCE
 
 MARK = "<!-- Written by `cervbench leaderboard build` from the records beside it: edits are lost. -->"
 METRIC_NAMES = {HEADLINE: "Balanced accuracy, %", AUC: "AUC of abnormal against normal, %"}
@@ -71,7 +72,7 @@ def _gains(table: Table) -> str:
     if table.key.init != "random":
         base = "the weights it started from"
     rows = [
-        _gained(line.name, line.gains, table.ratios, table.holding) for line in table.ranked if line.gains
+        _gained(line.name, line.gains, table.ratios, table.p_of_gains) for line in table.ranked if line.gains
     ]
     header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
     return f"**Balanced accuracy above {base}, paired, points**\n\n{grid(header, rows)}"
@@ -80,7 +81,7 @@ def _gains(table: Table) -> str:
 def _above_references(table: Table) -> str:
     """What a method sees beyond what needs no pretraining on these images."""
     rows = [
-        _gained(line.name, line.above_reference, table.ratios, table.holding_above_reference)
+        _gained(line.name, line.above_reference, table.ratios, table.p_above_reference)
         for line in table.ranked
         if line.above_reference
     ]
@@ -90,9 +91,10 @@ def _above_references(table: Table) -> str:
 
 
 def _gained(
-    name: str, gains: Mapping[int, Gain], ratios: Sequence[int], holding: frozenset[tuple[str, int]]
+    name: str, gains: Mapping[int, Gain], ratios: Sequence[int], p_values: Mapping[tuple[str, int], float]
 ) -> list[str]:
-    return [markdown(name), *(_gain(gains.get(ratio), (name, ratio) in holding) for ratio in ratios)]
+    bold = {ratio: p_values.get((name, ratio), 1.0) <= SIGNIFICANCE for ratio in ratios}
+    return [markdown(name), *(_gain(gains.get(ratio), bold[ratio]) for ratio in ratios)]
 
 
 def _gain(shown: Gain | None, bold: bool) -> str:

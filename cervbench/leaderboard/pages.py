@@ -142,20 +142,15 @@ def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], lis
             f"{_count(others)} of {markdown(', '.join(names))} have tables of predictions of another kind, "
             "which these pages cannot pool; their scores stand in the records."
         )
-    full = [row for row in rows if not _is_trial(row)]
+    full = [row for row in rows if not row.trial]
     if everything or not full:
         return rows, said
-    if trials := [row for row in rows if _is_trial(row)]:
+    if trials := [row for row in rows if row.trial]:
         said.append(
             f"{_count(trials)} off protocol or of the smoke tier are left out; "
             "`cervbench leaderboard build --all` shows them in tables of their own."
         )
     return full, said
-
-
-def _is_trial(row: Row) -> bool:
-    rules = row.sample.run.protocol
-    return bool(rules.off) or rules.tier == "smoke"
 
 
 def _count(rows: Sequence[Row]) -> str:

@@ -92,6 +92,12 @@ class Row:
     def ranked(self) -> bool:
         return not (self.baseline and self.sample.evaluation.frozen)
 
+    @property
+    def trial(self) -> bool:
+        """Of the smoke tier or off protocol: shown only where it is asked for."""
+        rules = self.sample.run.protocol
+        return bool(rules.off) or rules.tier == "smoke"
+
     def complete(self, ratio: int) -> bool:
         return set(self.entries.get(ratio, ())) == set(range(self.folds))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cervbench.leaderboard.cells import Cell, ClassFigures, Gain, metrics_of
 from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
-from cervbench.leaderboard.gains import above_references, best_references, gains, holding
+from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
 from cervbench.leaderboard.rows import Contest, Row, TableKey, differing, names
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
@@ -53,9 +53,9 @@ class Table:
     """By ratio, the name of the reference row with the highest headline."""
     best: Best
     """Without columns in which a single row has all folds: there it is better than nothing."""
-    holding: frozenset[tuple[str, int]]
-    """Names and ratios of the gains that are other than 0, corrected for the rows of the table."""
-    holding_above_reference: frozenset[tuple[str, int]]
+    p_of_gains: Mapping[tuple[str, int], float]
+    """By name and ratio, corrected for the rows at that ratio; empty where the table cannot be ranked."""
+    p_above_reference: Mapping[tuple[str, int], float]
     """The same of how far they stand above the best reference row."""
     unrankable: str
     """Why no row is better than another; empty where the paired test decides."""
@@ -207,8 +207,6 @@ def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figure
         if len(whole) > 1:
             for metric, bold in figures.best(whole, ratio).items():
                 best[metric, ratio] = bold
-    holding_gains = holding({line.name: line.gains for line in lines})
-    holding_above = holding({line.name: line.above_reference for line in lines})
     unrankable = _unrankable(lines)
     contenders, beneath = (sorted(some, key=_name) for some in (lines[: len(ranked)], lines[len(ranked) :]))
     return Table(
@@ -218,8 +216,10 @@ def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figure
         references=tuple(beneath),
         best_reference={ratio: name for ratio, (name, _) in best_reference.items()},
         best={} if unrankable else best,
-        holding=frozenset() if unrankable else holding_gains,
-        holding_above_reference=frozenset() if unrankable else holding_above,
+        p_of_gains={} if unrankable else corrected({line.name: line.gains for line in lines}),
+        p_above_reference={}
+        if unrankable
+        else corrected({line.name: line.above_reference for line in lines}),
         unrankable=unrankable,
         older=plan.older,
     )

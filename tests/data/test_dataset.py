@@ -43,7 +43,7 @@ def test_a_complete_dataset_has_its_name_and_a_part_of_it_a_name_of_its_own(
     assert open_dataset(card, tmp_path / "data", tmp_path, rules).variant.startswith("herlev@")
 
 
-def test_a_card_that_is_corrected_is_believed_at_once(tmp_path: Path) -> None:
+def test_a_card_that_is_corrected_is_believed_at_once() -> None:
     """Regression: a pack kept the name it was built under, and a part could go by the whole's."""
     card = plugins().datasets.get("synthetic").offer
     of_files = replace(card, synthetic=False)
