@@ -10,6 +10,10 @@ from pydantic import BaseModel
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import Demand, ExaminedMethod, parts_at, train_stepwise
+from cervbench.checks.of_devices import (
+    it_has_one_loss_on_several_devices,
+    it_keeps_to_the_device_of_its_views,
+)
 from cervbench.checks.of_states import (
     it_gives_the_same_bits_again,
     it_learns_the_same_whatever_the_labels,
@@ -17,19 +21,14 @@ from cervbench.checks.of_states import (
     its_encoder_is_stored_once,
     its_state_goes_through_safetensors,
 )
-from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
 from cervbench.error import some
 from cervbench.plugin import Offer, Settings
-from cervbench.plugin.method import Progress
-from cervbench.plugin.problems import place_of
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.trained import Trained
 
 CLASSES = 3
 SOME_STEPS = 2
-OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
-"""Parts of what torch says where it asks a real driver: of a gradient inside of a loss, of a generator."""
 LARGE_BATCH = 32
 """Losses over a batch, such as a correlation of its columns, cannot fall far in a small one."""
 
@@ -174,33 +173,6 @@ def it_gives_finite_features(method: ExaminedMethod) -> None:
     _require_features(method.undisturbed.trained)
 
 
-def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
-    """On a GPU, were there one, no tensor of the host meets one of the GPU in `loss` or `after_step`."""
-    if not PretendedGPU.possible():
-        return f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
-    recipe = method.recipe(method.backbone)
-    learner, gpu = build_method(recipe).train(), PretendedGPU()
-    _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train)
-    views = [gpu.tensor(view) for view in feed.batch(0).views]
-    gpu.move(learner)
-    try:
-        with gpu.inside():
-            learner.loss(views)
-            for step in (1, SOME_STEPS):
-                learner.after_step(Progress(step, SOME_STEPS))
-    except ValueAsked as asked:
-        at = place_of(asked, method.home, type(learner).__name__)
-        if asked.device == GPU:
-            return f"each step waits for the GPU: {at} looks at a value there"
-        return f"followed as far as {at}, which looks at a value of the host"
-    except RuntimeError as error:
-        if not any(told in str(error) for told in OF_THE_DRIVER):
-            raise
-        at = place_of(error, method.home, type(learner).__name__)
-        return f"followed as far as {at}, where torch asks the driver of a real GPU"
-    return None
-
-
 def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
     """Where there is a CUDA device, it trains, has its features and is fine-tuned there as well."""
     if not torch.cuda.is_available():
@@ -223,6 +195,7 @@ WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
     it_learns_the_same_whatever_the_labels,
     it_survives_odd_batches_and_image_sizes,
     it_keeps_to_the_device_of_its_views,
+    it_has_one_loss_on_several_devices,
     its_state_goes_through_safetensors,
 )
 WITH_AN_ENCODER: tuple[Demand, ...] = (its_encoder_is_stored_once, its_encoder_can_be_used_afterwards)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         windows,
     )
     from cervbench.plugin.attentive import Attentive
-    from cervbench.plugin.devices import gather, in_float32
+    from cervbench.plugin.devices import gather, in_float32, own_rows
     from cervbench.plugin.evaluation import Columns
     from cervbench.plugin.features import Standardised, one_answer_a_draw
     from cervbench.plugin.follower import Follower
@@ -63,7 +63,7 @@ _LATER = {
         "Together", "View", "Zoom", "named_policy", "on_device", "plain_policy", "windows",
     ),
     "cervbench.plugin.attentive": ("Attentive",),
-    "cervbench.plugin.devices": ("gather", "in_float32"),
+    "cervbench.plugin.devices": ("gather", "in_float32", "own_rows"),
     "cervbench.plugin.evaluation": ("Columns",),
     "cervbench.plugin.features": ("Standardised", "one_answer_a_draw"),
     "cervbench.plugin.follower": ("Follower",),

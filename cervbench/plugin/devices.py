@@ -1,8 +1,9 @@
 """One loss for a batch, wherever its parts lie and however coarsely the device multiplies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
@@ -11,16 +12,75 @@ from torch.utils._pytree import tree_leaves, tree_map
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class Devices(Protocol):
+    """Those that a batch lies on, as many rows on each, as one of them sees them."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def gather(self, rows: Tensor) -> Tensor: ...
+
+
 def gather(rows: Tensor) -> Tensor:
     """The rows of all devices, in the order of their ranks; on one device, the rows.
 
     Gradients find their way back, so a loss over what was gathered is the loss of the whole batch.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return rows
-    from torch.distributed.nn.functional import all_gather
+    devices = _devices()
+    return rows if devices is None else devices.gather(rows)
 
-    return torch.cat(all_gather(rows))
+
+def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
+    """Of what `draw(n)` gives for the n rows of a whole batch, this device's `count`; on one device, all.
+
+    Torch is seeded alike on all devices, so what each drew for its own rows would be drawn alike.
+    """
+    devices = _devices()
+    if devices is None:
+        return draw(count)
+    first = devices.rank * count
+    return draw(devices.count * count)[first : first + count]
+
+
+class _Distributed:
+    """Those of torch's default process group."""
+
+    @property
+    def rank(self) -> int:
+        return distributed.get_rank()
+
+    @property
+    def count(self) -> int:
+        return distributed.get_world_size()
+
+    def gather(self, rows: Tensor) -> Tensor:
+        from torch.distributed.nn.functional import all_gather
+
+        return torch.cat(all_gather(rows))
+
+
+_pretended: Devices | None = None
+
+
+@contextmanager
+def pretended(devices: Devices) -> Iterator[None]:
+    """Within, a batch lies on these."""
+    global _pretended
+    before, _pretended = _pretended, devices
+    try:
+        yield
+    finally:
+        _pretended = before
+
+
+def _devices() -> Devices | None:
+    """None where there is one alone."""
+    if _pretended is None and distributed.is_available() and distributed.is_initialized():
+        return _Distributed()
+    return _pretended
 
 
 def in_float32(function: Function) -> Function:

@@ -32,7 +32,9 @@ from cervbench.plugin import (
     Task,
     Trained,
     View,
+    gather,
     hookimpl,
+    own_rows,
     plain_policy,
 )
 from cervbench.plugin.catalog import CHOSEN, UnknownName
@@ -59,7 +61,7 @@ class Sound(Method):
 
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         one, two = map(self.projected, views)
-        return (one - two).square().mean() + (1 - one.std(0)).relu().mean()
+        return (one - two).square().mean() + (1 - gather(one).std(0)).relu().mean()
 
 
 def sound_predict(
@@ -227,6 +229,30 @@ class MixesByADraw(Sound):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         share = torch.rand(()).item()
         return super().loss([share * views[0] + (1 - share) * views[1], views[1]])
+
+
+class SpreadsItsOwnRows(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        return super().loss(views) + (1 - self.projected(views[0]).std(0)).relu().mean()
+
+
+class WeighsByADraw(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        answers = self.projected(views[0])
+        return super().loss(views) + (torch.rand(len(answers)) * answers.square().mean(1)).mean()
+
+
+class WeighsByADrawOfItsOwn(WeighsByADraw):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        answers = self.projected(views[0])
+        weights = own_rows(torch.rand, len(answers))
+        return Sound.loss(self, views) + (weights * answers.square().mean(1)).mean()
+
+
+class GathersOnTheFirstDeviceAlone(Sound):
+    def loss(self, views: Sequence[Tensor]) -> Tensor:
+        [first, *_] = own_rows(torch.arange, len(views[0]))
+        return super().loss(views) + (gather(views[0]).mean() if first == 0 else 0)
 
 
 class ShufflesByNumpy(Sound):
@@ -428,6 +454,11 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_resumes_to_the_same_bits": {
         "counts in an attribute": (plugin(CountsAside), "after a kill in step 5 and a resume")
     },
+    "it_has_one_loss_on_several_devices": {
+        "looks at its own rows alone": (plugin(SpreadsItsOwnRows), "on 2 devices the loss is"),
+        "draws alike on each": (plugin(WeighsByADraw), "on 2 devices the loss is"),
+        "gathers on one alone": (plugin(GathersOnTheFirstDeviceAlone), "would wait for ever"),
+    },
     "it_learns_the_same_whatever_the_labels": {"peeks": (plugin(Peeks), "depend on the labels")},
     "it_survives_odd_batches_and_image_sizes": {
         "knows the grid of one size": (plugin(KnowsItsGrid), "shapes cannot be multiplied"),
@@ -513,6 +544,10 @@ def test_features_without_an_encoder_must_be_finite() -> None:
     )
     with pytest.raises(CheckFailed, match="not finite"):
         check()
+
+
+def test_what_is_drawn_for_the_whole_batch_is_one_loss_on_several_devices() -> None:
+    assert named("it_has_one_loss_on_several_devices", plugin(WeighsByADrawOfItsOwn))() == ""
 
 
 def test_every_check_has_a_plugin_that_it_catches() -> None:

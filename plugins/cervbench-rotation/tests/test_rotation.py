@@ -10,6 +10,7 @@ from cervbench_rotation.method import RotationPrediction, upright
 from torch import Tensor, nn
 
 from cervbench.plugin import Encoder, MethodConfig, Normalise, Pyramid, named_policy
+from cervbench.plugin.devices import pretended
 
 POLICIES = get_args(MethodConfig.model_fields["policy"].annotation)
 
@@ -57,6 +58,26 @@ def test_one_turn_an_image_is_drawn_by_torchs_generator() -> None:
     assert isinstance(shown, Tensor)
     for image, seen, quarters in zip(images, shown, turns, strict=True):
         assert torch.equal(seen, tv.rotate(image, 90 * quarters))
+
+
+class SecondOfTwo:
+    rank, count = 1, 2
+
+    def gather(self, rows: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def test_on_several_devices_each_draws_the_turns_of_its_own_images() -> None:
+    rotation, images = method(all_turns=False), torch.randn(32, 3, 8, 8)
+    torch.manual_seed(3)
+    with pretended(SecondOfTwo()):
+        rotation.loss([images])
+    torch.manual_seed(3)
+    turns = torch.randint(4, (64,))[32:].tolist()
+    seen = [tv.rotate(image, 90 * quarters) for image, quarters in zip(images, turns, strict=True)]
+    shown = rotation.encoder.backbone.shown
+    assert isinstance(shown, Tensor)
+    assert torch.equal(shown, torch.stack(seen))
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, SettingsError, View, on_device
+from cervbench.plugin import Encoder, Method, SettingsError, View, on_device, own_rows
 from cervbench_jigsaw import Config
 from cervbench_jigsaw.puzzle import PIECES, Puzzle, orders
 
@@ -30,11 +30,14 @@ class Jigsaw(Method):
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         (pieces,) = views
         said = self.embed(self.encoder(pieces.flatten(0, 1))).unflatten(0, pieces.shape[:2])
-        drawn = on_device(torch.randint(len(self.orders), (len(pieces),)), said.device)
+        drawn = on_device(own_rows(self.drawn, len(pieces)), said.device)
         # What is said of a piece does not depend on its place, so shuffling that shuffles the pieces.
         logits = self.arrange(laid(said, self.orders[drawn]).flatten(1)).float()
         right = (logits.argmax(1) == drawn).float().mean()
         return functional.cross_entropy(logits, drawn), {"accuracy": right}
+
+    def drawn(self, count: int) -> Tensor:
+        return torch.randint(len(self.orders), (count,))
 
 
 def laid(said: Tensor, order: Tensor) -> Tensor:

@@ -1,13 +1,23 @@
 """MAE, as a method of cervbench."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Method, SettingsError, View, in_float32, named_policy, on_device
+from cervbench.plugin import (
+    Encoder,
+    Method,
+    SettingsError,
+    View,
+    in_float32,
+    named_policy,
+    on_device,
+    own_rows,
+)
 from cervbench_mae.decoder import Decoder
 
 
@@ -42,7 +52,8 @@ class MAE(Method):
     def loss(self, views: Sequence[Tensor]) -> Tensor:
         vit: VisionTransformer = self.encoder.backbone
         (images,) = views
-        order = on_device(shuffled(len(images), vit.patch_embed.num_patches), images.device)
+        orders = partial(shuffled, places=vit.patch_embed.num_patches)
+        order = on_device(own_rows(orders, len(images)), images.device)
         tokens = encoded(vit, images, order[:, : self.visible])
         hidden = taken(patches(images, vit.patch_embed.patch_size), order[:, self.visible :])
         return reconstruction_error(self.decoder(tokens, order), hidden)

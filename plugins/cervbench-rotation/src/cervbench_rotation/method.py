@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cervbench.plugin import Encoder, Flip, Method, Policy, Rotation, View, named_policy, on_device
+from cervbench.plugin import Encoder, Flip, Method, Policy, Rotation, View, named_policy, on_device, own_rows
 
 TURNS = 4
 
@@ -26,11 +26,15 @@ class RotationPrediction(Method):
             turns = torch.arange(TURNS, device=device).repeat_interleave(count)
             seen = every.flatten(0, 1)
         else:
-            turns = on_device(torch.randint(TURNS, (count,)), device)
+            turns = on_device(own_rows(any_turns, count), device)
             seen = every[turns, torch.arange(count, device=device)]
         logits = self.turn(self.encoder(seen)).float()
         right = (logits.argmax(1) == turns).float().mean()
         return functional.cross_entropy(logits, turns), {"accuracy": right}
+
+
+def any_turns(count: int) -> Tensor:
+    return torch.randint(TURNS, (count,))
 
 
 def upright(policy: Policy) -> Policy:

@@ -1,0 +1,81 @@
+"""What is demanded of a method on devices that are not here: each is only pretended."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cervbench.checks.check import CheckFailed
+from cervbench.checks.examined import ExaminedMethod, parts_at
+from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
+from cervbench.checks.several import losses_of_parts
+from cervbench.plugin.method import Progress, total_and_parts
+from cervbench.plugin.problems import place_of
+from cervbench.training.pretrain import build_method, pretext_stage
+
+OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
+"""Parts of what torch says where it asks a real driver: of a gradient inside of a loss, of a generator."""
+STEPS = 2
+DEVICES = 2
+SAME = 1e-5
+"""Sums of float32 in another order differ by a tenth of it."""
+
+
+def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
+    """On a GPU, were there one, no tensor of the host meets one of the GPU in `loss` or `after_step`."""
+    if not PretendedGPU.possible():
+        return f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
+    recipe = method.recipe(method.backbone)
+    learner, gpu = build_method(recipe).train(), PretendedGPU()
+    _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train)
+    views = [gpu.tensor(view) for view in feed.batch(0).views]
+    gpu.move(learner)
+    try:
+        with gpu.inside():
+            learner.loss(views)
+            for step in (1, STEPS):
+                learner.after_step(Progress(step, STEPS))
+    except ValueAsked as asked:
+        at = place_of(asked, method.home, type(learner).__name__)
+        if asked.device == GPU:
+            return f"each step waits for the GPU: {at} looks at a value there"
+        return f"followed as far as {at}, which looks at a value of the host"
+    except RuntimeError as error:
+        if not any(told in str(error) for told in OF_THE_DRIVER):
+            raise
+        at = place_of(error, method.home, type(learner).__name__)
+        return f"followed as far as {at}, where torch asks the driver of a real GPU"
+    return None
+
+
+def it_has_one_loss_on_several_devices(method: ExaminedMethod) -> None:
+    """`loss` of half a batch on each of two devices is, in the mean, what it is of the batch on one.
+
+    Batch norm and dropout are left aside: they are of a device's own rows, and here as in evaluation.
+    """
+    recipe = method.recipe(method.backbone)
+    learner = build_method(recipe).train()
+    for part in learner.children():
+        part.eval()
+    _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train)
+    views = feed.batch(0).views
+
+    def loss(views: Sequence[Tensor]) -> Tensor:
+        torch.manual_seed(0)
+        return total_and_parts(copy.deepcopy(learner).loss(views), method.name)[0]
+
+    halves = list(zip(*(view.chunk(DEVICES) for view in views), strict=True))
+    each = losses_of_parts(lambda rank: loss(halves[rank]), DEVICES)
+    if each is None:
+        raise CheckFailed(
+            "one device gathers rows more often than another, which would wait for ever",
+            "call `gather` as often on every device, whatever its rows hold",
+        )
+    whole, mean = loss(views).item(), torch.stack(each).mean().item()
+    if abs(mean - whole) > SAME * max(1.0, abs(whole)):
+        raise CheckFailed(
+            f"of a batch on {DEVICES} devices the loss is {mean:.6g} in the mean, and {whole:.6g} on one",
+            "what looks at other rows than its own goes through gather(rows), and what is drawn for each row "
+            "through own_rows(draw, count), both of cervbench.plugin",
+        )
