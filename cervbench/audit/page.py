@@ -27,10 +27,12 @@ def page(audit: Audit) -> str:
         lost = 100 * (random.balanced_accuracy - own.balanced_accuracy)
         shared = 100 * (random.balanced_accuracy - control.balanced_accuracy)
         parts.append(
-            f"Random images report {lost:.1f} points of balanced accuracy more than folds that keep the "
-            "card's group together. Groups of the same sizes and classes, dealt at random (the control), "
-            f"account for {shared:.1f} of them: the rest, {lost - shared:.1f} points, is what images of one "
-            f"group know of each other beyond their class.{_beside(audit, random)}"
+            f"Folds of random images give {_points(lost)} points of balanced accuracy more than folds that "
+            "keep the card's group together. Groups of the same sizes and classes, dealt at random (the "
+            f"control), account for {_points(shared)} of them: the rest, {_points(lost - shared)} points, is "
+            "what images of one group know of each other beyond their class. Differences are taken before "
+            "they are rounded."
+            f"{_beside(audit, random)}"
         )
     by_group = " by the card's group" if own else ""
     parts += [
@@ -49,6 +51,10 @@ def page(audit: Audit) -> str:
         _table(["class", "groups"], [[markdown(name), groups] for name, groups in audit.classes.items()]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _points(difference: float) -> str:
+    return f"{difference:.1f}".replace("-", "−")
 
 
 def _beside(audit: Audit, random: Rung) -> str:

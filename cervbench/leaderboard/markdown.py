@@ -23,7 +23,8 @@ def page(
 ) -> str:
     """A variant's page; `charts` by their table's digest, `records` the folder from here."""
     top = "[All datasets, and how to read the tables](README.md)"
-    parts = [MARK, f"# {markdown(variant)}", top, *introduction]
+    contents = " · ".join(f"[{markdown(title(table))}](#{table.digest})" for table in tables)
+    parts = [MARK, f"# {markdown(variant)}", top, *introduction, f"Tables: {contents}"]
     for table in tables:
         parts.append(f'<a id="{table.digest}"></a>\n\n## {markdown(title(table))}')
         parts.append(f"![{markdown(title(table))}]({link(charts[table.digest])})")
@@ -179,7 +180,7 @@ def _conditions(table: Table) -> str:
         verdict = f"**Shown, not ranked**: {markdown(table.unrankable)}."
     elif table.best:
         verdict = (
-            "Bold scores: the best of a column, and all that do not differ from it by the paired test (Holm "
+            "Bold scores: the best of a column, and all that the paired test does not tell from it (Holm "
             "over it); bold differences: other than 0 by the same test and correction."
         )
     else:

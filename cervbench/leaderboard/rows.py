@@ -108,8 +108,8 @@ class Row:
 
 
 def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
-    """A name for each row, with the settings that somebody chose for it; rows of one name are told apart by
-    whatever it is in which they differ."""
+    """A name for each row, with the settings that somebody chose for it and a revision after the first; rows
+    of one name are told apart by whatever it is in which they differ."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_name[short(_base_name(row, beneath))].append(index)
@@ -118,7 +118,7 @@ def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
         traits = [_traits(rows[index]) for index in indices]
         apart = differing(traits)
         for index, own in zip(indices, traits, strict=True):
-            telling = own.keys() & (apart | _chosen(rows[index]))
+            telling = own.keys() & (apart | _always_told(rows[index]))
             told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in sorted(telling))
             named[index] = f"{name} ({told})" if told else name
     return _unique(named)
@@ -133,10 +133,11 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
     }
 
 
-def _chosen(row: Row) -> set[str]:
-    """Settings that were not the package's defaults, as whoever ran it says."""
-    said = row.sample.observed.get("chosen")
-    return {_trait(name) for name in row.sample.run.method.config if isinstance(said, list) and name in said}
+def _always_told(row: Row) -> set[str]:
+    """Settings that were not the defaults, as whoever ran it says, and a revision after the first."""
+    method, said = row.sample.run.method, row.sample.observed.get("chosen")
+    chosen = {_trait(name) for name in method.config if isinstance(said, list) and name in said}
+    return chosen | ({"revision"} if method.revision > 1 else set())
 
 
 def _unique(named: Sequence[str]) -> list[str]:

@@ -284,10 +284,12 @@ def test_every_link_leads_to_a_file_also_from_another_folder(out: Path, write: W
     for folder in (out, pages):
         build(out, folder)
         for page in folder.glob("*.md"):
-            links = [unquote(link.partition("#")[0]) for link in shown(page).links]
+            links = [link.partition("#") for link in shown(page).links]
             assert len(links) > 1
-            for link in links:
-                assert (folder / link).is_file(), link
+            for link, _, anchor in links:
+                target = folder / unquote(link) if link else page
+                assert target.is_file(), link
+                assert not anchor or f'<a id="{anchor}"></a>' in target.read_text(), anchor
     assert check(out, pages) == []
 
 

@@ -222,6 +222,15 @@ def test_a_setting_that_was_chosen_is_named_in_a_row_that_stands_alone(
     assert names_of([Row(changed(record, observed={"chosen": said}))]) == [name]
 
 
+def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
+    write: Write, changed: Callable[..., Record]
+) -> None:
+    (record,) = write(ratios=(100,), folds=(0,))
+    revised = record.run.method.model_copy(update={"revision": 2})
+    run = record.run.model_copy(update={"method": revised})
+    assert names_of([Row(changed(record, run=run))]) == ["simclr (revision 2)"]
+
+
 def test_a_setting_that_is_called_as_a_field_of_the_run_is_not_hidden_by_it(
     write: Write, changed: Callable[..., Record]
 ) -> None:

@@ -108,7 +108,7 @@ CARD = Card(
         page="https://mde-lab.aegean.gr/index.php/downloads/",
         archives=(Archive("http://mde-lab.aegean.gr/images/stories/docs/smear2005.zip"),),
     ),
-    group="session: a run of the first number of the id with gaps of at most 300",
+    group="session: a run of A, the first number of the id, with gaps of at most 300",
     abnormal=frozenset(name for name, rank in SEVERITY.items() if rank > 0),
     severity=SEVERITY,
     expected=EXPECTED,
