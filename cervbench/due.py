@@ -1,17 +1,20 @@
 """A record that is due, and how its evaluation is asked: by a run and by `cervbench plugin check` alike."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.offers import EvaluationOffer
+from cervbench.plugin.problems import AnswerError, shown
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
-from cervbench.records.table import canonical
+from cervbench.records.table import canonical, to_columns
 from cervbench.runs import Understood
+from cervbench.scoring.task import Task
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Labelled
@@ -46,6 +49,20 @@ class Due:
         predict = self.entry.offer.load_predict()
         answers = predict(self.begun(trained), labelled, parts.test, self.settings)
         return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
+
+    def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
+        """What the evaluation makes of its stored table; AnswerError where a record cannot hold it."""
+        try:
+            scores = self.entry.offer.load_score()(to_columns(table), task)
+        except ValueError as error:
+            raise AnswerError(str(error)) from error
+        if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):
+            raise AnswerError(f"score returns {shown(scores)}, where a dict of names to numbers is due")
+        try:
+            json.dumps(scores, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AnswerError(f"its scores are not what JSON can hold: {error}") from error
+        return dict(scores)
 
 
 def due(asked: Understood, run: Run) -> list[Due]:

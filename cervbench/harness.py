@@ -5,7 +5,6 @@
 torch is imported where training begins, so that asking for what is done already answers at once.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,14 +21,12 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash, to_columns
+from cervbench.records.table import content_hash
 from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand
-from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.watching import WatchStages, unwatched
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import torch
 
     from cervbench.data.parts import Parts
@@ -142,7 +139,7 @@ class _Work:
         task = task_of(self.dataset)
         with _blamed_on(one):
             table = one.table(trained, labelled, parts)
-            scores = _scored(one, table, task)
+            scores = one.scores(table, task)
         seconds = time.perf_counter() - started
         record = Record.sealed(
             run=self.run,
@@ -197,18 +194,6 @@ def pretrained(
     folder, told = place.pretraining(run.id), header(run, asked.used)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
     return pretrain(recipe_of(asked, run), parts.train, parts.everything, workshop)
-
-
-def _scored(one: Due, table: "pa.Table", task: Task) -> dict[str, Any]:
-    try:
-        scores: dict[str, Any] = one.entry.offer.load_score()(to_columns(table), task)
-    except ValueError as error:
-        raise AnswerError(str(error)) from error
-    try:
-        json.dumps(scores, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AnswerError(f"its scores are not what JSON can hold: {error}") from error
-    return scores
 
 
 @contextmanager

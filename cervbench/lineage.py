@@ -78,8 +78,17 @@ def _left_by(weights: Path) -> Run | None:
     from cervbench.training.weight_file import RUN, header_of
 
     try:
-        return Run.model_validate_json(header_of(weights)[RUN])
+        told = header_of(weights)[RUN]
     except (KeyError, ValueError):
+        return None
+    try:
+        return Run.model_validate_json(told)
+    except ValueError:
+        logging.getLogger("cervbench").warning(
+            "%s was left by another version of cervbench, whose header cannot be read here: whether it has "
+            "seen images that are tested cannot be told",
+            weights,
+        )
         return None
 
 

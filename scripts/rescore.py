@@ -18,7 +18,7 @@ from cervbench.records.verify import differences, score_again
 def rescored(store: Store, record: Record) -> Record:
     """With the scores that the definitions of today give."""
     columns = store.columns(record.run.dataset.variant, record.id, record.predictions.hash)
-    scores = score_again(record, columns, plugins().score_of)
+    scores = score_again(record, columns, plugins())
     return Record.sealed(**{**dict(record), "scores": scores})
 
 

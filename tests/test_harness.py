@@ -495,24 +495,30 @@ def draws_alone(
 MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
 
 
-@pytest.mark.parametrize("score", [float("nan"), np.float32(0.5)])
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ({"agreement": float("nan")}, "JSON"),
+        ({"agreement": np.float32(0.5)}, "JSON"),
+        ([0.5], "returns a list"),
+        ({1: 0.5}, "returns a dict"),
+    ],
+)
 def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
-    place: Place, shared_cache: Path, score: float
+    place: Place, shared_cache: Path, scores: Any, told: str
 ) -> None:
     """Regression: a traceback out of the record that was to be made of it."""
 
     class Package:
         @hookimpl
         def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
-            scored = EvaluationOffer(
-                draws_alone, "a test", score=lambda *_: {"agreement": score}, schema="agreement/1"
-            )
+            scored = EvaluationOffer(draws_alone, "a test", score=lambda *_: scores, schema="agreement/1")
             return {"strange": scored}
 
     found = Plugins.discover()
     found.add(Package(), "cervbench-strange", "3.1")
     request = replace(MAJORITY, evaluations=("strange",))
-    with pytest.raises(AnswerError, match=r"evaluation strange of package cervbench-strange 3\.1.*JSON"):
+    with pytest.raises(AnswerError, match=rf"evaluation strange of package cervbench-strange 3\.1.*{told}"):
         list(execute([request], replace(place, cache=shared_cache), found=found))
 
 
@@ -793,9 +799,14 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     shutil.copy(of_fold_0, copied)
     [warning] = warnings_of(replace(begins, init=str(copied)), place, found, caplog)
     assert f"{copied} was trained on fold 0 of synthetic" in warning
-    for told in ("{}", '{"run": "{}"}', '{"run": "not JSON"}', '{"run": 7}', "[1]", "not JSON"):
+    for told in ("{}", "[1]", "not JSON"):
         save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
+    # Regression: of a run that another version had written, which is read as none, nothing was said.
+    for told in ('{"run": "{}"}', '{"run": "not JSON"}', '{"run": 7}'):
+        save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
+        [warning] = warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog)
+        assert f"{elsewhere} was left by another version of cervbench" in warning
     for metadata in (None, {}):
         save_file(load_file(of_fold_0), elsewhere, metadata)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []

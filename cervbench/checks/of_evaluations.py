@@ -1,7 +1,7 @@
 """What is demanded of an evaluation."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -16,7 +16,7 @@ from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.problems import home_of
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash, to_columns
+from cervbench.records.table import content_hash
 from cervbench.runs import task_of
 from cervbench.training.trained import Trained
 
@@ -40,12 +40,14 @@ class ExaminedEvaluation:
     def table(self) -> pa.Table:
         return self.answered()
 
-    def answered(self, record: str = "checked") -> pa.Table:
-        """The table of predictions at half the labels, joined with the truth, stored, and read back."""
+    def due(self, record: str = "checked") -> Due:
+        """As a run would ask for it, at half the labels."""
         fixed = ground.protocol().settings_of(self.entry.package, self.entry.name)
-        settings = self.entry.offer.settings.parse(fixed, self.name)
-        one, parts = Due(self.entry, settings, RATIO, record), parts_at(32)
-        store = Store(ground.folder())
+        return Due(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, record)
+
+    def answered(self, record: str = "checked") -> pa.Table:
+        """The table of predictions, joined with the truth, stored, and read back."""
+        one, parts, store = self.due(record), parts_at(32), Store(ground.folder())
         table = one.table(_untrained(), one.labelled(parts), parts)
         store.write_predictions(self.evaluation, record, table)
         return store.table(self.evaluation, record)
@@ -73,10 +75,8 @@ def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
 
 def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> None:
     """`score` works from the stored table alone and gives named numbers that JSON can hold."""
-    score, task = evaluation.entry.offer.load_score(), task_of(ground.dataset())
-    first, second = (score(to_columns(evaluation.table), task) for _ in range(2))
-    if not isinstance(first, Mapping) or not all(isinstance(name, str) for name in first):
-        raise CheckFailed(f"score returns a {type(first).__name__}", "return a dict of names to numbers")
+    one, task = evaluation.due(), task_of(ground.dataset())
+    first, second = (one.scores(evaluation.table, task) for _ in range(2))
     if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
         raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")
 

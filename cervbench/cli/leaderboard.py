@@ -39,7 +39,7 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
     """Verify every record, and compare the pages with what the records give."""
     from cervbench.leaderboard import check
 
-    problems = check(_holding_records(records), pages, everything, plugins().score_of, _workers())
+    problems = check(_holding_records(records), pages, everything, plugins(), _workers())
     for problem in problems:
         click.echo(problem)
     if problems:

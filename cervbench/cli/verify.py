@@ -21,7 +21,7 @@ def verify(records: tuple[Path, ...]) -> None:
     paths = [path for given in records for path in _files(given)]
     differing = 0
     for path in paths:
-        problems = verify_file(path, plugins().score_of)
+        problems = verify_file(path, plugins())
         differing += bool(problems)
         click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *problems]))
     counted = "1 record" if len(paths) == 1 else f"{len(paths)} records"

@@ -48,7 +48,7 @@ def check(card: Card, data_root: Path, progress: WatchCount = unwatched) -> Repo
     """Lists, decodes and compares every image of the dataset below the data root."""
     folder = card.below(data_root)
     try:
-        items = card.items(folder)
+        items = card.listed(data_root)
     except DataError as error:
         return Report(0, 0, dict.fromkeys(card.classes, 0), (Finding("listing", str(folder), str(error)),))
     counts = Counter(item.label for item in items)

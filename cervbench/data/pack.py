@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -99,8 +98,8 @@ def prepare(
     source = card.below(data_root)
     if not (source.exists() or card.synthetic):
         return _carried(packs, card, source, stored_size)
-    items = sorted(card.items(source), key=lambda item: item.id)
-    _refuse_unusable(card, items)
+    items = card.listed(data_root)
+    _refuse_unknown_classes(card, items)
     folder = packs / _fingerprint(card, items, stored_size)
     return _opened(folder) or _built_once(card, items, folder, stored_size, progress)
 
@@ -143,16 +142,7 @@ def _opened(folder: Path) -> Pack | None:
         return None
 
 
-def _refuse_unusable(card: Card, items: Sequence[Item]) -> None:
-    if not items:
-        raise DataError(
-            f"{card.name}: no image found; `cervbench data check {card.name}` says what is missing"
-        )
-    for before, after in pairwise(items):
-        if before.id == after.id:
-            raise DataError(
-                f"{card.name}: two images have the id {after.id!r}: {before.path} and {after.path}"
-            )
+def _refuse_unknown_classes(card: Card, items: Sequence[Item]) -> None:
     known = {*card.classes, None}
     for item in items:
         if item.label not in known:

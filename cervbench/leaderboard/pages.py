@@ -18,9 +18,10 @@ from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Table, tables
 from cervbench.place import cache_root
+from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.records.store import RecordError, Store
-from cervbench.records.verify import ScoreOf, verify_file
+from cervbench.records.verify import verify_file
 
 _SYNTHETIC = (
     "> **Synthetic images**, drawn by a procedure to exercise the machinery: "
@@ -64,14 +65,14 @@ def check(
     out: Path,
     pages: Path | None = None,
     everything: bool = False,
-    score_of: ScoreOf | None = None,
+    plugins: Plugins | None = None,
     workers: int = 1,
     cache: Path | None = None,
 ) -> list[str]:
     """What is wrong with the records of a folder, or differs between them and their pages."""
     pages = pages or out
     records = Store(out).paths()
-    problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, score_of)]
+    problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins)]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:

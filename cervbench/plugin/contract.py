@@ -36,6 +36,14 @@ def _marked(source: object) -> list[tuple[str, Any]]:
     return getmembers(source, lambda member: isroutine(member) and hasattr(member, "cervbench_impl"))
 
 
+def useless_marks(source: object) -> Iterator[tuple[Any, str]]:
+    """Hooks marked with what orders or wraps those of other packages, and the mark: each is asked alone."""
+    for _, function in _marked(source):
+        for mark in ("wrapper", "hookwrapper", "tryfirst", "trylast"):
+            if function.cervbench_impl.get(mark):
+                yield function, mark
+
+
 def unmarked_hooks(source: object) -> Iterator[Any]:
     """Functions of the plugin's own that are named as hooks and were not marked as such."""
     home = getattr(source, "__name__", "")

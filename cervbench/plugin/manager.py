@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -16,7 +16,13 @@ from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
 from cervbench.plugin.catalog import CHOSEN, CORE, Catalog, Entry
-from cervbench.plugin.contract import invalid_hook, unmarked_hooks, wrong_answer, wrong_offer
+from cervbench.plugin.contract import (
+    invalid_hook,
+    unmarked_hooks,
+    useless_marks,
+    wrong_answer,
+    wrong_offer,
+)
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, resolve
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
 from cervbench.plugin.settings import did_you_mean
@@ -105,10 +111,6 @@ class Plugins:
                 self.problems.append(problem)
                 logging.getLogger("cervbench").warning("%s", problem)
 
-    def score_of(self, evaluation: str) -> Callable[..., Any]:
-        """The score function of an evaluation, by `package:name`."""
-        return self.evaluations.get(evaluation).offer.load_score()
-
     def load_everything(self) -> None:
         """Import what the offers name, so that `problems` holds all there are."""
         for catalog in (self.methods, self.backbones, self.evaluations):
@@ -177,6 +179,9 @@ class Plugins:
         for function in forgotten:
             what, how = f"{function.__name__} is not marked as a hook", "put @hookimpl above it"
             self._problem(package, place_of_function(function), what, how)
+        for function, mark in useless_marks(source):
+            what = f"{function.__name__} is marked {mark}, which does nothing: each package is asked alone"
+            self._problem(package, place_of_function(function), what, f"leave {mark} out")
         if not relay.get_hookcallers(source) and not forgotten:
             where = getattr(source, "__file__", None) or repr(source)
             self._problem(package, where, "it has no hook", "see the hooks in cervbench/plugin/hooks.py")

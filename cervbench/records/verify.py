@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
+from cervbench.plugin.problems import in_words
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol import protocol
 from cervbench.records.fold_claims import fold_differences
@@ -17,15 +19,14 @@ from cervbench.records.store import RecordError, Store, parse_record, read_bytes
 from cervbench.records.table import content_hash, to_columns
 from cervbench.scoring.classification import classification
 
-Score = Callable[..., dict[str, Any]]
-ScoreOf = Callable[[str], Score]
-"""The score function of an evaluation, found by `package:name`."""
-
 TOLERANCE = 1e-9
 
 
-def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
-    """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty when it is right."""
+def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
+    """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty when it is right.
+
+    Where tables are of an evaluation's own schema, its score is looked for among `plugins`.
+    """
     try:
         store, record = Store.holding(path), parse_record(path, read_bytes(path))
     except RecordError as error:
@@ -51,19 +52,17 @@ def verify_file(path: Path, score_of: ScoreOf | None = None) -> list[str]:
     try:
         problems += _chosen_draws(record, columns, rules)
         problems += fold_differences(record, columns, rules)
-        scores = score_again(record, columns, score_of)
+        scores = score_again(record, columns, plugins)
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
-        return [*problems, f"it cannot be scored again: {error}"]
+        return [*problems, f"it cannot be scored again: {in_words(error)}"]
     problems += differences("scores", record.scores, scores)
     # The seal says that something was changed and not what, so it speaks only where nothing else does.
     return problems or list(differences("seal", record.seal, record.seal_of_content()))
 
 
-def score_again(
-    record: Record, columns: Mapping[str, np.ndarray], score_of: ScoreOf | None
-) -> dict[str, Any]:
+def score_again(record: Record, columns: Mapping[str, np.ndarray], plugins: Plugins | None) -> dict[str, Any]:
     """The scores of its predictions by the definitions of today, as JSON gives them back."""
-    scores: dict[str, Any] = json.loads(json.dumps(_score(record.evaluation, score_of)(columns, record.task)))
+    scores: dict[str, Any] = json.loads(json.dumps(_score(record.evaluation, plugins)(columns, record.task)))
     return scores
 
 
@@ -93,15 +92,15 @@ def _shown(value: Any) -> str:
     return "nothing" if value is _Absent else repr(value)
 
 
-def _score(evaluation: EvaluationOfRecord, score_of: ScoreOf | None) -> Score:
+def _score(evaluation: EvaluationOfRecord, plugins: Plugins | None) -> Callable[..., dict[str, Any]]:
     """A schema that the core knows has one score; another schema's is in the evaluation's package."""
     if evaluation.schema_ == CLASSIFICATION_SCHEMA:
         return classification
-    if score_of is None:
+    if plugins is None:
         raise LookupError(
             f"tables of schema {evaluation.schema_!r} are scored by package {evaluation.package!r}"
         )
-    return score_of(f"{evaluation.package}:{evaluation.name}")
+    return plugins.evaluations.get(f"{evaluation.package}:{evaluation.name}").offer.load_score()
 
 
 def _chosen_draws(

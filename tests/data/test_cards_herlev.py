@@ -1,5 +1,6 @@
 """Herlev: ids, sessions, and the layouts that its files are found in."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -74,7 +75,7 @@ def test_one_id_in_two_formats_is_refused_by_both_paths(tree):
     folder = tree / "smear2005" / "New database pictures" / "normal_columnar"
     Image.new("RGB", (40, 30)).save(folder / "153956040-153956058-001.png")
     with pytest.raises(DataError, match=r"153956040-153956058-001.*BMP and .*png"):
-        herlev.items(tree)
+        replace(herlev.CARD, folder=tree.name).listed(tree.parent)
 
 
 def test_a_file_that_is_no_herlev_id_is_named(tree):
@@ -93,7 +94,7 @@ def test_a_wrong_folder_is_told_what_was_looked_for(tmp_path):
 
 
 def test_the_real_files_are_the_917_images_of_the_card(real):
-    items = herlev.items(real("herlev"))
+    items = herlev.CARD.listed(real("herlev").parent)
     assert tuple(item.id for item in items) == IDS
     assert {name: sum(item.label == name for item in items) for name in herlev.EXPECTED} == herlev.EXPECTED
     assert len({item.group for item in items}) == 126

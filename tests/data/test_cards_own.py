@@ -128,7 +128,7 @@ def test_other_columns_are_left_alone(clinic):
 def test_one_image_in_two_formats_is_refused(clinic):
     Image.new("RGB", (3, 3)).save(clinic / "a" / "1.bmp")
     with pytest.raises(DataError, match="a/1"):
-        own_card(clinic)
+        own_card(clinic).listed(clinic.parent)
 
 
 def test_the_name_of_a_known_dataset_is_not_taken(clinic):

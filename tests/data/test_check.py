@@ -1,13 +1,14 @@
 """`data check` names every way in which files differ from their card."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from cervbench.data.cards import cervbench_datasets
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.cards.listing import class_folders, image_files
 from cervbench.data.cards.own import own_card
 from cervbench.data.check import check
 
@@ -19,7 +20,7 @@ def items(folder):
             if not path.stem.endswith("_mask"):
                 split = "test" if path.stem.endswith("t") else "train"
                 found.append(Item(path.stem, label, path.stem[0], path, split=split))
-    return listed(found, folder)
+    return found
 
 
 CARD = Card(
@@ -117,6 +118,14 @@ def test_one_id_for_two_images_is_named_with_both_files(root):
     assert finding.kind == "listing"
     assert "low/a1.png" in finding.detail
     assert "high/a1.png" in finding.detail
+
+
+def test_one_id_for_two_images_is_named_whatever_lists_them(root):
+    """Regression: only the built-in cards looked, so that a run refused what was called sound."""
+    twice = replace(CARD, items=lambda folder: [*items(folder)] * 2)
+    (finding,) = check(twice, root).findings
+    assert finding.kind == "listing"
+    assert "3 image ids stand for more than one image" in finding.detail
 
 
 def test_a_group_in_two_official_parts_is_named(root):

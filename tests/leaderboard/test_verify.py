@@ -4,8 +4,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from cervbench.cli.verify import verify as verify_command
+from cervbench.plugin import EvaluationOffer, hookimpl
+from cervbench.plugin.manager import Plugins
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record
@@ -192,18 +195,26 @@ def test_a_record_or_table_cut_short_is_named(out: Path, path: Path, kept: int) 
     assert str(path) in verify_file(path)[0]
 
 
+def test_a_table_without_a_column_is_told_by_the_kind_of_error(path: Path, out: Path, record: Record) -> None:
+    """Regression: it said `it cannot be scored again: 'draw'`."""
+    table = Store(out).predictions_path("cells", record.id)
+    write_table(table, read_table(table).drop_columns(["draw"]))
+    assert any("KeyError" in problem and "draw" in problem for problem in verify_file(path))
+
+
 def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[..., list[Record]]) -> None:
     record = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1")[0]
     path = Store(out).record_path("cells", record.id)
     assert "scored by package 'cervbench'" in verify_file(path)[0]
-    asked = []
 
-    def score_of(name: str) -> Callable[..., dict[str, Any]]:
-        asked.append(name)
-        return classification
+    @hookimpl
+    def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
+        return {"linear": EvaluationOffer(lambda *_: {}, "A paper", score=classification, schema="pairs/1")}
 
-    assert verify_file(path, score_of) == []
-    assert asked == ["cervbench:linear"]
+    offered = SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
+    assert verify_file(path, Plugins.of({"cervbench": offered})) == []
+    told = verify_file(path, Plugins.of({"another": offered}))
+    assert "no evaluation 'cervbench:linear'" in told[0]
 
 
 @pytest.mark.parametrize(

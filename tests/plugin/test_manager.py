@@ -105,6 +105,12 @@ BROKEN = {
         "1 / 0",
         "ZeroDivisionError",
     ),
+    "wraps the hooks of others": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl(wrapper=True)\ndef cervbench_run_started(run):\n"
+        "    return (yield)",
+        "@hookimpl",
+        "cervbench_run_started is marked wrapper, which does nothing",
+    ),
     "forgets to mark a hook": (
         "def cervbench_methods():\n    return {}",
         "def cervbench",
@@ -310,13 +316,6 @@ def test_an_unknown_name_is_told_the_nearest_and_the_list() -> None:
         UnknownName, match=r"no method 'mocco'; did you mean 'moco'\? \(there are dino, moco\)"
     ):
         methods.get("mocco")
-
-
-def test_the_score_of_an_evaluation_is_found_by_package_and_name() -> None:
-    found = Plugins.of({"one": judging(min), "two": judging(max)})
-    assert found.score_of("two:same") is max
-    with pytest.raises(UnknownName, match="one:same"):
-        found.score_of("same")
 
 
 @pytest.mark.parametrize(

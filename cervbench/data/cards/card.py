@@ -1,9 +1,13 @@
 """A card: what is known of a dataset before it is on disk, and how its files are read."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cervbench.data.error import DataError
+from cervbench.error import some
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,6 +98,21 @@ class Card:
     def below(self, data_root: Path) -> Path:
         """Where its files are."""
         return data_root / (self.folder or self.name)
+
+    def listed(self, data_root: Path) -> list[Item]:
+        """Its images below the data root, by their ids; none at all is refused, and one id for two images."""
+        ordered = sorted(self.items(self.below(data_root)), key=lambda item: item.id)
+        if not ordered:
+            raise DataError(f"{self.below(data_root)} holds no image of {self.name}; is it the right folder?")
+        by_id = defaultdict(list)
+        for item in ordered:
+            by_id[item.id].append(item.path)
+        twice = [f"{id}: {' and '.join(map(str, paths))}" for id, paths in by_id.items() if len(paths) > 1]
+        if twice:
+            raise DataError(
+                f"{len(twice)} image ids stand for more than one image; keep one of each: {some(twice)}"
+            )
+        return ordered
 
     def merged(self, name: str, title: str, classes: Mapping[str, Sequence[str]]) -> "Card":
         """The same images with classes merged: new class to the old ones, in the new order."""

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, listed, present
+from cervbench.data.cards.listing import image_files, present
 from cervbench.data.cards.table import read_table
 from cervbench.data.error import DataError
 from cervbench.error import some
@@ -93,7 +93,7 @@ def items(folder: Path) -> Sequence[Item]:
             left, top = cell.x - side // 2, cell.y - side // 2
             box = (left, top, left + side, top + side)
             found.append(Item(cell.id, cell.label, cell.field, fields[cell.field], box))
-    return listed(found, folder)
+    return found
 
 
 def read(item: Item) -> "Image":

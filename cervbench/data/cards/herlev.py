@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cervbench.data.cards.card import Archive, Card, Item, Source
-from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.cards.listing import class_folders, image_files
 from cervbench.data.error import DataError
 
 EXPECTED = {
@@ -91,7 +91,7 @@ def items(folder: Path) -> Sequence[Item]:
                 found.append(Item(path.stem, label, session(path.stem), path))
             except DataError as error:
                 raise DataError(f"{path}: {error}; remove it, or give it its name") from None
-    return listed(found, folder)
+    return found
 
 
 CARD = Card(

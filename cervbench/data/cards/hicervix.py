@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, listed, present
+from cervbench.data.cards.listing import image_files, present
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
 
@@ -92,7 +92,7 @@ def items(folder: Path) -> Sequence[Item]:
         if cell.file in files:
             id = Path(cell.file).stem
             found.append(Item(id, cell.label, id, files[cell.file], split=cell.split))
-    return listed(found, folder)
+    return found
 
 
 CARD = Card(

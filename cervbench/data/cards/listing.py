@@ -1,13 +1,10 @@
-"""What the cards share: finding image files below a folder, and a list of items that holds together."""
+"""What the cards share: finding image files below a folder."""
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cervbench.data.cards.card import Item
 from cervbench.data.error import DataError
-from cervbench.error import some
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -46,19 +43,3 @@ def present(path: Path) -> Path:
             "or name the right folder with --data-root or CERVBENCH_DATA"
         )
     return path
-
-
-def listed(items: Iterable[Item], folder: Path) -> list[Item]:
-    """The items sorted by id; refuses none at all, and one id for two images."""
-    ordered = sorted(items, key=lambda item: item.id)
-    if not ordered:
-        raise DataError(f"{folder} holds no image of the dataset; is it the right folder?")
-    by_id = defaultdict(list)
-    for item in ordered:
-        by_id[item.id].append(item.path)
-    twice = [f"{id}: {' and '.join(map(str, paths))}" for id, paths in by_id.items() if len(paths) > 1]
-    if twice:
-        raise DataError(
-            f"{len(twice)} image ids stand for more than one image; keep one of each: {some(twice)}"
-        )
-    return ordered

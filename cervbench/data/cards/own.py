@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, listed
+from cervbench.data.cards.listing import image_files
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
 from cervbench.error import some
@@ -108,7 +108,7 @@ def _from_folders(folder: Path) -> list[Item]:
         for image in images:
             id = image.relative_to(folder).with_suffix("").as_posix()
             found.append(Item(id, class_folder.name, id, image))
-    return listed(found, folder)
+    return found
 
 
 def _from_manifest(manifest: Path) -> list[Item]:
@@ -128,7 +128,7 @@ def _from_manifest(manifest: Path) -> list[Item]:
     if missing:
         raise DataError(f"{manifest} names {len(missing)} files that are not there: {some(missing)}")
     _refuse_crossing(items, row_of, manifest)
-    return listed(items, manifest)
+    return items
 
 
 def _item(row: Row, columns: Sequence[str], folder: Path, where: str) -> Item:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import class_folders, image_files, listed
+from cervbench.data.cards.listing import class_folders, image_files
 from cervbench.data.error import DataError
 
 EXPECTED = {
@@ -28,7 +28,7 @@ def items(folder: Path) -> Sequence[Item]:
             if not (slide.isdecimal() and cell.isdecimal()):
                 raise DataError(f"{path} is not named <slide>_<cell>; nothing else belongs into CROPPED")
             found.append(Item(f"{label}-{path.stem}", label, f"{label}-{slide}", path))
-    return listed(found, folder)
+    return found
 
 
 _ARCHIVES = ", ".join(f"im_{name}.7z" for name in EXPECTED)
