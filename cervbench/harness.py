@@ -96,14 +96,17 @@ class _Work:
 
     def outcomes(self) -> Iterator[Outcome]:
         wanted = due(self.asked, self.run)
-        stored = [self._stored(one) for one in wanted]  # refuses a damaged one at once
-        warn_of_records_of_other_code([one.record for one in stored if one], self._code)
-        if all(stored):
-            yield from filter(None, stored)
+        done = self._done(wanted)  # refuses a damaged one at once
+        warn_of_records_of_other_code([outcome.record for outcome in done], self._code)
+        if len(done) == len(wanted):
+            yield from done
             return
         with self.place.alone(self.run.id, lambda: self._say("waiting for another process")):
-            stored = [self._stored(one) for one in wanted]  # who was waited for may have done it
-            yield from filter(None, stored) if all(stored) else self._carry_out(wanted)
+            done = self._done(wanted)  # who was waited for may have done it
+            yield from done if len(done) == len(wanted) else self._carry_out(wanted)
+
+    def _done(self, wanted: Sequence[Due]) -> list[Outcome]:
+        return [stored for one in wanted if (stored := self._stored(one))]
 
     def _carry_out(self, wanted: Sequence[Due]) -> Iterator[Outcome]:
         from cervbench.data.parts import part
@@ -128,7 +131,8 @@ class _Work:
     def _pretrain(self, parts: "Parts", device: "torch.device") -> tuple["Trained", Mapping[str, Any]]:
         def watch(stage: str, step: int, steps: int, values: Mapping[str, float]) -> None:
             self._say(stage, step, steps, values)
-            self.plugins.watch("cervbench_step", run=self.run, stage=stage, step=step, values=values)
+            told = {"stage": stage, "step": step, "steps": steps, "values": values}
+            self.plugins.watch("cervbench_step", run=self.run, **told)
 
         return pretrained(self.asked, self.run, parts, self.place, device, watch)
 

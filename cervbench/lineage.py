@@ -99,7 +99,7 @@ def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:
 
 
 def _sources(home: str) -> list[bytes]:
-    """Of a package or a module; none where it has no file, as a notebook has none."""
+    """The source files of a package or a module; none where it has none, as a notebook."""
     try:
         spec = find_spec(home)
     except ValueError:  # what is run as a script, or made in memory
@@ -113,7 +113,7 @@ def _sources(home: str) -> list[bytes]:
 
 
 def _written(learner: Any) -> list[bytes]:
-    """The functions of a class, as a notebook keeps what was typed."""
+    """The source of each function of a class that was typed into a notebook."""
     written = []
     for function in filter(inspect.isfunction, vars(learner).values()) if inspect.isclass(learner) else ():
         with suppress(OSError):

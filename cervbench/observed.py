@@ -63,7 +63,7 @@ def reset_peak_memory(device: "torch.device") -> None:
 
 
 def peak_memory(device: "torch.device") -> int:
-    """Of the device where it is one of its own, otherwise of the process."""
+    """The peak in bytes: the device's where it has memory of its own, otherwise the process's."""
     import torch
 
     if device.type == "cuda":
@@ -100,7 +100,7 @@ def _processor() -> str:
 
 @cache
 def _commit() -> str | None:
-    """Of cervbench, where it runs from a checkout; `+` when files differ from it."""
+    """The commit of the checkout that cervbench runs from, with `+` when files differ from it."""
     here = Path(__file__)
 
     def git(*asked: str) -> str:

@@ -101,7 +101,7 @@ class Study:
         return cls(name, str(tables.get("title", name)), tuple(requests))
 
     def narrowed(self, wanted: Mapping[str, Any]) -> "Study":
-        """Of its requests those whose fields are as wanted, and of their folds, say, those that are."""
+        """Its requests whose fields are as wanted, cut down to the folds, ratios and evaluations that are."""
         left = [r for request in self.requests if (r := _narrowed(request, wanted))]
         if not left:
             has = sorted(

@@ -21,7 +21,7 @@ from cervbench.records.store import Store
 
 
 def column(table: Table, ratio: int) -> Iterator[tuple[str, str]]:
-    """Of each row its name, and its gain with both p-values."""
+    """The name of each row, and its gain with both p-values."""
     for line in table.ranked:
         if (line.name, ratio) in table.p_of_gains:
             value, _, _, p = line.gains[ratio]

@@ -239,8 +239,9 @@ def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place, shared_c
             seen.append("run")
 
         @hookimpl
-        def cervbench_step(self, stage: str, step: int, values: dict[str, float]) -> None:
+        def cervbench_step(self, stage: str, step: int, steps: int, values: dict[str, float]) -> None:
             assert all(isinstance(value, float) for value in values.values())
+            assert 0 < step <= steps
             seen.append(stage)
 
         @hookimpl

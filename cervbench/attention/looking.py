@@ -84,7 +84,7 @@ def attention(
 
 
 def _require_attention(asked: Understood, run: Run, dataset: Dataset) -> None:
-    """Of the method's own classifier, as it is before anything is trained."""
+    """Refuse a method whose own classifier has no attention, before anything is trained."""
     from cervbench.training.pretrain import build_method
 
     method = build_method(recipe_of(asked, run))
@@ -113,7 +113,7 @@ def _say_where_not_kept(place: Place, run: Run) -> None:
 
 
 def _weights(classifier: "Attentive", images: "Images", trained: "Trained") -> tuple[np.ndarray, np.ndarray]:
-    """Of every image, images × places, and where the places are, which is the same in all."""
+    """Weights, images × places, and where the places are, which is the same in all images."""
     import torch
 
     with torch.inference_mode():

@@ -23,7 +23,7 @@ class Pair:
     other: int
     """Rows of the pack."""
     correlation: float
-    """Of the pixels, in the best of the eight orientations."""
+    """The correlation of the pixels, in the best of the eight orientations."""
 
 
 def closest_pairs(dataset: Dataset, count: int) -> list[Pair]:

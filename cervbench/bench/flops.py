@@ -26,7 +26,7 @@ class MatmulRate:
 
 
 def flops_of_step(workload: Workload) -> int:
-    """Of matrix products and convolutions, forward and backward, in one step of the stage."""
+    """The operations of matrix products and convolutions in one step of the stage, forward and backward."""
     stage = workload.stage.train()
     batch = workload.ceiling.batch(0)
     # Written out as products attention is counted by every torch; fused it is not by some.

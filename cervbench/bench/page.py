@@ -48,7 +48,7 @@ def publish(out: Path, fresh: Sequence[Row] = ()) -> list[Path]:
 
 
 def page(rows: Sequence[Row]) -> str:
-    """Of rows in order of their keys."""
+    """The page of rows that come in the order of their keys."""
     parts = [MARK, _ABOUT]
     if rows:
         parts.append(f"![Views a second, end to end and at the ceiling]({CHART})")

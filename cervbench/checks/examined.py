@@ -129,13 +129,13 @@ class ExaminedMethod:
             return
 
     def losses(self, recipe: Recipe, rate: float = 1.0, until: int | None = None) -> list[float]:
-        """Of every step, or of those `until` one, with the learning rate multiplied by `rate`."""
+        """The loss of each step, to the end or `until` one, with the learning rate multiplied by `rate`."""
         told: list[float] = []
         train_stepwise(build_method(recipe), recipe, told.append, rate, until)
         return told
 
     def loss_after(self, method: Method) -> float:
-        """Of a method as it stands, on one batch that is always the same."""
+        """The loss of a method as it stands, on one batch that is always the same."""
         recipe = self.recipe(self.backbone)
         stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
         stage.train()

@@ -29,15 +29,12 @@ def _checks(package: str, found: Plugins) -> Iterator[Check]:
         )
     whole = of_packages.WholePackage(package, found)
     yield from (Check(demand, whole) for demand in of_packages.DEMANDS)
-    for name, method in found.methods.items():
-        if method.package == package:
-            learner = of_methods.ExaminedMethod(name, method.offer)
-            yield from (Check(demand, learner) for demand in of_methods.demands(method.offer))
-    for name, evaluation in found.evaluations.items():
-        if evaluation.package == package:
-            judge = of_evaluations.ExaminedEvaluation(name, evaluation)
-            yield from (Check(demand, judge) for demand in of_evaluations.DEMANDS)
-    for name, backbone in found.backbones.items():
-        if backbone.package == package:
-            body = of_backbones.ExaminedBackbone(name, backbone.offer)
-            yield from (Check(demand, body) for demand in of_backbones.DEMANDS)
+    for name, method in found.methods.of_package(package):
+        learner = of_methods.ExaminedMethod(name, method.offer)
+        yield from (Check(demand, learner) for demand in of_methods.demands(method.offer))
+    for name, evaluation in found.evaluations.of_package(package):
+        judge = of_evaluations.ExaminedEvaluation(name, evaluation)
+        yield from (Check(demand, judge) for demand in of_evaluations.DEMANDS)
+    for name, backbone in found.backbones.of_package(package):
+        body = of_backbones.ExaminedBackbone(name, backbone.offer)
+        yield from (Check(demand, body) for demand in of_backbones.DEMANDS)

@@ -33,14 +33,13 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
         why = "; ".join(f"{problem.what} (at {problem.where})" for problem in problems)
         raise CheckFailed(why, "; ".join(dict.fromkeys(problem.how_to_mend for problem in problems)))
     methods = whole.found.methods
-    for name, entry in methods.items():
-        unknown = [one for one in entry.offer.builds_on if one not in methods]
-        if entry.package == whole.package and unknown:
+    for name, entry in methods.of_package(whole.package):
+        if unknown := [one for one in entry.offer.builds_on if one not in methods]:
             raise CheckFailed(
                 f"method {name} builds on {', '.join(unknown)}, which no package offers",
                 "name methods that are offered in `builds_on` of its Offer, and require their packages",
             )
-    if not any(True for _ in _references(whole)):
+    if not any(catalog.of_package(whole.package) for catalog in whole.found.catalogs):
         return "it offers nothing: it only watches"
     return None
 
@@ -97,9 +96,7 @@ DEMANDS: tuple[Callable[[WholePackage], str | None], ...] = (
 def _references(whole: WholePackage) -> Iterator[tuple[str, str]]:
     found = whole.found
     for catalog in (found.methods, found.evaluations, found.backbones):
-        for name, entry in catalog.items():
-            if entry.package == whole.package:
-                yield f"{catalog.kind} {name}", entry.offer.reference
-    for name, card in found.datasets.items():
-        if card.package == whole.package:
-            yield f"dataset {name}", card.offer.citation
+        for name, entry in catalog.of_package(whole.package):
+            yield f"{catalog.kind} {name}", entry.offer.reference
+    for name, card in found.datasets.of_package(whole.package):
+        yield f"dataset {name}", card.offer.citation

@@ -64,6 +64,6 @@ def expected(error: Exception) -> click.ClickException | None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Of a GPU; where nothing imported torch, no such error was raised either."""
+    """Whether a GPU has run out of memory; where nothing imported torch, none has."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)

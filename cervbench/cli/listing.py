@@ -63,16 +63,14 @@ def studies(found: Plugins) -> Iterable[Row]:
 
 def packages(found: Plugins) -> Iterable[Row]:
     found.load_everything()
-    catalogs = (found.methods, found.datasets, found.backbones, found.evaluations)
     for package, version in found.packages.items():
         yield {
             "package": package,
             "version": version,
             "adds": [
                 f"{catalog.kind} {name}"
-                for catalog in catalogs
-                for name, entry in catalog.items()
-                if entry.package == package
+                for catalog in found.catalogs
+                for name, _ in catalog.of_package(package)
             ],
             "problems": [
                 {"where": problem.where, "what": problem.what, "how_to_mend": problem.how_to_mend}

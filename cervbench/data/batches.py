@@ -137,5 +137,5 @@ class Feed:
 
 @lru_cache(maxsize=2)
 def _order(purpose: tuple[object, ...], epoch: int, images: int) -> np.ndarray:
-    """Of an epoch; the last two are kept, for every step looks at the next one too."""
+    """The order of an epoch; the last two are kept, for every step looks at the next one too."""
     return generator(*purpose, "epoch", epoch).permutation(images)

@@ -230,7 +230,7 @@ def _read(card: Card, item: Item) -> "Image":
 
 
 def _content_hash(rows: Iterable[tuple[str, str | None, str, str | None, bytes]]) -> str:
-    """Of id, label, group, split and digest of each image."""
+    """The hash of id, label, group, split and digest of each image."""
     hasher = hashlib.sha256()
     for *known, digest in rows:
         hasher.update(repr(tuple(known)).encode() + digest)

@@ -84,7 +84,7 @@ class Problems:
         self.penalty = penalty[None, :, None] * self.scale.square()
 
     def keep(self, chosen: Tensor) -> None:
-        """Of the strengths, only these go on."""
+        """Go on with these strengths alone."""
         self.strengths = self.strengths[chosen]
         self.scale, self.penalty = self.scale[:, chosen], self.penalty[:, chosen]
 

@@ -12,7 +12,7 @@ STEPS = 10
 
 
 class Memory:
-    """Of the last steps of draws × strengths problems and of the changes of gradient they brought."""
+    """The last steps of draws × strengths problems, and the changes of gradient that they brought."""
 
     def __init__(self, gradient: Tensor) -> None:
         draws, strengths = gradient.shape[:2]
@@ -20,7 +20,7 @@ class Memory:
         self.changes = torch.zeros_like(self.steps)
 
     def keep(self, chosen: Tensor) -> None:
-        """Of the strengths, only these go on."""
+        """Go on with these strengths alone."""
         self.steps, self.changes = self.steps[:, chosen], self.changes[:, chosen]
 
     def add(self, step: Tensor, change: Tensor) -> Tensor:

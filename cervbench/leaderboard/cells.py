@@ -134,7 +134,7 @@ def pooled_from(source: Source) -> Pooled:
 
 
 def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
-    """Of replicates, the first of which leaves nothing out."""
+    """The mean and its interval, from replicates of which the first leaves nothing out."""
     mean = mean_or_none(values[0])
     if mean is None:
         return Figure(None)

@@ -42,7 +42,7 @@ _SENT_AT_ONCE = 4
 
 @dataclass
 class Figures:
-    """Of rows that are shown together. What was computed once is found by the hashes of the predictions."""
+    """The figures of rows that are shown together, computed once and found by their predictions' hashes."""
 
     rows: Sequence[Row]
     store: Store
@@ -51,7 +51,7 @@ class Figures:
 
     @cached_property
     def cells(self) -> dict[At, Cell]:
-        """Of every row at every ratio that it has."""
+        """The cell of every row at every ratio that it has."""
         places = [(row, ratio) for row in self.rows for ratio in row.entries]
         return {at: Cell.from_json(kept) for at, kept in self._of("cell", places)}
 

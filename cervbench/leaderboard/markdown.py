@@ -204,7 +204,7 @@ def _intervals(table: Table) -> str:
 
 
 def _budget(table: Table) -> str:
-    """Of the pretext stages: how short they are is the first thing to know of a tier."""
+    """How long the pretext stages are, which is the first thing to know of a tier."""
     budgets = [line.row.sample.run.protocol.pretext for line in table.lines]
     alike = {(budget["epochs"], budget["batch_size"]) for budget in budgets if budget}
     if len(alike) != 1:

@@ -220,7 +220,7 @@ def seen(record: Record) -> Seen:
 
 
 def _devices(observed: Mapping[str, Any]) -> Iterator[str]:
-    """Of the evaluation, and of the pretraining where it was done elsewhere."""
+    """Devices of the evaluation, and of the pretraining where it was done elsewhere."""
     for host in (observed, observed.get("pretext_host")):
         if isinstance(host, Mapping) and "device" in host:
             yield " ".join(str(host[name]) for name in ("device", "precision") if name in host)

@@ -58,6 +58,11 @@ class Catalog(Generic[Offered]):
         self._problems = problems
         self._entries: list[Entry[Offered]] = []
 
+    @property
+    def hook(self) -> str:
+        """By which packages offer this kind."""
+        return f"cervbench_{self.kind}s"
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self._offered_as(name))
 
@@ -71,6 +76,10 @@ class Catalog(Generic[Offered]):
             (entry.name if names.count(entry.name) == 1 else f"{entry.package}:{entry.name}", entry)
             for entry in self._entries
         )
+
+    def of_package(self, package: str) -> list[tuple[str, Entry[Offered]]]:
+        """Those of `items` that a package offers."""
+        return [(name, entry) for name, entry in self.items() if entry.package == package]
 
     def get(self, name: str) -> Entry[Offered]:
         """The entry of this `name`, or of this `package:name`."""

@@ -34,7 +34,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
-    """Of what `draw(n)` gives for the n rows of a whole batch, this device's `count`; on one device, all.
+    """This device's `count` rows of what `draw(n)` gives for the n rows of a whole batch; on one device, all.
 
     Torch is seeded alike on all devices, so what each drew for its own rows would be drawn alike.
     """

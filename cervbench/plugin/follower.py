@@ -52,12 +52,12 @@ class Follower(nn.Module):
         torch._foreach_lerp_(list(own.values()), list(others.values()), 1 - kept)
 
     def kept(self, progress: "Progress") -> float:
-        """Of itself in this step."""
+        """The share of itself that it keeps in this step."""
         first = self.kept_at_first(progress.steps)
         if not self.rising:
             return first
         return 1 - (1 - first) * (1 + math.cos(math.pi * progress.share)) / 2
 
     def kept_at_first(self, steps: int) -> float:
-        """Of itself in the first step of so many."""
+        """The share of itself that it keeps in the first step of a stage of so many."""
         return min(self.keep, 1 - 1 / max(1.0, self.memory * steps))

@@ -40,8 +40,8 @@ def cervbench_run_started(run: "Run") -> None:
 
 
 @hookspec
-def cervbench_step(run: "Run", stage: str, step: int, values: "Mapping[str, float]") -> None:
-    """A stage has reached a logging interval; the values are plain floats."""
+def cervbench_step(run: "Run", stage: str, step: int, steps: int, values: "Mapping[str, float]") -> None:
+    """A stage has reached a logging interval: `step` of `steps` are done. The values are plain floats."""
 
 
 @hookspec

@@ -59,6 +59,10 @@ class Plugins:
         self._plugins: list[_Plugin] = []
         self._silenced: set[tuple[str, str]] = set()
 
+    @property
+    def catalogs(self) -> tuple[Catalog[Any], ...]:
+        return self.methods, self.datasets, self.backbones, self.evaluations
+
     @classmethod
     def discover(cls) -> Self:
         """Everything that is installed, or the core and what CERVBENCH_PLUGINS names where it is set."""
@@ -90,7 +94,7 @@ class Plugins:
 
     def add(self, plugin: object, package: str, version: str = "0") -> None:
         """Register a module or an object that has hooks, in place of what `package` had."""
-        for catalog in self._catalogs().values():
+        for catalog in self.catalogs:
             catalog.remove_package(package)
         self._plugins = [p for p in self._plugins if p.package != package]
         self.problems[:] = [p for p in self.problems if p.package != package]
@@ -127,14 +131,6 @@ class Plugins:
                             f"{part} of {catalog.kind} {name!r} cannot be imported: {in_words(why)}",
                             f"repair {target}",
                         )
-
-    def _catalogs(self) -> dict[str, Catalog[Any]]:
-        return {
-            "cervbench_methods": self.methods,
-            "cervbench_datasets": self.datasets,
-            "cervbench_backbones": self.backbones,
-            "cervbench_evaluations": self.evaluations,
-        }
 
     def _problem(self, package: str, where: str, what: str, how_to_mend: str) -> None:
         problem = Problem(package, where, what, how_to_mend)
@@ -187,11 +183,12 @@ class Plugins:
             self._problem(package, where, "it has no hook", "see the hooks in cervbench/plugin/hooks.py")
         plugin = _Plugin(package, version, relay)
         self._plugins.append(plugin)
-        for hook, catalog in self._catalogs().items():
-            self._collect(plugin, hook, catalog)
+        for catalog in self.catalogs:
+            self._collect(plugin, catalog)
 
-    def _collect(self, plugin: _Plugin, hook: str, catalog: Catalog[Any]) -> None:
+    def _collect(self, plugin: _Plugin, catalog: Catalog[Any]) -> None:
         """Ask one plugin for what it adds of one kind."""
+        hook = catalog.hook
         try:
             answers = getattr(plugin.relay.hook, hook)()
         except (Exception, SystemExit) as error:
@@ -211,17 +208,18 @@ class Plugins:
                     self._problem(plugin.package, where, wrong, f"{name!r} is left out; mend it in {hook}")
                     continue
                 entry = Entry(name, plugin.package, plugin.version, offer, where)
-                self._tell_of_clashes(entry, catalog, hook)
+                self._tell_of_clashes(entry, catalog)
                 catalog.add(entry)
 
-    def _tell_of_clashes(self, new: Entry[Any], catalog: Catalog[Any], hook: str) -> None:
+    def _tell_of_clashes(self, new: Entry[Any], catalog: Catalog[Any]) -> None:
         """Each package is told of each other that offers the name; of a name of the core the other alone."""
         others = [entry for _, entry in catalog.items() if entry.name == new.name]
         choose = " or ".join(f"{entry.package}:{new.name}" for entry in [*others, new])
         for entry, other in [pair for old in others for pair in ((new, old), (old, new))]:
             if entry.package != CORE:
                 taken = f"offers {catalog.kind} {new.name!r}, as {other.package} does ({other.where})"
-                self._problem(entry.package, entry.where, taken, f"say {choose}; or rename it in {hook}")
+                how = f"say {choose}; or rename it in {catalog.hook}"
+                self._problem(entry.package, entry.where, taken, how)
 
 
 @cache

@@ -1,7 +1,7 @@
 """What a package says of the things it adds: enough to list and to hash a run without torch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -93,7 +93,7 @@ class BackboneOffer:
     build: str | Callable[..., Any]
     """`build(image_size, pretrained)` -> a timm model without its classifier."""
     reference: str
-    notes: str = field(default="")
+    notes: str = ""
     revision: int = 1
     """Raised by the author when the model changes."""
 

@@ -92,7 +92,7 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
 
 
 def changes_of(off: Sequence[str]) -> dict[str, Any]:
-    """Settings that put a protocol off in this way, again."""
+    """The `protocol.KEY` settings that a record's `off` stands for."""
     changes: dict[str, Any] = {}
     for change in off:
         key, _, value = change.partition("=")
@@ -104,7 +104,7 @@ def changes_of(off: Sequence[str]) -> dict[str, Any]:
 
 
 def _keys(budget: Mapping[str, Any]) -> list[str]:
-    """Of every number of a tier, with dots."""
+    """The dotted key of every number of a tier."""
     found = []
     for key, value in budget.items():
         found += [f"{key}.{inner}" for inner in _keys(value)] if isinstance(value, dict) else [key]

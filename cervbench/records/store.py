@@ -83,7 +83,7 @@ class Store:
         return to_columns(table)
 
     def paths(self) -> list[Path]:
-        """Of every record, in the order of variant and id."""
+        """The path of every record, in the order of variant and id."""
         root = self.root / "records"
         variants = sorted(entry.name for entry in _entries(root) if entry.is_dir())
         return [

@@ -59,7 +59,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def compare_replicates(a: Floats, b: Floats, folds: Ints) -> Comparison:
-    """The same of the replicates of two that were tested alike; ValueError where nothing can be said."""
+    """`compare`, from the replicates of two that were tested alike; ValueError where nothing can be said."""
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 
     found = estimate(a - b, folds)

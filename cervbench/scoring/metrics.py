@@ -209,7 +209,7 @@ def _macro_auc(table: Table) -> Value:
 
 
 def _auc(table: Table, positive: NDArray[np.bool_], scores: Floats) -> Value:
-    """Of all pairs of a positive and a negative, the share in right order; ties count half."""
+    """The share of all pairs of a positive and a negative that are in right order; ties count half."""
     ordered, units = scores[~positive], table.units[~positive]
     order = np.argsort(ordered, kind="stable")
     ordered, units = ordered[order], units[order]

@@ -30,7 +30,7 @@ class Checkpoints:
 
     folder: Path
     header: Mapping[str, str] = field(default_factory=dict)
-    """Of the files of weights."""
+    """The header of the files of weights."""
 
     def save(
         self,

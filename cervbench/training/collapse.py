@@ -63,7 +63,7 @@ def looking_at(encoder: Encoder) -> Iterator[Callable[[], dict[str, float]]]:
 
 
 def rank_and_spread(features: np.ndarray) -> dict[str, float]:
-    """Of the vectors of some images: how many directions they use, and how far apart they lie.
+    """How many directions the vectors of some images use, and how far apart they lie.
 
     The rank is RankMe's (Garrido et al., ICML 2023) of centred features: the exponential of the entropy of
     their singular values. The spread is SimSiam's (Chen and He, CVPR 2021): the deviation of features

@@ -54,6 +54,6 @@ def hand_back_freed_memory() -> None:
 
 
 def _tell_allocator(function: str, *arguments: int) -> None:
-    """Of glibc; another C library has its own ways."""
+    """Call a function of glibc's allocator; another C library has its own ways, and is left alone."""
     with suppress(OSError, AttributeError):
         getattr(ctypes.CDLL(None), function)(*arguments)

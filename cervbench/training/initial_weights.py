@@ -51,7 +51,7 @@ def build_encoder(
 
 
 def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
-    """Of timm's many architectures not each has a last map, or tokens, at every size."""
+    """Refuse a timm model that makes no vector of images of this size: not each has a last map, or tokens."""
     if told := encoder.refusal(image_size):
         raise SettingsError(
             f"{backbone} of timm cannot be an encoder at {image_size} px: {told}. Choose another one, "

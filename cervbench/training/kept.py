@@ -16,9 +16,9 @@ from cervbench.training.weight_file import is_whole, load_weights, save_weights,
 @dataclass(frozen=True)
 class Kept:
     folder: Path
-    """Of one pretraining."""
+    """The folder of one pretraining."""
     header: Mapping[str, str] = field(default_factory=dict)
-    """Of the file of weights."""
+    """The header of the file of weights."""
 
     @property
     def weights(self) -> Path:

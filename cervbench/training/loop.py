@@ -153,7 +153,7 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
 
 
 def _name(stage: Stage) -> str:
-    """Of the class that its author wrote."""
+    """The name of the class that its author wrote: of a pretext stage, the method's."""
     return type(getattr(stage, "method", stage)).__name__
 
 

@@ -112,7 +112,7 @@ class Trained:
         train(stage, begin(stage, sitting), feed, steps, sitting)
 
     def clear_checkpoints(self) -> None:
-        """Of the record that was worked on, once it is written."""
+        """Delete those of the record that was worked on, once it is written."""
         assert self.record  # without one it is all of the pretraining
         discard(self.folder / self.record)
 

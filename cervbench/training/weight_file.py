@@ -40,7 +40,7 @@ def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """Of a file of weights; empty where it has none, or is none."""
+    """The header of a file of weights; empty where it has none, or is none."""
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))

@@ -66,9 +66,9 @@ def test_cervbench_run_started_is_told_the_run() -> None:
 def test_cervbench_step_is_told_the_values() -> None:
     seen: list[object] = []
     # A watcher may name only what it wants to know.
-    plugins = plugin_with("cervbench_step", lambda step, values: seen.append((step, values)))
-    plugins.watch("cervbench_step", run=None, stage="pretext", step=7, values={"loss": 0.5})
-    assert seen == [(7, {"loss": 0.5})]
+    plugins = plugin_with("cervbench_step", lambda step, steps, values: seen.append((step, steps, values)))
+    plugins.watch("cervbench_step", run=None, stage="pretext", step=7, steps=9, values={"loss": 0.5})
+    assert seen == [(7, 9, {"loss": 0.5})]
 
 
 def test_cervbench_record_written_is_told_the_record() -> None:

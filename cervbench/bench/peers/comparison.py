@@ -134,7 +134,7 @@ def _worker_counts() -> list[int]:
 
 
 def best_of_each(tried: Mapping[str, float]) -> list[str]:
-    """Of the settings in each precision, the one with the best number of workers."""
+    """The setting with the best number of workers, in each precision."""
     best: dict[str, str] = {}
     for name in sorted(tried, key=lambda name: tried[name]):
         best[name.rpartition(", ")[0]] = name

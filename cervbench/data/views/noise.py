@@ -46,6 +46,6 @@ def _mixed_(words: Tensor) -> Tensor:
 
 @cache
 def _quantiles(device: torch.device) -> Tensor:
-    """Of the normal distribution, in the middle of each of 2^16 equal shares: the same on every device."""
+    """Those of the normal distribution in the middle of 2^16 equal shares: the same on every device."""
     shares = (torch.arange(_HALF, dtype=torch.float64) + 0.5) / _HALF
     return on_device(torch.special.ndtri(shares), device)

@@ -55,7 +55,7 @@ class AttentiveClassifier(nn.Module):
         return self._seen(images)[1], torch.cat([where[:, :2], where[:, 2:] - where[:, :2]], 1)
 
     def _seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each patch the encoder's vector, n × 9 × width, and its weight, n × 9.
+        """The encoder's vector of each patch, n × 9 × width, and its weight, n × 9.
 
         The mean of a vector over its width is that of the last map over height, width and channels.
         """

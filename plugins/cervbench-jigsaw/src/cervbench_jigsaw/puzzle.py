@@ -12,7 +12,7 @@ from cervbench.plugin import Crop, Flip, Normalise, Pyramid, Rotation, windows
 ACROSS = 3
 PIECES = ACROSS**2
 SHARE = 153 / 170
-"""Of its cell's side is a piece's side; the rest is the gap that keeps edges from being matched."""
+"""A piece's side, of that of its cell; the rest is the gap that keeps edges from being matched."""
 MARGIN = 1 / 64
 """Of the stored side, left out around the content: so far resizing mixes padding into it."""
 LEAST_SPREAD = 0.5

@@ -74,7 +74,7 @@ def shuffled(count: int, places: int) -> Tensor:
 
 
 def taken(rows: Tensor, chosen: Tensor) -> Tensor:
-    """Of n × places × values those of the chosen places, n × fewer, in their order."""
+    """The chosen places of n × places × values, in their order: n × fewer × values."""
     return rows.gather(1, chosen[:, :, None].expand(-1, -1, rows.shape[2]))
 
 
