@@ -12,6 +12,9 @@ from cervbench.data.batches import Batch
 
 Made = TypeVar("Made")
 
+PILED_UP = 3
+"""A batch is begun when the step so many before it is computed: so launching it has the time of two steps."""
+
 
 class Feeding(Protocol):
     """Whatever has a batch for each step."""
@@ -37,7 +40,7 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
 
     def made(step: int) -> tuple[Batch, torch.cuda.Event]:
         # Steps are launched long before they are computed: their batches would pile up in memory.
-        if (earlier := computed.pop(step - 2, None)) is not None:
+        if (earlier := computed.pop(step - PILED_UP, None)) is not None:
             earlier.synchronize()
         with torch.cuda.device(device), torch.cuda.stream(beside):  # a thread has a current device of its own
             return feed.batch(step), beside.record_event()

@@ -71,7 +71,9 @@ def rank_and_spread(features: np.ndarray) -> dict[str, float]:
     are one.
     """
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    singular = np.linalg.svd(centred, compute_uv=False)
+    # By the smaller of the two products: an order of magnitude faster than a decomposition of the vectors.
+    wide = centred.shape[0] < centred.shape[1]
+    singular = np.sqrt(np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred).clip(0))
     total = singular.sum()
     share = singular[singular > 0] / total if total > 0 else np.ones(1)
     length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from cervbench_barlow_twins import Config, method
-from cervbench_barlow_twins.method import BarlowTwins, barlow_twins, cross_correlation, projector
+from cervbench_barlow_twins.method import MANY, BarlowTwins, barlow_twins, cross_correlation, projector
 from lightly.loss import BarlowTwinsLoss
 from torch import Tensor, nn
 
@@ -38,6 +38,26 @@ def test_the_loss_and_its_gradient_are_lightlys(weight: float) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     [our_gradient], [their_gradient] = torch.autograd.grad(ours, one), torch.autograd.grad(theirs, one)
     torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-5, atol=1e-5)
+
+
+def by_the_equation(one: Tensor, other: Tensor, weight: float) -> Tensor:
+    a, b = ((rows - rows.mean(0)) / rows.var(0, correction=0).sqrt() for rows in (one, other))
+    correlation = torch.einsum("ni,nj->ij", a, b) / len(a)
+    same = torch.eye(len(correlation))
+    return ((1 - correlation).square() * same).sum() + weight * (correlation.square() * (1 - same)).sum()
+
+
+@pytest.mark.parametrize("width", [MANY * 32, MANY * 32 + 1, 2048])
+def test_many_features_for_each_image_have_the_loss_and_gradient_of_few(width: int) -> None:
+    """Where C is never made, too; lightly's epsilon moves its gradient by 1e-4 there."""
+    torch.manual_seed(0)
+    one, other = torch.randn(32, width, requires_grad=True), torch.randn(32, width)
+    ours, _ = barlow_twins(one, other, redundancy_weight=0.3)
+    precise = one.detach().double().requires_grad_()
+    expected = by_the_equation(precise, other.double(), 0.3)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
+    [gradient], [expected_gradient] = torch.autograd.grad(ours, one), torch.autograd.grad(expected, precise)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [(), (8, 6)])

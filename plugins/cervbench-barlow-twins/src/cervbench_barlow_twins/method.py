@@ -11,6 +11,8 @@ from cervbench.plugin import Encoder, Method, gather, in_float32
 
 EPSILON = 1e-8
 """Beside the variance of a feature: so small that it counts only where a feature says nothing."""
+MANY = 16
+"""Features for each image of the batch; where there are more, products of images take the place of C."""
 
 
 class BarlowTwins(Method):
@@ -34,17 +36,35 @@ def projector(width: int, layers: Sequence[int]) -> nn.Sequential:
 
 def barlow_twins(one: Tensor, other: Tensor, redundancy_weight: float) -> tuple[Tensor, Mapping[str, Tensor]]:
     """The loss of two views' embeddings, and its parts: both terms, and the mean of the diagonal of C."""
-    correlation = cross_correlation(one, other)
-    diagonal = correlation.diagonal()
+    diagonal, redundancy = on_and_off_the_diagonal(one, other)
     invariance = (1 - diagonal).square().sum()
-    redundancy = (correlation - diagonal.diag()).square().sum()
     parts = {"invariance": invariance, "redundancy": redundancy, "diagonal": diagonal.mean()}
     return invariance + redundancy_weight * redundancy, parts
 
 
 @in_float32
+def on_and_off_the_diagonal(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """The diagonal of C, and the sum of squares of what lies off it.
+
+    C holds width² numbers. Where that is much more than the batch does, the sum of all its squares comes from
+    the products of the images with each other: |AᵀB|² = Σ (AAᵀ) ∘ (BBᵀ).
+    """
+    if one.shape[1] <= MANY * len(one):
+        correlation = cross_correlation(one, other)
+        diagonal = correlation.diagonal()
+        return diagonal, (correlation - diagonal.diag()).square().sum()
+    a, b = standardised(one), standardised(other)
+    diagonal = (a * b).mean(0)
+    return diagonal, ((a @ a.T) * (b @ b.T)).sum() / len(a) ** 2 - diagonal.square().sum()
+
+
+@in_float32
 def cross_correlation(one: Tensor, other: Tensor) -> Tensor:
     """C: of each feature of one view with each of the other, over the batch on all devices."""
-    whole = [gather(rows) for rows in (one, other)]
-    standard = [functional.batch_norm(rows, None, None, training=True, eps=EPSILON) for rows in whole]
-    return standard[0].T @ standard[1] / len(standard[0])
+    a, b = standardised(one), standardised(other)
+    return a.T @ b / len(a)
+
+
+def standardised(rows: Tensor) -> Tensor:
+    """Each feature at mean 0 and variance 1 over the batch on all devices."""
+    return functional.batch_norm(gather(rows), None, None, training=True, eps=EPSILON)
