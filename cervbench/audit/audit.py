@@ -15,6 +15,7 @@ from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 from cervbench.data.views import Pyramid
 from cervbench.training.backbones import LITE0
+from cervbench.training.forwarded import forwarded
 from cervbench.training.initial_weights import build_encoder
 
 
@@ -83,8 +84,7 @@ def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         images = Images(
             tuple(map(str, chosen)), dataset.pack.native_size[chosen], np.arange(len(chosen)), pyramid
         )
-        with torch.inference_mode():
-            chunks += [encoder(pixels).numpy() for pixels, _ in images.batches(encoder.normalise)]
+        chunks.append(forwarded(lambda pixels, _: encoder(pixels), images, encoder.normalise))
     return np.concatenate(chunks)
 
 

@@ -14,7 +14,7 @@ from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
 from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.folds import Fold
-from cervbench.protocol.labels import uncovered
+from cervbench.protocol.labels import permitted
 from cervbench.protocol.protocol import Protocol
 
 KEPT_ON_HOST = 3 * 2**27
@@ -86,9 +86,7 @@ class Parts:
             )
 
     def _labelled(self, ratio: int, draw: int) -> Labelled:
-        train = self._uncovered(self.fold.train, ratio, draw)
-        sees_val = self.protocol.labels.sees_val(ratio)
-        val = self._uncovered(self.fold.val, ratio, draw) if sees_val else self.fold.val[:0]
+        train, val = permitted(self.dataset.manifest, self.fold, ratio, draw, self.protocol.labels)
         return Labelled(
             classes=self.dataset.card.classes,
             ratio=ratio,
@@ -97,10 +95,6 @@ class Parts:
             val=self._examples(val),
             unlabelled=self._unlabelled,
         )
-
-    def _uncovered(self, rows: np.ndarray, ratio: int, draw: int) -> np.ndarray:
-        manifest = self.dataset.manifest
-        return uncovered(manifest.labels, manifest.orders[:, draw], rows, ratio)
 
     @cached_property
     def _unlabelled(self) -> Images:

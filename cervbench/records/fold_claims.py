@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 
 from cervbench.protocol.folds import FoldError, Manifest, frozen
-from cervbench.protocol.labels import uncovered
+from cervbench.protocol.labels import permitted
 from cervbench.protocol.protocol import Protocol
 from cervbench.records.record import Record
 
@@ -44,13 +44,10 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray], rules: P
             if image in row_of and stored != truth[row_of[image]]:
                 yield f"{column} of image {image}: stored {stored}, in the folds {truth[row_of[image]]}"
                 break
-    for part, rows, stored in (
-        ("train", fold.train, record.labels.train),
-        ("val", fold.val if rules.labels.sees_val(record.ratio) else fold.val[:0], record.labels.val),
-    ):
-        seen = len(uncovered(manifest.labels, manifest.orders[:, 0], rows, record.ratio))
-        if stored != seen:
-            yield f"labels.{part}: stored {stored}, recomputed {seen}"
+    train, val = permitted(manifest, fold, record.ratio, 0, rules.labels)
+    for part, rows, stored in (("train", train, record.labels.train), ("val", val, record.labels.val)):
+        if stored != len(rows):
+            yield f"labels.{part}: stored {stored}, recomputed {len(rows)}"
 
 
 @cache

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cervbench.data.batches import Images
 from cervbench.training.encoder import Encoder
+from cervbench.training.forwarded import forwarded
 from cervbench.training.loop import Diverged
 
 LEAST_RANK = 2.0
@@ -26,9 +27,7 @@ def examined(encoder: Encoder, images: Images, remedy: str) -> dict[str, float]:
     """Rank and spread of what the frozen encoder makes of some of the images."""
     encoder.eval()
     some = images.mixed().subset(np.arange(min(len(images), EXAMINED)))
-    with torch.inference_mode():
-        batches = [encoder(pixels).float().cpu().numpy() for pixels, _ in some.batches(encoder.normalise)]
-    vectors = np.concatenate(batches)
+    vectors = forwarded(lambda pixels, _: encoder(pixels), some, encoder.normalise)
     if not np.isfinite(vectors).all():
         raise Diverged(f"the encoder answers with numbers that are not finite. {remedy}")
     return rank_and_spread(vectors)

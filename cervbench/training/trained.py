@@ -17,6 +17,7 @@ from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.encoder import Encoder
+from cervbench.training.forwarded import forwarded
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.stage import Stage
 from cervbench.watching import WatchStages, unwatched
@@ -67,12 +68,7 @@ class Trained:
             )
         if not self._features:
             self.method.eval()
-            with torch.inference_mode():
-                batches = self.images.batches(self.normalise)
-                made = [
-                    self.method.features(pixels, native).float().cpu().numpy() for pixels, native in batches
-                ]
-            self._features.append(np.concatenate(made))
+            self._features.append(forwarded(self.method.features, self.images, self.normalise))
         return self._features[0][images.rows]
 
     def seed(self, *purpose: object) -> None:
@@ -119,13 +115,7 @@ class Trained:
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
         """Softmax of a classifier over images as they are, in float32."""
         classifier.eval()
-        with torch.inference_mode():
-            return np.concatenate(
-                [
-                    classifier(pixels).float().softmax(1).cpu().numpy()
-                    for pixels, _ in images.batches(self.normalise)
-                ]
-            )
+        return forwarded(lambda pixels, _: classifier(pixels).float().softmax(1), images, self.normalise)
 
 
 class LinearOnEncoder(nn.Module):
