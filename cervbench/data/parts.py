@@ -14,7 +14,6 @@ from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
 from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.folds import Fold
-from cervbench.protocol.labels import permitted
 from cervbench.protocol.protocol import Protocol
 
 KEPT_ON_HOST = 3 * 2**27
@@ -86,7 +85,7 @@ class Parts:
             )
 
     def _labelled(self, ratio: int, draw: int) -> Labelled:
-        train, val = permitted(self.dataset.manifest, self.fold, ratio, draw, self.protocol.labels)
+        train, val = self.dataset.manifest.permitted(self.fold, ratio, draw, self.protocol.labels)
         return Labelled(
             classes=self.dataset.card.classes,
             ratio=ratio,

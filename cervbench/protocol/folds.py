@@ -17,8 +17,8 @@ from importlib.resources import files
 import numpy as np
 
 from cervbench.error import UsageError
-from cervbench.protocol.labels import draw_orders
-from cervbench.protocol.protocol import FoldRules
+from cervbench.protocol.labels import draw_orders, uncovered
+from cervbench.protocol.protocol import FoldRules, LabelRules
 from cervbench.protocol.randomness import generator
 
 FOLDS = 5
@@ -78,6 +78,14 @@ class Manifest:
         if self.official:
             return [OFFICIAL["test"]], OFFICIAL["val"]
         return [2 * k, 2 * k + 1], (2 * k + 2) % (2 * self.folds)
+
+    def permitted(
+        self, fold: Fold, ratio: int, draw: int, rules: LabelRules
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of train and of val whose labels may be seen at a ratio, in one draw."""
+        places = self.orders[:, draw]
+        val = fold.val if rules.sees_val(ratio) else fold.val[:0]
+        return uncovered(self.labels, places, fold.train, ratio), uncovered(self.labels, places, val, ratio)
 
     def lacking(self) -> dict[str, list[str]]:
         """Classes that are not in all three parts of a fold: class to 'fold k: part'."""

@@ -6,15 +6,10 @@ order is the frozen one restricted to the fold's images.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cervbench.protocol.randomness import generator
-
-if TYPE_CHECKING:
-    from cervbench.protocol.folds import Fold, Manifest
-    from cervbench.protocol.protocol import LabelRules
 
 
 def draw_orders(images: Sequence[str], labels: Sequence[str], draws: int) -> np.ndarray:
@@ -26,15 +21,6 @@ def draw_orders(images: Sequence[str], labels: Sequence[str], draws: int) -> np.
         rank[shuffled] = np.arange(len(images))
         places[in_order(labels, rank), draw] = np.arange(len(images))
     return places
-
-
-def permitted(
-    manifest: "Manifest", fold: "Fold", ratio: int, draw: int, rules: "LabelRules"
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of train and of val whose labels may be seen at a ratio, in one draw."""
-    labels, places = manifest.labels, manifest.orders[:, draw]
-    val = fold.val if rules.sees_val(ratio) else fold.val[:0]
-    return uncovered(labels, places, fold.train, ratio), uncovered(labels, places, val, ratio)
 
 
 def uncovered(labels: Sequence[str], places: np.ndarray, rows: np.ndarray, ratio: int) -> np.ndarray:

@@ -7,7 +7,6 @@ from importlib.resources import files
 import numpy as np
 
 from cervbench.protocol.folds import FoldError, Manifest, frozen
-from cervbench.protocol.labels import permitted
 from cervbench.protocol.protocol import Protocol
 from cervbench.records.record import Record
 
@@ -44,7 +43,7 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray], rules: P
             if image in row_of and stored != truth[row_of[image]]:
                 yield f"{column} of image {image}: stored {stored}, in the folds {truth[row_of[image]]}"
                 break
-    train, val = permitted(manifest, fold, record.ratio, 0, rules.labels)
+    train, val = manifest.permitted(fold, record.ratio, 0, rules.labels)
     for part, rows, stored in (("train", train, record.labels.train), ("val", val, record.labels.val)):
         if stored != len(rows):
             yield f"labels.{part}: stored {stored}, recomputed {len(rows)}"
