@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cervbench.plugin.hooks import hookimpl
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
-from cervbench.plugin.settings import MethodConfig, Settings, SettingsError, ViewPolicy, did_you_mean
+from cervbench.plugin.settings import (
+    MethodConfig,
+    PretextConfig,
+    Settings,
+    SettingsError,
+    ViewPolicy,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Batch, Examples, Images, Labelled
@@ -80,6 +87,7 @@ __all__ = [
     "EvaluationOffer",
     "MethodConfig",
     "Offer",
+    "PretextConfig",
     "Settings",
     "SettingsError",
     "ViewPolicy",

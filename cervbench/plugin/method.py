@@ -54,6 +54,8 @@ class Method(nn.Module):
         """The views that a batch holds, one policy each; by default two of the policy that is set."""
         from cervbench.plugin import named_policy
 
+        if not hasattr(self.config, "policy"):
+            raise TypeError(f"{type(self).__name__} must define views(), or have a MethodConfig with a policy")
         policy = named_policy(self.config.policy)
         return (policy, policy)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cervbench.error import CervbenchError
 from cervbench.plugin.problems import home_of, in_words, place_of
-from cervbench.plugin.settings import MethodConfig, Settings
+from cervbench.plugin.settings import PretextConfig, Settings
 
 
 class OfferError(CervbenchError, ImportError):
@@ -19,7 +19,7 @@ class Offer:
     """A method: its settings and where its class is."""
 
     config: type[Settings]
-    """Settings, with defaults; a MethodConfig when the method has a pretext stage."""
+    """Settings, with defaults; a PretextConfig when the method has a pretext stage."""
     method: str | type
     """`package.module:Class`, imported when it is used, or the class itself."""
     reference: str
@@ -36,8 +36,9 @@ class Offer:
     def __post_init__(self) -> None:
         if not isinstance(self.builds_on, tuple):
             raise TypeError(f"builds_on is {self.builds_on!r}; give the names in a tuple")
-        if self.pretext and not issubclass(self.config, MethodConfig):
-            raise TypeError(f"{self.config.__name__} must be a MethodConfig: the method has a pretext stage")
+        if self.pretext and not issubclass(self.config, PretextConfig):
+            name = self.config.__name__
+            raise TypeError(f"{name} must be a MethodConfig or PretextConfig: the method has a pretext stage")
 
     def load(self) -> type:
         return resolve(self.method)

@@ -84,14 +84,13 @@ ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]
 """The named policies: see `cervbench.plugin.named_policy`."""
 
 
-class MethodConfig(Settings):
-    """What every method with a pretext stage may set: how its stage is optimised, and what it looks at."""
+class PretextConfig(Settings):
+    """What every method with a pretext stage may set: how that is optimised."""
 
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="of the pretext stage")
     learning_rate: float = Field(2e-3, gt=0, description="at its highest, after the warm-up")
     weight_decay: float = Field(1e-4, ge=0, description="of matrices and kernels; biases and norms have none")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    policy: ViewPolicy = Field("simclr", description="of the views, by name")
 
     @model_validator(mode="after")
     def _require_effect(self) -> Self:
@@ -99,3 +98,9 @@ class MethodConfig(Settings):
         if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
             raise ValueError("momentum is of sgd; say --set optimizer=sgd too")
         return self
+
+
+class MethodConfig(PretextConfig):
+    """What a method may set whose views are of a named policy: which one, beside how it is optimised."""
+
+    policy: ViewPolicy = Field("simclr", description="of the views, by name")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cervbench.plugin import Method, MethodConfig, decayed_apart, in_float32, named_policy
+from cervbench.plugin import Method, MethodConfig, PretextConfig, decayed_apart, in_float32, named_policy
 
 NAMES = ("build", "views", "loss", "after_step", "param_groups", "classifier", "features", "config")
 VALUES: dict[str, Callable[[], Any]] = {
@@ -42,6 +42,12 @@ def test_nothing_takes_the_place_of_a_name_of_the_contract(name: str, value: str
 @pytest.mark.parametrize("policy", ["simclr", "D"])
 def test_a_method_that_says_nothing_of_views_has_two_of_the_policy_that_is_set(policy: str) -> None:
     assert list(learner(policy=policy).views()) == [named_policy(policy)] * 2
+
+
+def test_a_method_without_a_policy_must_say_what_its_views_are() -> None:
+    encoder: Any = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match=r"Learner must define views\(\)"):
+        Learner(PretextConfig(), encoder).views()
 
 
 def test_a_part_may_be_decayed_apart_at_a_rate_of_its_own() -> None:

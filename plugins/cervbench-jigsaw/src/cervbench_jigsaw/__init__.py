@@ -1,16 +1,16 @@
 """Jigsaw: nine pieces of an image are shuffled, and the encoder is to say how."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from cervbench.plugin import MethodConfig, Offer, hookimpl
+from cervbench.plugin import Offer, PretextConfig, hookimpl
 
 
-class Config(MethodConfig):
-    # The puzzle is the view: there is no policy to name.
-    policy: ClassVar[None] = None  # type: ignore[assignment, misc]
+class Config(PretextConfig):
+    """The puzzle is the view: there is no policy to name."""
+
     permutations: int = Field(100, ge=2, le=1000, description="orders to tell apart; 1000 in the source")
     chosen: Literal["random", "distant"] = Field(
         "random", description="drawn as they come, or each as far as can be from those before it"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cervbench.plugin import MethodConfig, Offer, hookimpl
+from cervbench.plugin import MethodConfig, Offer, PretextConfig, hookimpl
 
 
 class Config(MethodConfig):
@@ -14,13 +14,13 @@ class Config(MethodConfig):
     projection: int = Field(128, gt=0, description="width of the space where views are compared")
 
 
-class PublishedConfig(MethodConfig):
+class PublishedConfig(PretextConfig):
     """What Pal et al. print, as defaults."""
 
     optimizer: Literal["adamw", "sgd"] = Field("sgd", description="of the pretext stage")
     learning_rate: float = Field(0.01, gt=0, description="at its highest, after the warm-up")
     weight_decay: float = Field(1e-5, ge=0, description="of matrices and kernels; biases and norms have none")
-    policy: Literal["published"] = Field(  # type: ignore[assignment]
+    policy: Literal["published"] = Field(
         "published", description="of the views: the image as it is, and one augmentation"
     )
     temperature: float = Field(0.1, gt=0, description="what similarities are divided by")
