@@ -55,7 +55,7 @@ class Method(nn.Module):
         from cervbench.plugin import named_policy
 
         if not hasattr(self.config, "policy"):
-            raise TypeError(f"{type(self).__name__} must define views(), or have a MethodConfig with a policy")
+            raise TypeError(f"{type(self).__name__} must define views(), or have a MethodConfig")
         policy = named_policy(self.config.policy)
         return (policy, policy)
 
