@@ -55,9 +55,10 @@ from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError
 from cervbench.plugin.settings import SettingsError
+from cervbench.protocol.labels import uncovered
 from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
-from cervbench.runs import name_run, runs, understand
+from cervbench.runs import name_run, recipe_of, runs, task_of, understand
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop, pretrain
@@ -811,3 +812,45 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     for metadata in (None, {}):
         save_file(load_file(of_fold_0), elsewhere, metadata)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
+
+
+def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:
+    request = replace(SIMCLR, seed=4, settings={"protocol.image_size": 48})
+    asked = understand(request, plugins())
+    data = open_dataset(asked.card, Path(), shared_cache, asked.protocol)
+    run = name_run(asked, data, fold=3)
+    assert (run.dataset.pack, run.dataset.manifest) == (data.pack.hash, data.manifest.hash)
+    assert (run.protocol.image_size, run.seed, run.fold) == (48, 4, 3)
+    recipe = recipe_of(asked, run)
+    assert (recipe.seed, recipe.fold, recipe.init, recipe.image_size) == (4, 3, "random", 48)
+    task = task_of(data)
+    assert task.abnormal == tuple(name for name in data.card.classes if name in data.card.abnormal) != ()
+
+
+def test_weights_are_named_by_their_content(tmp_path: Path, shared_cache: Path) -> None:
+    names = []
+    for place, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        path = tmp_path / f"{place}.safetensors"
+        path.write_bytes(content)
+        asked = understand(replace(SIMCLR, init=str(path)), plugins())
+        data = open_dataset(asked.card, Path(), shared_cache, asked.protocol)
+        names.append(name_run(asked, data, fold=0).init)
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_record_counts_the_labels_that_might_be_seen(
+    done: tuple[Place, list[Outcome]], tmp_path: Path
+) -> None:
+    place, _ = done
+    more = replace(SIMCLR, ratios=(1, 10, 100), evaluations=("linear",))
+    asked = understand(more, plugins())
+    data = open_dataset(asked.card, Path(), place.cache, asked.protocol)
+    manifest, fold = data.manifest, data.manifest.fold(0)
+    for outcome in execute([more], replace(place, out=tmp_path)):
+        record = outcome.record
+        shown = [
+            len(uncovered(manifest.labels, manifest.orders[:, 0], rows, record.ratio))
+            for rows in (fold.train, fold.val)
+        ]
+        assert record.labels.train == shown[0]
+        assert record.labels.val == (shown[1] if record.ratio >= 10 else 0)

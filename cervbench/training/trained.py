@@ -1,7 +1,7 @@
 """A trained method, as evaluations are handed it."""
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -44,8 +44,8 @@ class Trained:
     watch: WatchStages = unwatched
     record: str = ""
     """The record that is being worked on."""
-    _features: list[np.ndarray] = field(default_factory=list)
-    _fitted: set[tuple[str, str]] = field(default_factory=set)
+    _features: list[np.ndarray] = field(default_factory=list, init=False)
+    _fitted: set[tuple[str, str]] = field(default_factory=set, init=False)
     """Records and purposes that a stage was fitted for in this sitting."""
 
     @property
@@ -58,7 +58,9 @@ class Trained:
 
     def at(self, record: str) -> "Trained":
         """A copy at work on a record: checkpoints of one are never taken for those of another."""
-        return replace(self, record=record)
+        at_work = copy.copy(self)  # with the same features, which are made once
+        at_work.record = record
+        return at_work
 
     def features(self, images: Images) -> np.ndarray:
         """What the frozen method makes of the images: n × width, float32."""

@@ -136,3 +136,13 @@ def test_names_from_a_users_manifest_are_text_and_nothing_else() -> None:
     for row in ([hostile, number, f"{hostile} / {number}", "0.9000"], [hostile, "4"], [number, "5"]):
         assert "<tr>\n" + "".join(f"<td>{cell}</td>\n" for cell in row) + "</tr>" in shown
     assert "<strong>the card's group</strong>" in shown
+
+
+def test_a_rung_is_the_mean_over_seeds_and_its_spread_that_of_balanced_accuracy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = [(0.5, 0.4), (0.9, 0.41), (0.7, 0.45), (0.6, 0.46)]
+    monkeypatch.setattr("cervbench.audit.ladder._cross_validated", lambda *asked: scores[asked[-1]])
+    [rung] = climb(np.zeros((4, 2)), np.array(list("aabb")), {"images": list("0123")})
+    assert (rung.accuracy, rung.balanced_accuracy) == pytest.approx((0.675, 0.43))
+    assert rung.spread == pytest.approx(np.std([0.4, 0.41, 0.45, 0.46], ddof=1))

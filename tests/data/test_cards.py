@@ -82,3 +82,14 @@ def test_importing_the_cards_imports_nothing_heavy():
     heavy = "torch", "numpy", "pandas", "pyarrow", "sklearn", "PIL", "rich"
     code = f"import sys, cervbench.data.cards; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_microbes_are_not_abnormal_cells_and_lesions_of_hicervix_are():
+    card = CARDS["hicervix"]
+    assert card.abnormal.isdisjoint({"FUNGI", "ACTINO", "TRI", "HSV", "CC", "Normal", "Atrophy"})
+    assert {"HSIL", "LSIL", "SCC", "ASC-US"} <= card.abnormal
+
+
+def test_crics_lesions_rank_as_bethesda_has_them():
+    severity = CARDS["cric"].severity
+    assert sorted(severity, key=severity.get) == ["NILM", "ASC-US", "LSIL", "ASC-H", "HSIL", "SCC"]

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cervbench.data import pack
+from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.own import own_card
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
@@ -169,3 +171,55 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="broken"):
         pack_of(folder, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("pixels.npy"))
+
+
+def test_an_image_is_resized_by_bicubics_and_padded_with_the_median_of_its_border() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    noise[0] = 255  # a bright edge that would move a mean
+    square = fit(Image.fromarray(noise), 30)
+    small = np.asarray(Image.fromarray(noise).resize((30, 20), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(square[5:25], small)
+    border = [small[0], small[-1], small[:, 0], small[:, -1]]
+    assert square[0, 0].tolist() == np.median(np.concatenate(border), axis=0).astype(np.uint8).tolist()
+
+
+def listing(folder: Path, **changed: object) -> Card:
+    """A folder's own card; of its first image something is said otherwise."""
+    card = own_card(folder)
+
+    def items(below: Path) -> list[Item]:
+        first, *others = sorted(card.items(below), key=lambda item: item.id)
+        official = [replace(item, split="train") for item in others]
+        return [replace(first, **{"split": "train", **changed}), *official]  # type: ignore[arg-type]
+
+    return replace(card, items=items)
+
+
+@pytest.mark.parametrize(
+    ("changed", "column"),
+    [
+        ({"label": "b"}, "labels"),
+        ({"group": "another"}, "groups"),
+        ({"split": "test"}, "splits"),
+        ({"box": (3, 4, 20, 20)}, "digests"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_the_same_files_of_which_something_else_is_said_are_another_pack(
+    changed: dict[str, object], column: str, tmp_path: Path
+) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    cards = listing(folder), listing(folder, **changed)
+    before, after = (prepare(card, tmp_path, tmp_path / "cache", 32) for card in cards)
+    assert getattr(before, column)[0] != getattr(after, column)[0]
+    assert getattr(before, column)[1:] == getattr(after, column)[1:]
+    assert before.hash != after.hash
+
+
+def test_a_card_of_another_revision_is_packed_anew(tmp_path: Path) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    card = own_card(folder)
+    revised = replace(card, revision=2, read=lambda item: Image.new("RGB", (9, 9), "red"))
+    before, after = (prepare(one, tmp_path, tmp_path / "cache", 32) for one in (card, revised))
+    assert before.hash != after.hash
+    assert (np.asarray(after.pixels[0]) == [255, 0, 0]).all()

@@ -78,3 +78,29 @@ def test_it_trains_a_copy_of_the_encoder_and_leaves_the_runs_own_as_it_is() -> N
     first = "backbone.conv1.weight"
     assert not torch.equal(tuned.encoder.state_dict()[first], before[first])
     assert all(torch.equal(before[name], value) for name, value in trained.encoder.state_dict().items())
+
+
+def test_each_draw_is_seeded_before_its_classifier_is_made_and_trained_for_a_purpose_of_its_own() -> None:
+    told: list[tuple[object, ...]] = []
+
+    def made(classes: int) -> nn.Module:
+        told.append(("classifier",))
+        return nn.Linear(2, classes)
+
+    trained: Any = SimpleNamespace(
+        from_scratch=True,
+        device=torch.device("cpu"),
+        seed=lambda *purpose: told.append(("seed", *purpose)),
+        classifier=made,
+        fit=lambda stage, examples, steps, batch_size, *purpose: told.append(("fit", *purpose)),
+    )
+    images: Any = np.arange(4)
+    train = Examples(images, np.arange(4) % 3)
+    for draw in (0, 1):
+        seen: Any = SimpleNamespace(classes=("a", "b", "c"), ratio=10, draw=draw, train=train)
+        fine_tuned(trained, seen, SETTINGS)
+    assert told == [
+        step
+        for draw in (0, 1)
+        for step in (("seed", "finetune", 10, draw), ("classifier",), ("fit", "finetune", 10, draw))
+    ]

@@ -1,5 +1,6 @@
 """The frozen evaluations against scikit-learn, on features made for the purpose."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -154,3 +155,16 @@ def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
     ours = answers(linear.predict(blank, [labelled()], images(TEST), LinearSettings(strength=0.1)))
     shares = np.bincount(LABELS[TRAIN]) / len(TRAIN)
     np.testing.assert_allclose(ours, np.tile(shares, (len(TEST), 1)), atol=1e-3)
+
+
+def test_each_draw_chooses_its_strength_by_its_own_val_images_and_its_own_probe() -> None:
+    """Two draws whose val images want the weakest and the strongest penalty, in either order."""
+    wanting_weak = labelled(25, np.arange(90))
+    wrong = Examples(images(VAL), (LABELS[VAL] + 1) % 3)
+    wanting_strong = replace(labelled(25, np.arange(40, 110), draw=1), val=wrong)
+    settings = LinearSettings(grid=(1e-3, 100.0))
+    together = linear.predict(TRAINED, [wanting_weak, wanting_strong], images(TEST), settings)
+    for draw, (seen, strength) in enumerate([(wanting_weak, 1e-3), (wanting_strong, 100.0)]):
+        fixed = LinearSettings(strength=strength)
+        alone = linear.predict(TRAINED, [seen], images(TEST), fixed)
+        np.testing.assert_allclose(answers(together, draw), answers(alone, draw), atol=1e-3)

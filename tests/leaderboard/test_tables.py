@@ -538,3 +538,58 @@ def test_figures_read_as_per_cent_with_one_decimal() -> None:
 
 def test_durations_read_in_the_unit_that_suits_them() -> None:
     assert [duration(3.14), duration(150), duration(5400)] == ["3.1 s", "2.5 min", "1.5 h"]
+
+
+@pytest.mark.parametrize("what", ["weights", "pack"])
+def test_a_gain_is_never_over_other_images_or_other_weights(
+    out: Path, write: Write, changed: Callable[..., Record], what: str
+) -> None:
+    write("simclr", 0.7, ratios=(100,))
+    store = Store(out)
+    for record in write("supervised", 0.5, ratios=(100,), pretext=False):
+        images = record.run.dataset.model_copy(update={"pack": "another"})
+        update = {"weights": "timm 1.0.99"} if what == "weights" else {"dataset": images}
+        other = changed(record, run=record.run.model_copy(update=update))
+        store.write_predictions("cells", other.id, store.table("cells", record.id))
+        store.write(other)
+        store.record_path("cells", record.id).unlink()
+    assert not any(line.gains for table in made(out).values() for line in table.ranked)
+
+
+def test_the_best_reference_row_has_all_folds(out: Path, write: Write) -> None:
+    write("simclr", 0.6, ratios=(100,))
+    write("supervised", 0.4, ratios=(100,), pretext=False)
+    write("image-size", 0.9, ratios=(100,), folds=(0, 1), pretext=False, backbone="none")
+    assert made(out)["linear · resnet18, random init · quick"].best_reference == {100: "untrained"}
+
+
+def test_what_is_above_the_best_reference_row_is_bold_by_its_own_test(out: Path, write: Write) -> None:
+    """Far above the untrained encoder, and not above width and height."""
+    write("supervised", 0.35, ratios=(100,), pretext=False)
+    write("image-size", 0.78, ratios=(100,), pretext=False, backbone="none")
+    write("simclr", 0.72, ratios=(100,))
+    text = page(out)
+    above_untrained, above_reference = (
+        text.split(told)[1].split("\n\n")[1] for told in ("above the untrained encoder", "best reference row")
+    )
+    assert re.search(r"^\| simclr \| \*\*\+", above_untrained, re.MULTILINE)
+    assert re.search(r"^\| simclr \| [+−]", above_reference, re.MULTILINE)
+
+
+def test_reference_rows_have_no_part_in_what_is_bold(out: Path, write: Write) -> None:
+    write("image-size", 0.95, ratios=(100,), pretext=False, backbone="none")
+    write("one", 0.6, ratios=(100,))
+    write("two", 0.58, ratios=(100,))
+    table = made(out)["linear · resnet18, random init · quick"]
+    assert table.best["balanced_accuracy", 100] == {"one", "two"}
+
+
+def test_records_of_other_settings_of_an_evaluation_or_of_another_task_have_tables_of_their_own(
+    write: Write, changed: Callable[..., Record]
+) -> None:
+    (record,) = write(ratios=(100,), folds=(0,))
+    settings = {**record.evaluation.settings, "strength": 9}
+    stronger = record.evaluation.model_copy(update={"settings": settings})
+    fewer = record.task.model_copy(update={"abnormal": record.task.abnormal[1:]})
+    others = changed(record, evaluation=stronger), changed(record, task=fewer)
+    assert len({Row(one).key for one in (record, *others)}) == 3

@@ -305,3 +305,25 @@ def test_the_command_says_where_records_are_when_a_folder_holds_none(tmp_path: P
     result = CliRunner().invoke(verify_command, [str(tmp_path)])
     assert result.exit_code == 2
     assert "<out>/records/<variant>/" in result.output
+
+
+def test_testimony_that_was_changed_by_hand_breaks_the_seal(path: Path) -> None:
+    """Nothing else in a record depends on it."""
+    edit(path, "observed.threads", 99)
+    [told] = verify_file(path)
+    assert told.startswith("seal: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("linear", "strength"), ("knn", "neighbours"), ("finetune", "steps")]
+)
+def test_settings_of_an_evaluation_that_are_not_the_protocols_are_found(
+    out: Path, write: Callable[..., list[Record]], changed: Callable[..., Record], name: str, key: str
+) -> None:
+    (record,) = write("simclr", 0.6, ratios=(100,), folds=(0,), evaluation=name)
+    settings = {**record.evaluation.settings, key: 7}
+    other = changed(record, evaluation=record.evaluation.model_copy(update={"settings": settings}))
+    store = Store(out)
+    store.write_predictions("cells", other.id, store.table("cells", record.id))
+    path = store.write(other)
+    assert any(told.startswith(f"{name}.{key}: stored 7") for told in verify_file(path))

@@ -192,3 +192,10 @@ def test_groups_of_a_session_are_never_parted_in_a_random_dataset() -> None:
     for row, group in enumerate(manifest.groups):
         bins[group].add(manifest.bins[row])
     assert all(len(found) == 1 for found in bins.values())
+
+
+def test_fold_k_tests_bins_2k_and_2k_plus_1_and_validates_on_the_next(manifest: Manifest) -> None:
+    for k in range(5):
+        fold = manifest.fold(k)
+        assert set(manifest.bins[fold.test]) == {2 * k, 2 * k + 1}
+        assert set(manifest.bins[fold.val]) == {(2 * k + 2) % 10}

@@ -1,3 +1,4 @@
+import hashlib
 import tomllib
 from importlib.resources import files
 
@@ -63,3 +64,11 @@ def test_draws_are_the_same_on_every_machine() -> None:
 
 
 PINNED = [199, 792, 649, 905, 345]
+
+
+def test_seeds_of_torch_are_the_same_on_every_machine() -> None:
+    """The first eight bytes of SHA-256 of the purpose, the lowest first, without the last bit: by hexadecimal
+    digits here."""
+    digest = hashlib.sha256(b"0/3/init").hexdigest()[:16]
+    lowest_first = "".join(reversed([digest[place : place + 2] for place in range(0, 16, 2)]))
+    assert torch_seed(0, 3, "init") == int(lowest_first, 16) // 2

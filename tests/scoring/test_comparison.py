@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cervbench.scoring.comparison import best_of, compare, holm
-from cervbench.scoring.intervals import design, replicates
+from cervbench.scoring.comparison import best_of, compare, compare_replicates, holm
+from cervbench.scoring.intervals import design, estimate, replicates
 from cervbench.scoring.pooling import only, pool
 from cervbench.scoring.task import Task
 
@@ -133,3 +133,40 @@ def test_the_paired_test_sees_what_intervals_that_overlap_hide(study) -> None:
     assert found.difference == pytest.approx(0.05, abs=0.015)
     assert found.seen > 5 * found.apart
     assert found.seen > 0.4
+
+
+def test_p_is_students_with_the_degrees_of_freedom_of_the_estimate() -> None:
+    rng = np.random.default_rng(3)
+    folds = np.repeat([0, 1, 2], 8)
+    of_draws = rng.normal(0.5, 0.05, (2, 4))
+    a, b = (np.vstack([whole, whole + 0.01 * rng.normal(size=(24, 4))]) for whole in of_draws)
+    found, apart = compare_replicates(a, b, folds), estimate(a - b, folds)
+    assert apart.freedom < 24 - 3
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(apart.value) / apart.error, apart.freedom))
+    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, apart.freedom) * apart.error)
+
+
+def test_bold_is_corrected_for_the_number_of_rows() -> None:
+    """A row that alone would fall behind at 5 % stays bold where three others are tested beside it."""
+    folds = np.repeat([0, 1], 20)
+    rng = np.random.default_rng(0)
+    noise = 0.01 * rng.normal(size=(40, 1))
+    top = np.vstack([[0.6], 0.6 + noise])
+
+    def behind(by: float) -> np.ndarray:
+        return np.vstack([[0.6 - by], 0.6 - by + 0.01 * rng.normal(size=(40, 1))])
+
+    close = behind(0.2)
+    while compare_replicates(top, close, folds).p < 0.02:
+        close = close + 0.001
+    assert 0.02 <= compare_replicates(top, close, folds).p < 0.05
+    near = {f"near {n}": behind(0.001) for n in range(3)}
+    assert best_of({"top": top, "close": close}, folds, "balanced_accuracy") == {"top"}
+    assert "close" in best_of({"top": top, "close": close, **near}, folds, "balanced_accuracy")
+
+
+def test_rows_of_other_groups_are_no_pair(table, task) -> None:
+    one = pool([table(fold) for fold in range(2)], [0, 1], task)
+    other = replace(one, groups=np.array([f"of {name}" for name in one.images]))
+    with pytest.raises(ValueError, match="groups"):
+        compare(one, other)

@@ -163,3 +163,38 @@ def test_leaving_out_what_alone_defines_a_part_of_a_mean_gives_no_interval(table
     assert interval(pooled, "balanced_accuracy") is not None  # over all folds there are other normals
     for metric in ("balanced_accuracy", "macro_f1", "macro_auc"):
         assert interval(pool(tables[:1], [0], task), metric) is None
+
+
+def by_the_printed_formula(values: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
+    """The variance and its degrees of freedom as docs/intervals.md has them, in plain sums."""
+    whole, left_out = values[0], values[1:]
+    draws = len(whole)
+
+    def of_groups(column: np.ndarray) -> float:
+        total = 0.0
+        for fold in set(folds.tolist()):
+            own = [column[place] for place in range(len(folds)) if folds[place] == fold]
+            centre = sum(own) / len(own)
+            total += (len(own) - 1) / len(own) * sum((one - centre) ** 2 for one in own)
+        return total
+
+    groups = of_groups(left_out.mean(axis=1))
+    scatter = sum((one - whole.mean()) ** 2 for one in whole) / (draws - 1) / draws
+    both = (sum(of_groups(left_out[:, draw]) for draw in range(draws)) / draws - groups) / (draws - 1)
+    variance = groups + max(0.0, scatter - both)
+    free = len(folds) - len(set(folds.tolist()))
+    satterthwaite = variance**2 / (groups**2 / free + scatter**2 / (draws - 1))
+    return variance, max(satterthwaite, min(free, draws - 1))
+
+
+@pytest.mark.parametrize("of_draws", [0.001, 0.02, 0.2])
+def test_error_and_degrees_of_freedom_are_those_of_the_printed_formula(of_draws: float) -> None:
+    rng = np.random.default_rng(int(1000 * of_draws))
+    folds = np.repeat([0, 1, 2], [9, 7, 12])
+    whole = 0.5 + of_draws * rng.normal(size=5)
+    of_group, of_both = 0.01 * rng.normal(size=(28, 1)), 0.01 * rng.normal(size=(28, 5))
+    left_out = whole + 0.1 * folds[:, None] + of_group + of_both
+    found = estimate(np.vstack([whole, left_out]), folds)
+    variance, freedom = by_the_printed_formula(np.vstack([whole, left_out]), folds)
+    assert found.error**2 == pytest.approx(variance, rel=1e-9)
+    assert found.freedom == pytest.approx(freedom, rel=1e-9)

@@ -299,3 +299,46 @@ def test_all_that_is_logged_beside_the_parts_of_a_loss_is_reserved() -> None:
         train(stage, begin(stage, sitting), feed, 1, sitting)
         encoder(torch.rand(4, 3))
         assert {*logged[-1], *look()} - {"step", "error"} == RESERVED
+
+
+def test_a_group_of_its_own_rate_follows_the_schedule_by_that_rate() -> None:
+    class Grouped(Means):
+        def param_groups(self) -> Iterable[dict[str, Any]]:
+            return [{"params": self.net.parameters(), "lr": 0.5}, {"params": self.out.parameters()}]
+
+    _, feed, sitting, _ = setup()
+    stage = Grouped()
+    state = begin(stage, sitting)
+    train(stage, state, feed, STEPS, sitting, until=5)
+    rates = [group["lr"] for group in state.optimizer.param_groups]
+    assert rates == pytest.approx([0.5 * rate_at(4, STEPS), 1e-2 * rate_at(4, STEPS)])
+
+
+def test_what_torch_draws_in_a_step_is_of_the_purpose_of_its_feed() -> None:
+    drawn = []
+    for purpose in (("seed 0", "fold 0"), ("seed 0", "fold 1"), ("seed 0", "fold 0")):
+        _, feed, sitting, _ = setup()
+        stage = Draws()
+        train(stage, begin(stage, sitting), replace(feed, purpose=purpose), 3, sitting)
+        drawn.append(tuple(stage.drawn))
+    assert drawn[0] == drawn[2]
+    assert not {*drawn[0]} & {*drawn[1]}
+
+
+def test_a_step_is_computed_in_the_precision_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Looks(Means):
+        def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+            seen.append((batch.views[0].mean((2, 3)) @ torch.eye(3)).dtype)
+            return super().forward(batch)
+
+    for wanted in (True, False):
+        monkeypatch.setattr(
+            "cervbench.training.loop.autocast",
+            lambda device, wanted=wanted: torch.autocast(device.type, torch.bfloat16, enabled=wanted),
+        )
+        _, feed, sitting, _ = setup()
+        stage = Looks()
+        train(stage, begin(stage, sitting), feed, 1, sitting)
+    assert seen == [torch.bfloat16, torch.float32]

@@ -140,3 +140,46 @@ def test_vectors_of_images_that_are_not_the_runs_own_are_refused(trained: Traine
     """Regression: those of other images came back, by the numbers of their rows."""
     with pytest.raises(ValueError, match="of images that predict was handed"):
         trained.features(trained.images.subset(np.arange(5)).isolated())
+
+
+class Mixes(nn.Module):
+    """Means of colours through a dropout and a product in which bf16 would lose digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder: Any = None
+        self.drop, self.mix = nn.Dropout(0.5), nn.Linear(3, 4)
+
+    def features(self, pixels: torch.Tensor, native_size: torch.Tensor) -> torch.Tensor:
+        mixed: torch.Tensor = self.mix(self.drop(pixels.mean((2, 3))))
+        return mixed
+
+
+def test_features_are_of_a_method_in_evaluation_and_in_float32(
+    trained: Trained, sorted_by_class: np.ndarray
+) -> None:
+    torch.manual_seed(0)
+    method: Any = Mixes().train()
+    found = replace(trained, method=method).features(trained.images)
+    weight, bias = (tensor.detach().double().numpy() for tensor in (method.mix.weight, method.mix.bias))
+    np.testing.assert_allclose(found, sorted_by_class.mean((1, 2)) / 255 @ weight.T + bias, atol=1e-5)
+
+
+def test_what_an_evaluation_draws_is_of_its_seed_and_fold_too(trained: Trained) -> None:
+    drawn = []
+    for purpose in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        replace(trained, purpose=purpose).seed("linear", 10)
+        drawn.append(torch.rand(()).item())
+    assert drawn[0] == drawn[3]
+    assert len(set(drawn)) == 3
+
+
+def test_batch_norm_statistics_are_of_an_encoder_that_drops_nothing(sorted_by_class: np.ndarray) -> None:
+    norm = nn.BatchNorm2d(3)
+    encoder: Any = nn.Sequential(nn.Dropout(0.5), norm)
+    encoder.normalise = Normalise((0.0,) * 3, (1.0,) * 3)
+    method: Any = SimpleNamespace(encoder=encoder)
+    reestimate_norms(method, images_of(sorted_by_class))
+    assert norm.running_var is not None
+    expected = (sorted_by_class / 255).var((0, 1, 2))
+    np.testing.assert_allclose(norm.running_var.numpy(), expected, rtol=0.03)
