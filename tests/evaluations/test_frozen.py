@@ -158,13 +158,17 @@ def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
 
 
 def test_each_draw_chooses_its_strength_by_its_own_val_images_and_its_own_probe() -> None:
-    """Two draws whose val images want the weakest and the strongest penalty, in either order."""
-    wanting_weak = labelled(25, np.arange(90))
-    wrong = Examples(images(VAL), (LABELS[VAL] + 1) % 3)
-    wanting_strong = replace(labelled(25, np.arange(40, 110), draw=1), val=wrong)
-    settings = LinearSettings(grid=(1e-3, 100.0))
-    together = linear.predict(TRAINED, [wanting_weak, wanting_strong], images(TEST), settings)
-    for draw, (seen, strength) in enumerate([(wanting_weak, 1e-3), (wanting_strong, 100.0)]):
-        fixed = LinearSettings(strength=strength)
-        alone = linear.predict(TRAINED, [seen], images(TEST), fixed)
-        np.testing.assert_allclose(answers(together, draw), answers(alone, draw), atol=1e-3)
+    """In the second draw classes are called otherwise: by the first one's probe, or of its images, all
+    penalties are wrong, and the strongest least so."""
+
+    def called(rows: np.ndarray, shift: int) -> Examples:
+        return Examples(images(rows), (LABELS[rows] + shift) % 3)
+
+    draws = [
+        replace(labelled(25, draw=draw), train=called(rows, draw), val=called(VAL[20 * draw :][:20], draw))
+        for draw, rows in enumerate(OF_DRAWS)
+    ]
+    chosen = linear.predict(TRAINED, draws, images(TEST), LinearSettings(grid=(0.01, 100.0)))
+    for seen in draws:
+        fixed = linear.predict(TRAINED, [seen], images(TEST), LinearSettings(strength=0.01))
+        np.testing.assert_allclose(answers(chosen, seen.draw), answers(fixed, seen.draw), atol=1e-3)
