@@ -1,7 +1,7 @@
 """Several devices that are only pretended: a loss on each, with what it gathers from the others."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class _Device:
     rank: int
     count: int
     known: Sequence[Tensor]
-    asked: int = field(default=0)
+    asked: int = 0
 
     def gather(self, rows: Tensor) -> Tensor:
         if self.asked == len(self.known):

@@ -70,7 +70,7 @@ def rank_and_spread(features: np.ndarray) -> dict[str, float]:
     are one.
     """
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    # By the smaller of the two products: an order of magnitude faster than a decomposition of the vectors.
+    # From the smaller of the two products: several times as fast as a decomposition of the vectors.
     wide = centred.shape[0] < centred.shape[1]
     singular = np.sqrt(np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred).clip(0))
     total = singular.sum()

@@ -30,13 +30,13 @@ class Jigsaw(Method):
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         (pieces,) = views
         said = self.embed(self.encoder(pieces.flatten(0, 1))).unflatten(0, pieces.shape[:2])
-        drawn = on_device(own_rows(self.drawn, len(pieces)), said.device)
+        drawn = on_device(own_rows(self.any_orders, len(pieces)), said.device)
         # What is said of a piece does not depend on its place, so shuffling that shuffles the pieces.
         logits = self.arrange(laid(said, self.orders[drawn]).flatten(1)).float()
         right = (logits.argmax(1) == drawn).float().mean()
         return functional.cross_entropy(logits, drawn), {"accuracy": right}
 
-    def drawn(self, count: int) -> Tensor:
+    def any_orders(self, count: int) -> Tensor:
         return torch.randint(len(self.orders), (count,))
 
 
