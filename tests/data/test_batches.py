@@ -68,3 +68,25 @@ def test_images_as_they_are_come_in_order_with_their_native_sizes() -> None:
     expected = (torch.from_numpy(stored[rows]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.2
     torch.testing.assert_close(pixels, expected, rtol=0, atol=1e-5)
     assert sizes.tolist() == native[rows].tolist()
+
+
+def test_seed_and_fold_decide_which_images_share_a_batch() -> None:
+    """Each image has a colour of its own, which no view changes."""
+
+    class AsItIs:
+        def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+            return {}
+
+        def apply(self, pixels: Pyramid, rows: Tensor, *_: object) -> Tensor:
+            return rows
+
+    of_colours = np.zeros((40, 8, 8, 3), dtype=np.uint8)
+    seen = images(Pyramid(of_colours, 8, torch.device("cpu")))
+    orders = []
+    for purpose in ((0, 0, "pretext"), (0, 1, "pretext"), (1, 0, "pretext"), (0, 0, "pretext")):
+        feed = Feed(seen, [AsItIs()], NORMALISE, 10, purpose)
+        batches = [feed.batch(step).views[0].tolist() for step in range(4)]
+        assert sorted(row for batch in batches for row in batch) == list(range(40))
+        orders.append(tuple(map(tuple, batches)))
+    assert orders[0] == orders[3]
+    assert len(set(orders)) == 3

@@ -55,3 +55,13 @@ def test_a_card_that_is_corrected_is_believed_at_once() -> None:
 
     assert called(2) == "synthetic"
     assert called(3).startswith("synthetic@")
+
+
+def test_parts_of_as_many_images_are_variants_of_their_own() -> None:
+    card = replace(plugins().datasets.get("synthetic").offer, synthetic=False)
+
+    def called(*images: str) -> str:
+        pack = SimpleNamespace(images=images, labels=(card.classes[0],) * 2)
+        return Dataset(card, cast(Pack, pack), frozen("herlev")).variant
+
+    assert len({called("a", "b"), called("a", "c"), called("ab", "")}) == 3

@@ -222,3 +222,15 @@ def test_an_operation_of_no_known_kind_is_refused() -> None:
 
     with pytest.raises(TypeError, match="Solarise"):
         Policy([Solarise()])
+
+
+@pytest.mark.parametrize("name", ["simclr", "A", "B", "C", "D", "E"])
+def test_views_stay_between_black_and_white(name: str) -> None:
+    """Of images that are half black and half white, which jitter would push beyond both."""
+    stored = np.zeros((32, 24, 24, 3), dtype=np.uint8)
+    stored[:, 12:] = 255
+    policy, unit = named_policy(name), Normalise((0.0,) * 3, (1.0,) * 3)
+    drawn = policy.draw(np.random.default_rng(0), 32)
+    views = policy.apply(Pyramid(stored, 16, torch.device("cpu")), torch.arange(32), drawn, unit)
+    assert views.min() >= -1e-6
+    assert views.max() <= 1 + 1e-6

@@ -18,7 +18,7 @@ from cervbench.methods import cervbench_methods
 from cervbench.plugin import Method, MethodConfig, Offer
 from cervbench.plugin.checks import AsItIs, small_encoder
 from cervbench.plugin.manager import plugins
-from cervbench.training.pretrain import pretext_stage
+from cervbench.training.pretrain import build_method, pretext_stage
 
 
 class Brightness(Method):
@@ -77,3 +77,13 @@ def test_however_many_stages_a_process_compiles_each_is_compiled(monkeypatch: py
         stage, feed = pretext_stage(method, recipe, parts_at(32).train)
         stage(feed.batch(0))
         assert len(graphs) == number
+
+
+def test_an_encoder_starts_from_weights_of_its_seed_and_fold() -> None:
+    recipe = SUPERVISED.recipe("CNN")
+    started = []
+    for seed, fold in ((0, 0), (0, 1), (1, 0), (0, 0)):
+        backbone: Any = build_method(replace(recipe, seed=seed, fold=fold)).encoder.backbone
+        started.append(tuple(backbone.conv1.weight.flatten()[:8].tolist()))
+    assert started[0] == started[3]
+    assert len(set(started)) == 3

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from torch import nn
 from cervbench.data.batches import Examples, Feed, Images
 from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
+from cervbench.methods.reference import ColourHistogram, ImageSize
 from cervbench.training.trained import Trained, reestimate_norms
 
 
@@ -183,3 +185,22 @@ def test_batch_norm_statistics_are_of_an_encoder_that_drops_nothing(sorted_by_cl
     assert norm.running_var is not None
     expected = (sorted_by_class / 255).var((0, 1, 2))
     np.testing.assert_allclose(norm.running_var.numpy(), expected, rtol=0.03)
+
+
+def test_the_row_of_sizes_sees_logarithms_of_width_and_height_their_squares_and_product() -> None:
+    size = torch.tensor([[40.0, 30.0], [7.0, 200.0]])
+    found = ImageSize(None, None).features(torch.zeros(2, 3, 4, 4), size)
+    expected = [
+        [math.log(w), math.log(h), math.log(w) ** 2, math.log(h) ** 2, math.log(w) * math.log(h)]
+        for w, h in size.tolist()
+    ]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+def test_the_row_of_colours_counts_pixels_in_cells_of_the_cube() -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, :, 0, 0] = torch.tensor([0.99, 0.5, 0.2])  # red level 5, green 3, blue 1, of six
+    found = ColourHistogram(None, None).features(image, torch.ones(1, 2))
+    expected = np.zeros(216)
+    expected[0], expected[5 * 36 + 3 * 6 + 1] = math.sqrt(3 / 4), math.sqrt(1 / 4)
+    np.testing.assert_allclose(found.numpy(), [expected], atol=1e-6)
