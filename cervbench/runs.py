@@ -1,6 +1,7 @@
 """From what is asked to runs: every name looked up, every setting checked, every run named by its content."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -213,6 +214,13 @@ def _require_fold(dataset: Dataset, fold: int) -> None:
     manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
     classes = {manifest.labels[row] for row in parts.train} - {""}
     if len(parts.test) and len(classes) > 1:
+        if untrained := sorted({manifest.labels[row] for row in parts.test} - classes):
+            logging.getLogger("cervbench").warning(
+                "%s: fold %s tests images of class %s and trains on none: no method can name it right",
+                dataset.variant,
+                fold,
+                ", ".join(untrained),
+            )
         return
     lacking = "tests no image" if not len(parts.test) else f"has {len(classes)} classes to train on"
     raise DataError(

@@ -63,7 +63,11 @@ METRICS = (
     "quadratic_kappa",
     "abnormal_sensitivity",
     "abnormal_specificity",
+    "abnormal_precision",
     "abnormal_auc",
+    "abnormal_average_precision",
+    "log_loss",
+    "calibration_error",
 )
 
 

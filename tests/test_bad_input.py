@@ -615,6 +615,18 @@ def test_a_record_without_its_predictions_is_made_again(clinic: Path, out: Path)
     assert table.read_bytes() == content
 
 
+def test_a_class_that_is_not_in_every_part_is_named(clinic: Path) -> None:
+    rows = [line.split(",") for line in manifest(clinic).read_text().splitlines()[1:]]
+    *others, last = sorted({label for _, label in rows})
+    parts = {label: ["train", "val", "test"] for label in others} | {last: ["train", "test", "train"]}
+    table = clinic / "parted.csv"
+    told = [f"{path},{label},{parts[label][n % 3]}" for n, (path, label) in enumerate(rows)]
+    table.write_text("\n".join(["path,label,split", *told]) + "\n")
+    assert f"class {last} is missing from fold 0: val\n" in cervbench("data", "prepare", table).stdout
+    answer = json.loads(cervbench("data", "prepare", table, "--json").stdout)
+    assert answer["lacking"] == {last: ["fold 0: val"]}
+
+
 def test_that_groups_are_unknown_is_told(clinic: Path, out: Path) -> None:
     assert "nothing says which images belong together" in run(clinic, out).stderr
     assert "unknown: each image stands for itself" in cervbench("data", "prepare", clinic).stdout

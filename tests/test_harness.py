@@ -761,6 +761,22 @@ def test_a_fold_that_tests_nothing_is_refused_before_anything_is_trained(
     assert [run.fold for run in runs(asked, part, plugins())] == [0, 2]
 
 
+def test_a_class_that_a_fold_tests_and_does_not_train_is_named(
+    done: tuple[Place, list[Outcome]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a part of a dataset, whose folds are those of the whole."""
+    place, _ = done
+    asked = understand(replace(SIMCLR, folds=(0, 1)), plugins())
+    whole = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
+    labels = np.array(whole.pack.labels)
+    there = np.flatnonzero((labels != "carcinoma_in_situ") | (whole.manifest.bins < 2))
+    images = [whole.pack.images[row] for row in there]
+    part = replace(whole, manifest=whole.manifest.of(images, labels[there].tolist()))
+    list(runs(asked, part, plugins()))
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "fold 0 tests images of class carcinoma_in_situ and trains on none" in said
+
+
 def warnings_of(
     request: Request, place: Place, found: Plugins, caplog: pytest.LogCaptureFixture
 ) -> list[str]:

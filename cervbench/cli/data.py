@@ -12,6 +12,7 @@ from cervbench.cli import options
 from cervbench.cli.errors import Failed
 from cervbench.cli.progress import shown
 from cervbench.data.cards.card import Archive, Card
+from cervbench.error import some
 from cervbench.plugin.manager import plugins
 from cervbench.runs import find_card
 
@@ -75,6 +76,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
             lambda n, of: progress(f"pack {card.name}", n, of, {}),
         )
     pack = dataset.pack
+    lacking = dataset.manifest.lacking()
     known = {
         "dataset": card.name,
         "variant": dataset.variant,
@@ -88,12 +90,14 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
         "folder": str(pack.folder),
     }
     if as_json:
-        click.echo(json.dumps(known, ensure_ascii=False))
+        click.echo(json.dumps(known | {"lacking": lacking}, ensure_ascii=False))
         return
     known["groups"] = known["groups"] or "unknown: each image stands for itself, and folds may leak"
     for key, value in known.items():
         told = ", ".join(f"{name} {n}" for name, n in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key:>11}  {told}")
+    for name, parts in lacking.items():
+        click.echo(f"class {name} is missing from {some(parts)}")
 
 
 @data.command()

@@ -12,7 +12,7 @@ import numpy as np
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE, mean_or_none
 from cervbench.scoring.intervals import design, interval_of_replicates, replicates
-from cervbench.scoring.metrics import Floats, Ints
+from cervbench.scoring.metrics import METRICS, Floats, Ints
 from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
 from cervbench.scoring.task import Task
 
@@ -98,7 +98,8 @@ class Source:
     task: Task
     records: tuple[tuple[int, str, str], ...]
     """Fold, id, and hash of the predictions."""
-    with_classes: bool
+    in_full: bool
+    """With what is shown at a row's largest ratio alone."""
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
@@ -106,8 +107,14 @@ def metrics_of(task: Task) -> tuple[str, ...]:
     return (HEADLINE, AUC) if task.abnormal else (HEADLINE,)
 
 
+def others_of(task: Task) -> tuple[str, ...]:
+    """The metrics that are shown at the largest ratio alone."""
+    apply = (name for name in METRICS if task.abnormal or not name.startswith("abnormal_"))
+    return tuple(name for name in apply if name not in metrics_of(task))
+
+
 def computed(source: Source) -> dict[str, Any]:
-    """As JSON: the `cell`, its `replicates` where groups are known, its `classes` where they are asked."""
+    """As JSON: the `cell`, its `replicates` where groups are known; in full, `others` and `classes` too."""
     pooled, task = pooled_from(source), source.task
     found: dict[str, Any] = {}
     if task.groups_known:
@@ -117,7 +124,8 @@ def computed(source: Source) -> dict[str, Any]:
         figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in values.items()}
     else:
         figures = {metric: Figure(value(pooled, metric)) for metric in metrics_of(task)}
-    if source.with_classes:
+    if source.in_full:
+        found["others"] = {metric: _figure(pooled, metric) for metric in others_of(task)}
         found["classes"] = _classes(pooled)
     return found | {"cell": {"figures": figures} | _counts(pooled)}
 
@@ -131,6 +139,14 @@ def pooled_from(source: Source) -> Pooled:
     except ValueError as error:
         ids = ", ".join(id for _, id, _ in source.records)
         raise RecordError(f"records {ids} of {source.variant} cannot be pooled: {error}") from None
+
+
+def _figure(pooled: Pooled, metric: str) -> Figure:
+    """With its interval where groups are known."""
+    if not pooled.task.groups_known:
+        return Figure(value(pooled, metric))
+    plan = design(pooled)
+    return _with_interval(replicates(pooled, plan, metric), plan.folds, metric)
 
 
 def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
@@ -165,10 +181,7 @@ def _classes(pooled: Pooled) -> dict[str, Any]:
     for k, name in enumerate(task.classes):
         own = only(pooled, pooled.labels == k)
         # within one class, recall is accuracy
-        if task.groups_known and groups[name] >= FEWEST_GROUPS:
-            plan = design(own)
-            recall = _with_interval(replicates(own, plan, "accuracy"), plan.folds, "accuracy")
-        else:
-            recall = Figure(value(own, "accuracy"))
+        enough = groups[name] >= FEWEST_GROUPS
+        recall = _figure(own, "accuracy") if enough else Figure(value(own, "accuracy"))
         found[name] = (recall, len(own.labels), groups[name])
     return found

@@ -61,6 +61,13 @@ class Figures:
             for at, kept in self._of("classes", places)
         }
 
+    def others(self, places: Sequence[At]) -> dict[At, dict[str, Figure]]:
+        """The metrics that a cell does not have."""
+        return {
+            at: {metric: Figure(*figure) for metric, figure in kept.items()}
+            for at, kept in self._of("others", places)
+        }
+
     def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:
         """By metric, the names of the best row and of all that the paired test does not tell from it."""
         places = [(row, ratio) for row in rows.values()]
@@ -131,7 +138,7 @@ class Figures:
                 else:
                     missing.append(at)
         with self._mapping(sum(len(row.entries[ratio]) for row, ratio in missing)) as mapped:
-            sources = [self._source(at, kind == "classes") for at in missing]
+            sources = [self._source(at, kind in ("classes", "others")) for at in missing]
             for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
                     {key(name, *_described(at)): kept for at, found in done for name, kept in found.items()}
@@ -151,13 +158,13 @@ class Figures:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _source(self, at: At, with_classes: bool = False) -> Source:
-        """A row's largest ratio is where its classes will be asked for, so they are computed along."""
+    def _source(self, at: At, in_full: bool = False) -> Source:
+        """A row's largest ratio is where all will be asked for, so that is computed along."""
         row, ratio = at
         entries = sorted(row.entries[ratio].items())
         records = tuple((fold, entry.id, entry.predictions) for fold, entry in entries)
         variant = row.sample.run.dataset.variant
-        return Source(self.store.root, variant, row.task, records, with_classes or ratio == max(row.entries))
+        return Source(self.store.root, variant, row.task, records, in_full or ratio == max(row.entries))
 
 
 def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:

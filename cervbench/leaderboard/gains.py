@@ -17,7 +17,7 @@ def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[
     if row.baseline:
         return {}
     bases = [
-        base for base in others if base.baseline and base.key == row.key and _begins(base) == _begins(row)
+        base for base in others if base.baseline and base.start == row.start and _begins(base) == _begins(row)
     ]
     if len(bases) != 1:
         return {}

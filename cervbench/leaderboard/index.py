@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cervbench.leaderboard.escaping import link, markdown
-from cervbench.leaderboard.markdown import MARK, figure, grid
+from cervbench.leaderboard.markdown import MARK
 from cervbench.leaderboard.tables import Line, Table, title
+from cervbench.leaderboard.text import figure, grid
 from cervbench.scoring.classification import HEADLINE
 
 _ABOUT = """# Leaderboards
@@ -23,6 +24,8 @@ _READING = """## How to read the tables
   machinery, `quick` is minutes on two processor cores, `standard` is paper-grade.
 - Rows are methods, in the order of their mean over the ratios that all of them have, or of their names
   where there is no such ratio; those that lack folds come last.
+- Beneath a table stands what its numbers are. `folds` and `pack` are hashes: of which images are tested when,
+  and of the pixels that were read, which may differ between copies of a dataset.
 - Columns are shares of the labels that a method may see. `32 + 0 labels` are 32 of the training part and
   none of the validation part; a range where folds differ. Not all that is permitted is looked at: `knn` and
   `finetune` use no validation label, `linear` chooses its strength by them from 25 % on.
@@ -49,6 +52,8 @@ _READING = """## How to read the tables
   size is given to `image-size` alone, while an encoder sees crops that were scaled to one size. `majority`
   answers with the commonest class of a fold's train part: where that differs from fold to fold, it is
   below one over the number of classes.
+- What can be unfolded beneath a table: the other metrics and the recall of each class, with the most labels
+  that it has, and the records of every row.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
   through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
   machine that may have had other work), medians over folds, stand beside every row. A small image counts

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from cervbench.leaderboard.cells import AUC, FEWEST_GROUPS, Figure, Gain
+from cervbench.leaderboard import folded
+from cervbench.leaderboard.cells import AUC, Gain
 from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
+from cervbench.leaderboard.text import duration, figure, grid
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import SIGNIFICANCE
 
@@ -36,25 +38,9 @@ def page(
             parts.append(_above_references(table))
         parts.append(_conditions(table))
         if known := [line for line in table.lines if line.classes]:
-            parts.append(_class_wise(table, known))
-        parts.append(_records(table, records))
+            parts += [folded.others(table, known), folded.class_wise(table, known)]
+        parts.append(folded.records(table, records))
     return "\n\n".join(parts) + "\n"
-
-
-def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
-    ruler = [":---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
-
-
-def figure(shown: Figure, bold: bool = False) -> str:
-    """`41.2 [37.1, 45.3]`: per cent, with its interval where there is one."""
-    if shown.value is None:
-        return "–"
-    value = f"**{100 * shown.value:.1f}**" if bold else f"{100 * shown.value:.1f}"
-    if shown.low is None or shown.high is None:
-        return value
-    return f"{value} [{100 * shown.low:.1f}, {100 * shown.high:.1f}]"
 
 
 def _figures(table: Table, metric: str) -> str:
@@ -126,9 +112,11 @@ def _cell(line: Line, ratio: int, metric: str, bold: bool) -> str:
     text = figure(cell.figures[metric], bold)
     if line.row.complete(ratio):
         return text
-    folds = sorted(line.row.entries[ratio])
-    named = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
-    return f"{text}<br>only {named} of {line.row.folds}"
+    return f"{text}<br>only {_folds(sorted(line.row.entries[ratio]))} of {line.row.folds}"
+
+
+def _folds(numbers: Sequence[int]) -> str:
+    return f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _label_counts(table: Table, ratio: int) -> str:
@@ -149,12 +137,6 @@ def _observed_median(row: Row, key: str) -> float | None:
     return median(known) if known and not row.baseline else None
 
 
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
 def _conditions(table: Table) -> str:
     """What the numbers of a table are, in one paragraph beneath it."""
     run, task = table.sample.run, table.sample.task
@@ -166,16 +148,18 @@ def _conditions(table: Table) -> str:
         f" (folds {markdown(run.dataset.manifest)}), training rules {run.protocol.rules}",
         f"images of {run.protocol.image_size} px{_budget(table)}",
         f"{table.lines[0].row.folds} folds, {_draws(table)}",
-        f"{images:,} test images" + (f" in {groups:,} groups" if task.groups_known else ", groups unknown"),
+        f"{images:,} test images (pack {_packs(table)})"
+        + (f" in {groups:,} groups" if task.groups_known else ", groups unknown"),
         _intervals(table),
         _pooling(table),
         _seeds(table),
         _devices(table),
+        _collapsed(table),
     ]
     if run.init.startswith("file:"):
         said.append("**begun from a file of weights**: nobody here knows which of these images it has seen")
-    if run.protocol.off:
-        said.append(f"off protocol: {markdown(', '.join(run.protocol.off))}")
+    if off := sorted({change for line in table.lines for change in line.row.sample.run.protocol.off}):
+        said.append(f"off protocol: {markdown(', '.join(off))}")
     if table.unrankable:
         verdict = f"**Shown, not ranked**: {markdown(table.unrankable)}."
     elif table.best:
@@ -186,6 +170,12 @@ def _conditions(table: Table) -> str:
     else:
         verdict = "Nothing is bold: a single method has all folds."
     return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
+
+
+def _packs(table: Table) -> str:
+    """Which pixels they were: a copy of a dataset in another file format may have others."""
+    packs = {line.row.sample.run.dataset.pack for line in table.lines}
+    return markdown(", ".join(sorted(packs)))
 
 
 def _intervals(table: Table) -> str:
@@ -236,41 +226,12 @@ def _pooling(table: Table) -> str:
     return f"vector of an image: {markdown(', '.join(sorted(seen)))}" if seen else ""
 
 
+def _collapsed(table: Table) -> str:
+    """What a reader must know before a low figure is held against a method's idea."""
+    found = [f"{line.name} in {_folds(line.row.collapsed)}" for line in table.ranked if line.row.collapsed]
+    return f"**collapsed while it was pretrained**: {markdown('; '.join(found))}" if found else ""
+
+
 def _devices(table: Table) -> str:
     seen = {device for line in table.lines for device in line.row.devices}
     return f"computed on {markdown(', '.join(sorted(seen)))}" if seen else ""
-
-
-def _class_wise(table: Table, lines: Sequence[Line]) -> str:
-    """Recall class by class at the largest ratio, with what each class rests on."""
-    classes = table.sample.task.classes
-    one = lines[0].classes
-    known = table.sample.task.groups_known
-    header = ["method"]
-    for name in classes:
-        groups = f", {one[name].groups} groups" if known else ""
-        header.append(f"{markdown(name)}<br>{one[name].images} images{groups}")
-    rows = [[markdown(line.name), *(figure(line.classes[name].recall) for name in classes)] for line in lines]
-    note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if known else ""
-    return _details(
-        f"Recall class by class, at {table.ratios[-1]} % of the labels", f"{grid(header, rows)}\n\n{note}"
-    )
-
-
-def _records(table: Table, folder: str) -> str:
-    """Where every number comes from: a link a record."""
-    lines = []
-    for line in table.lines:
-        ratios = (
-            f"{ratio} %: "
-            + " ".join(
-                f"[{fold}]({link(f'{folder}/{entry.id}.json')})" for fold, entry in sorted(entries.items())
-            )
-            for ratio, entries in sorted(line.row.entries.items())
-        )
-        lines.append(f"- {markdown(line.name)}, folds at {'; '.join(ratios)}")
-    return _details("Records", "\n".join(lines))
-
-
-def _details(summary: str, content: str) -> str:
-    return f"<details><summary>{summary}</summary>\n\n{content.strip()}\n\n</details>"

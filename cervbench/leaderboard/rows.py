@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 from cervbench.leaderboard.escaping import short
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.task import Task
+from cervbench.training.collapse import collapsed
 
 _OF_A_RUN = {
     "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
 }  # fmt: skip
 """How a run's own fields are called on a page."""
-_OBSERVED = ("pretext_forwarded", "pretext_seconds", "pooling")
+BUDGET = "pretext"
+"""Stands for every change of the protocol's pretext stages."""
+_OBSERVED = ("pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread")
 
 
 class Contest(NamedTuple):
@@ -26,6 +29,8 @@ class Contest(NamedTuple):
     rules: int
     tier: str
     off: tuple[str, ...]
+    """Changes of the protocol; of those of the pretext stages alone that there are any, for rows made with
+    another budget are measured alike, and say which it was."""
     manifest: str
     task: str
     evaluation: str
@@ -76,6 +81,11 @@ class Row:
         return TableKey(_contest(self.sample), self.sample.run.backbone, self.sample.run.init)
 
     @property
+    def start(self) -> tuple[str, str]:
+        """What its encoder was before anything was trained."""
+        return self.sample.run.backbone, self.sample.run.init
+
+    @property
     def task(self) -> Task:
         return self.sample.task
 
@@ -97,6 +107,11 @@ class Row:
         """Of the smoke tier or off protocol: shown only where it is asked for."""
         rules = self.sample.run.protocol
         return bool(rules.off) or rules.tier == "smoke"
+
+    @property
+    def collapsed(self) -> list[int]:
+        """The folds in which its method ended with vectors that tell no images apart."""
+        return sorted(fold for fold, seen in self.observed.items() if collapsed(seen))
 
     def complete(self, ratio: int) -> bool:
         return set(self.entries.get(ratio, ())) == set(range(self.folds))
@@ -134,10 +149,16 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
 
 
 def _always_told(row: Row) -> set[str]:
-    """Settings that were not the defaults, as whoever ran it says, and a revision after the first."""
+    """Settings that were not the defaults, as whoever ran it says, a revision after the first, a budget."""
     method, said = row.sample.run.method, row.sample.observed.get("chosen")
     chosen = {_trait(name) for name in method.config if isinstance(said, list) and name in said}
-    return chosen | ({"revision"} if method.revision > 1 else set())
+    return chosen | ({"revision"} if method.revision > 1 else set()) | _budget(row).keys()
+
+
+def _budget(row: Row) -> dict[str, str]:
+    """Changes of the protocol's pretext stages."""
+    changes = row.sample.run.protocol.off
+    return dict(change.split("=", 1) for change in changes if change.startswith(f"{BUDGET}."))
 
 
 def _unique(named: Sequence[str]) -> list[str]:
@@ -181,9 +202,11 @@ def _traits(row: Row) -> dict[str, str]:
     if run.method.builds_on:
         revisions = sorted(run.method.builds_on.items())
         traits["on"] = " ".join(f"{name} revision {revision}" for name, revision in revisions)
-    return traits | {
-        _trait(name): json.dumps(value, sort_keys=True) for name, value in run.method.config.items()
-    }
+    return (
+        traits
+        | _budget(row)
+        | {_trait(name): json.dumps(value, sort_keys=True) for name, value in run.method.config.items()}
+    )
 
 
 def _trait(setting: str) -> str:
@@ -198,13 +221,18 @@ def _contest(record: Record) -> Contest:
         version=run.protocol.version,
         rules=run.protocol.rules,
         tier=run.protocol.tier,
-        off=run.protocol.off,
+        off=_of_scale(run.protocol.off),
         manifest=run.dataset.manifest,
         task=digest(record.task.model_dump(mode="json")),
         evaluation=record.evaluation.name
         + " "
         + digest(record.evaluation.model_dump(mode="json", by_alias=True)),
     )
+
+
+def _of_scale(off: Sequence[str]) -> tuple[str, ...]:
+    others = tuple(change for change in off if not change.startswith(f"{BUDGET}."))
+    return others if len(others) == len(off) else (BUDGET, *others)
 
 
 def seen(record: Record) -> Seen:

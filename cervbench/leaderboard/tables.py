@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cervbench.leaderboard.cells import Cell, ClassFigures, Gain, metrics_of
+from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
 from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
-from cervbench.leaderboard.rows import Contest, Row, TableKey, differing, names
+from cervbench.leaderboard.rows import BUDGET, Contest, Row, TableKey, differing, names
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
@@ -27,8 +27,10 @@ class Line:
     row: Row
     cells: Mapping[int, Cell]
     """By ratio; a ratio without records is not in it."""
+    others: Mapping[str, Figure]
+    """At the table's largest ratio, metrics that cells lack; empty for a row that lacks folds there."""
     classes: Mapping[str, ClassFigures]
-    """At the table's largest ratio, by class; empty for a row that lacks folds there."""
+    """The same by class."""
     gains: Mapping[int, Gain]
     """By ratio, how far its headline stands above the same encoder without a pretext stage."""
     above_reference: Mapping[int, Gain]
@@ -87,7 +89,7 @@ def title(table: Table) -> str:
     record = table.sample
     model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
     rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
-    off = ["off protocol"] if record.run.protocol.off else []
+    off = ["off protocol"] if table.key.contest.off else []
     return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off, *table.apart])
 
 
@@ -100,10 +102,11 @@ def tables(figures: Figures) -> list[Table]:
     plans = [
         _Plan(key, *split, older=contest.rules < newest)
         for contest in sorted(contests, key=_order)
-        for key, split in _split(contests[contest]).items()
+        for key, split in _split(contest, contests).items()
     ]
-    classes = figures.classes(list({at: None for plan in plans for at in plan.with_classes}))
-    return _told_apart([_table(plan, classes, figures) for plan in plans])
+    in_full = list({at: None for plan in plans for at in plan.in_full})
+    classes, others = figures.classes(in_full), figures.others(in_full)
+    return _told_apart([_table(plan, others, classes, figures) for plan in plans])
 
 
 def _told_apart(tables: Sequence[Table]) -> list[Table]:
@@ -148,8 +151,8 @@ class _Plan:
         return tuple(sorted({ratio for row in self.ranked + self.references for ratio in row.entries}))
 
     @property
-    def with_classes(self) -> list[At]:
-        """Where recall is shown class by class."""
+    def in_full(self) -> list[At]:
+        """Where every metric is shown, and recall class by class."""
         last = self.ratios[-1]
         return [(row, last) for row in self.ranked + self.references if row.complete(last)]
 
@@ -161,29 +164,49 @@ def _order(contest: Contest) -> tuple[bool, int, int, Contest]:
     return bool(contest.off), place, -contest.rules, contest
 
 
-def _split(rows: Sequence[Row]) -> dict[TableKey, tuple[list[Row], list[Row]]]:
+def _split(
+    contest: Contest, contests: Mapping[Contest, Sequence[Row]]
+) -> dict[TableKey, tuple[list[Row], list[Row]]]:
     """Ranked and reference rows of each table of a contest.
 
     A baseline stands beneath every table whose reader would ask for it: hand-made features and
-    ImageNet's beneath all, an untrained encoder beneath the tables of its backbone.
+    ImageNet's beneath all, an untrained encoder beneath the tables of its backbone. Those of the protocol
+    stand with rows of another budget too, for they spend none.
     """
-    keys = sorted({row.key for row in rows if row.ranked})
-    baselines = [row for row in rows if row.baseline]
-    keys += sorted({row.key for row in baselines if not any(_fits(row, key) for key in keys)})
+    own = contests[contest]
+    keys = sorted({row.key for row in own if row.ranked})
+    keys += sorted({row.key for row in own if row.baseline and not any(_fits(row, key) for key in keys)})
+    rows = [*own, *_without_budget(contest, contests)]
+
+    def contends(row: Row, key: TableKey) -> bool:
+        return row.ranked and row.start == (key.backbone, key.init)
+
     return {
         key: (
-            [row for row in rows if row.ranked and row.key == key],
-            [row for row in baselines if _fits(row, key) and not (row.ranked and row.key == key)],
+            [row for row in rows if contends(row, key)],
+            [row for row in rows if row.baseline and _fits(row, key) and not contends(row, key)],
         )
         for key in keys
     }
+
+
+def _without_budget(contest: Contest, contests: Mapping[Contest, Sequence[Row]]) -> list[Row]:
+    if BUDGET not in contest.off:
+        return []
+    alike = contest._replace(off=tuple(change for change in contest.off if change != BUDGET))
+    return [row for row in contests.get(alike, ()) if row.baseline]
 
 
 def _fits(row: Row, key: TableKey) -> bool:
     return row.key.backbone in (NO_BACKBONE, key.backbone) or row.key.init == "imagenet"
 
 
-def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figures: Figures) -> Table:
+def _table(
+    plan: _Plan,
+    others: Mapping[At, Mapping[str, Figure]],
+    classes: Mapping[At, Mapping[str, ClassFigures]],
+    figures: Figures,
+) -> Table:
     ranked, ratios = plan.ranked, plan.ratios
     named = [
         *zip(names(ranked), ranked, strict=True),
@@ -195,6 +218,7 @@ def _table(plan: _Plan, classes: Mapping[At, Mapping[str, ClassFigures]], figure
             name,
             row,
             {ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.entries},
+            others.get((row, ratios[-1]), {}),
             classes.get((row, ratios[-1]), {}),
             gains(name, row, plan.ranked + plan.references, figures),
             above_references(name, row, best_reference, figures),

@@ -192,7 +192,7 @@ def require_dealable(
     if len(holders) < 2:
         raise FoldError(f"there are not two classes to tell apart: labels are {[*holders] or 'all missing'}")
     if splits is not None:
-        _require_parts(images, groups, splits)
+        _require_parts(images, labels, groups, splits)
         return
     for name, held in sorted(holders.items()):
         if len(held) < FOLDS:
@@ -203,8 +203,10 @@ def require_dealable(
             )
 
 
-def _require_parts(images: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]) -> None:
-    """Refuse splits that leave out an image, part a group, or name nothing to train on or to test."""
+def _require_parts(
+    images: Sequence[str], labels: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]
+) -> None:
+    """Refuse splits that miss an image, part a group, train or test nothing, or test a class untrained."""
     part_of: dict[str, str] = {}
     for image, group, split in zip(images, groups, splits, strict=True):
         if split not in OFFICIAL:
@@ -215,6 +217,14 @@ def _require_parts(images: Sequence[str], groups: Sequence[str], splits: Sequenc
             raise FoldError(f"group {group!r} is in {part_of[group]} and, with image {image!r}, in {split}")
     if missing := {"train", "test"} - set(part_of.values()):
         raise FoldError(f"the splits name no image for {' and '.join(sorted(missing))}")
+    classes_of: dict[str, set[str]] = {part: set() for part in OFFICIAL}
+    for label, split in zip(labels, splits, strict=True):
+        classes_of[str(split)].add(label)
+    if untrained := sorted(classes_of["test"] - classes_of["train"] - {""}):
+        raise FoldError(
+            f"class {untrained[0]!r} is tested, and no image of it has the split train, so that nobody could "
+            "ever name it right: move some of its groups to train, or leave out its images"
+        )
 
 
 def _best_deal(labels: Sequence[str], groups: Sequence[str], rules: FoldRules) -> np.ndarray:

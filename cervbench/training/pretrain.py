@@ -12,10 +12,11 @@ from cervbench.atomic import discard
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
 from cervbench.training.checkpoint import Checkpoints
-from cervbench.training.collapse import examined, looking_at, warn_of_collapse
+from cervbench.training.collapse import warn_of_collapse
 from cervbench.training.effort import images_forwarded
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.kept import Kept
+from cervbench.training.looking import examined, looking_at
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage

@@ -30,6 +30,7 @@ SMOKE = [
     "--labels",
     "100",
 ]
+IMAGENET = ["--method", "supervised", "--backbone", "tf_efficientnet_lite0", "--init", "imagenet"]
 
 
 def cervbench(*arguments: str) -> Result:
@@ -67,6 +68,7 @@ def test_help_names_every_command_with_its_line() -> None:
         ["run", "--method", "simclr", "--dataset", "herlev", "--set", "temprature=1"],
         ["run", "--method", "nothing", "--dataset", "herlev"],
         [*SMOKE, "--dry-run"],
+        [*SMOKE, *IMAGENET, "--dry-run"],
     ],
     ids=" ".join,
 )

@@ -32,7 +32,7 @@ CARD = Card(
     licence="",
     source=Source(""),
     group="",
-    expected={"low": 2, "high": 1},
+    expected={"low": 2, "high": 2},
     ignored=("*_mask.*",),
 )
 
@@ -48,6 +48,7 @@ def root(tmp_path):
     image(tmp_path / "set" / "low" / "b1.png", 2)
     image(tmp_path / "set" / "low" / "b1_mask.png", 2)
     image(tmp_path / "set" / "high" / "ct.png", 3)
+    image(tmp_path / "set" / "high" / "d1.png", 5)
     return tmp_path
 
 
@@ -58,7 +59,7 @@ def findings(root):
 def test_a_complete_dataset_has_no_findings(root):
     report = check(CARD, root)
     assert report.ok
-    assert (report.images, report.groups, report.counts) == (3, 3, {"low": 2, "high": 1})
+    assert (report.images, report.groups, report.counts) == (4, 4, {"low": 2, "high": 2})
 
 
 def test_a_missing_image_is_counted_in_its_class(root):
@@ -72,12 +73,12 @@ def test_a_class_without_images_is_missing(root):
 
 
 def test_more_images_than_the_card_knows_are_a_surplus(root):
-    image(root / "set" / "high" / "d1.png", 4)
+    image(root / "set" / "high" / "e1.png", 4)
     assert findings(root) == [("surplus", "high")]
 
 
 def test_a_class_that_the_card_does_not_know_is_named(root):
-    image(root / "set" / "odd" / "d1.png", 4)
+    image(root / "set" / "odd" / "e1.png", 4)
     assert findings(root) == [("class", "odd")]
 
 
@@ -125,7 +126,7 @@ def test_one_id_for_two_images_is_named_whatever_lists_them(root):
     twice = replace(CARD, items=lambda folder: [*items(folder)] * 2)
     (finding,) = check(twice, root).findings
     assert finding.kind == "listing"
-    assert "3 image ids stand for more than one image" in finding.detail
+    assert "4 image ids stand for more than one image" in finding.detail
 
 
 def test_a_group_in_two_official_parts_is_named(root):
@@ -137,6 +138,11 @@ def test_splits_that_leave_nothing_to_test_are_named(root):
     (root / "set" / "high" / "ct.png").rename(root / "set" / "high" / "c1.png")
     (finding,) = check(CARD, root).findings
     assert (finding.kind, finding.detail) == ("folds", "the splits name no image for test")
+
+
+def test_a_class_that_is_tested_and_never_trained_on_is_named(root):
+    (root / "set" / "high" / "d1.png").unlink()
+    assert findings(root) == [("missing", "high"), ("folds", "set")]
 
 
 def test_a_class_that_cannot_be_tested_in_each_fold_is_named(tmp_path):
@@ -158,7 +164,7 @@ def test_a_wrong_data_root_is_a_finding_that_says_so(root):
 def test_progress_ends_at_the_number_of_images(root):
     seen = []
     check(CARD, root, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [(n, 4) for n in (1, 2, 3, 4)]
 
 
 def test_the_real_herlev_is_what_its_card_says(real):

@@ -268,7 +268,7 @@ def test_hostile_names_are_text_and_nothing_else(out: Path, write: Write) -> Non
     widths = {
         line.count(" | ") for line in (out / "cells.md").read_text().splitlines() if line.startswith("| ")
     }
-    assert len(widths) == 2  # of the tables of scores, and of the class-wise one
+    assert len(widths) == 3  # of the tables of scores, of other metrics, and of the class-wise one
     for path in written:
         if path.suffix == ".svg":
             drawing = ElementTree.fromstring(path.read_text())

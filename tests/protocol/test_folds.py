@@ -130,6 +130,17 @@ def test_official_parts_that_are_no_parts_are_refused(change: dict[int, str | No
         dealt(["a", "b"] * 25, groups, splits)
 
 
+def test_official_parts_that_test_a_class_and_train_on_none_of_it_are_refused() -> None:
+    """Regression: accuracy could not pass two thirds, and nothing was said."""
+    labels, splits = [*"abab", *"abc"], [*["train"] * 4, *["test"] * 3]
+    with pytest.raises(FoldError, match="class 'c' is tested, and no image of it has the split train"):
+        dealt(labels, [f"g{n}" for n in range(7)], splits)
+    assert dealt(labels[:-1], [f"g{n}" for n in range(6)], splits[:-1]).lacking() == {
+        "a": ["fold 0: val"],
+        "b": ["fold 0: val"],
+    }
+
+
 def test_a_part_of_a_dataset_has_another_hash() -> None:
     whole = frozen("herlev")
     assert whole.of(whole.images[:500], whole.labels[:500]).hash != whole.hash

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
-from cervbench.training.collapse import collapsed, looking_at, rank_and_spread
+from cervbench.training.collapse import collapsed, rank_and_spread
+from cervbench.training.looking import looking_at
 
 
 def test_vectors_along_equal_axes_use_as_many_directions_as_there_are_axes() -> None:

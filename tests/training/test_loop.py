@@ -18,7 +18,7 @@ from cervbench.plugin import Encoder, Method, MethodConfig, Progress
 from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
 from cervbench.training.checkpoint import Checkpoints
-from cervbench.training.collapse import looking_at
+from cervbench.training.looking import looking_at
 from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, train
 from cervbench.training.schedule import rate_at
 from cervbench.training.stage import PretextStage, Stage

@@ -1,0 +1,78 @@
+"""What a reader unfolds beneath a table: the other metrics, recall class by class, and the records."""
+
+from collections.abc import Sequence
+
+from cervbench.leaderboard.cells import FEWEST_GROUPS
+from cervbench.leaderboard.escaping import link, markdown
+from cervbench.leaderboard.tables import Line, Table
+from cervbench.leaderboard.text import figure, grid
+from cervbench.scoring.metrics import METRICS
+
+_NAMES = {
+    "accuracy": "accuracy, %",
+    "macro_f1": "macro F1, %",
+    "macro_auc": "macro AUC, %",
+    "quadratic_kappa": "quadratic kappa, %",
+    "log_loss": "log-loss, nats",
+    "calibration_error": "calibration error, %",
+    "abnormal_sensitivity": "sensitivity, %",
+    "abnormal_specificity": "specificity, %",
+    "abnormal_precision": "precision, %",
+    "abnormal_average_precision": "average precision, %",
+}
+
+
+def others(table: Table, lines: Sequence[Line]) -> str:
+    """The metrics without a table of their own, at the largest ratio."""
+    shown = [name for name in lines[0].others if any(line.others[name].value is not None for line in lines)]
+    header = ["method", *(_NAMES[name] + " ↓" * METRICS[name].lower_is_better for name in shown)]
+    rows = [
+        [
+            markdown(line.name),
+            *(figure(line.others[name], scale=1 if name == "log_loss" else 100) for name in shown),
+        ]
+        for line in lines
+    ]
+    note = "↓: lower is better."
+    if table.sample.task.abnormal:
+        note += (
+            " Sensitivity, specificity, precision and average precision are of abnormal against normal, the "
+            "first three at a probability of one half."
+        )
+    summary = f"Other metrics, at {table.ratios[-1]} % of the labels"
+    return _details(summary, f"{grid(header, rows)}\n\n{note}")
+
+
+def class_wise(table: Table, lines: Sequence[Line]) -> str:
+    """Recall class by class at the largest ratio, with what each class rests on."""
+    classes = table.sample.task.classes
+    one = lines[0].classes
+    known = table.sample.task.groups_known
+    header = ["method"]
+    for name in classes:
+        groups = f", {one[name].groups} groups" if known else ""
+        header.append(f"{markdown(name)}<br>{one[name].images} images{groups}")
+    rows = [[markdown(line.name), *(figure(line.classes[name].recall) for name in classes)] for line in lines]
+    note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if known else ""
+    return _details(
+        f"Recall class by class, at {table.ratios[-1]} % of the labels", f"{grid(header, rows)}\n\n{note}"
+    )
+
+
+def records(table: Table, folder: str) -> str:
+    """Where every number comes from: a link a record."""
+    lines = []
+    for line in table.lines:
+        ratios = (
+            f"{ratio} %: "
+            + " ".join(
+                f"[{fold}]({link(f'{folder}/{entry.id}.json')})" for fold, entry in sorted(entries.items())
+            )
+            for ratio, entries in sorted(line.row.entries.items())
+        )
+        lines.append(f"- {markdown(line.name)}, folds at {'; '.join(ratios)}")
+    return _details("Records", "\n".join(lines))
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{content.strip()}\n\n</details>"

@@ -1,0 +1,30 @@
+"""Figures, durations and tables as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from cervbench.leaderboard.cells import Figure
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    ruler = [":---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
+
+
+def figure(shown: Figure, bold: bool = False, scale: int = 100) -> str:
+    """`41.2 [37.1, 45.3]`: per cent or as it is, with its interval where there is one."""
+    if shown.value is None:
+        return "–"
+    value, *bounds = (
+        f"{scale * number:.{1 if scale == 100 else 2}f}".replace("-", "−")
+        for number in shown
+        if number is not None
+    )
+    value = f"**{value}**" if bold else value
+    return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
