@@ -23,9 +23,9 @@ from cervbench.records.store import Store
 def column(table: Table, ratio: int) -> Iterator[tuple[str, str]]:
     """The name of each row, and its gain with both p-values."""
     for line in table.ranked:
-        if (line.name, ratio) in table.p_of_gains:
-            value, _, _, p = line.gains[ratio]
-            yield line.name, f"{100 * value:+.1f}, {p:.4f}, {table.p_of_gains[line.name, ratio]:.4f}"
+        gain, corrected = line.gains.get(ratio), table.p_of_gains.get((line.name, ratio))
+        if gain is not None and gain.value is not None and corrected is not None:
+            yield line.name, f"{100 * gain.value:+.1f}, {gain.p:.4f}, {corrected:.4f}"
 
 
 def main() -> None:

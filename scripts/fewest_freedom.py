@@ -53,7 +53,8 @@ def lines(repeats: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for groups in GROUPS:
         for effects in EFFECTS:
-            means = fewest_freedom(groups, *effects, repeats=repeats)
+            group, draw, group_draw = effects
+            means = fewest_freedom(groups, group, draw, group_draw, repeats)
             told = " | ".join(f"{effect:g}" for effect in effects)
             there = "–" if np.isnan(means.covered_there) else f"{means.covered_there:.1%}"
             yield f"| {groups} | {told} | {means.share:.1%} | {means.covered:.1%} | {there} |"

@@ -81,7 +81,8 @@ class Layout:
 
     def drawn_anew(self, rng: np.random.Generator) -> "Layout":
         """As many sessions a fold, drawn from it with replacement."""
-        rows, groups = [], []
+        rows: list[np.ndarray] = []
+        groups: list[np.ndarray] = []
         for fold in np.unique(self.folds):
             own = np.unique(self.groups[self.folds == fold])
             for chosen in rng.choice(own, len(own)):

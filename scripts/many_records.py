@@ -38,7 +38,7 @@ from cervbench.records.record import (
     EvaluationOfRecord,
     LabelCount,
     MethodOfRun,
-    Predictions,
+    PredictionsOfRecord,
     ProtocolOfRun,
     Record,
     Run,
@@ -98,7 +98,7 @@ def drawn(fold: int, draws: int, number: int) -> dict[str, np.ndarray]:
 def write_cells(out: Path, shared: int, cells: range, records: int) -> None:
     """The records of some cells, all their folds; `records` is where the last cell ends."""
     store = Store(out)
-    tables: dict[tuple[int, int, int], tuple[Path, Predictions, dict[str, Any]]] = {}
+    tables: dict[tuple[int, int, int], tuple[Path, PredictionsOfRecord, dict[str, Any]]] = {}
     for cell in cells:
         for fold in range(min(FOLDS, records - cell * FOLDS)):
             record = unscored(cell, fold)
@@ -111,7 +111,7 @@ def write_cells(out: Path, shared: int, cells: range, records: int) -> None:
             else:
                 table = canonical(drawn(*key))
                 pq.write_table(table, path, compression="zstd")
-                predictions = Predictions(hash=content_hash(table), rows=len(table))
+                predictions = PredictionsOfRecord(hash=content_hash(table), rows=len(table))
                 scores = classification(to_columns(table), TASK)
                 if shared:
                     tables[key] = path, predictions, scores
@@ -159,7 +159,7 @@ def unscored(cell: int, fold: int) -> Record:
         ratio=ratio,
         task=TASK,
         labels=label_count(fold, ratio),
-        predictions=Predictions(hash="", rows=0),
+        predictions=PredictionsOfRecord(hash="", rows=0),
         scores={},
         observed={
             "commit": "0" * 12,
