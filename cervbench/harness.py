@@ -163,6 +163,7 @@ class _Work:
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
+        self._store.write_folds(self.dataset.manifest)
         self._store.write_predictions(self.run.dataset.variant, one.id, table)
         self._store.write(record)
         return record

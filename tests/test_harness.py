@@ -761,6 +761,15 @@ def test_a_fold_that_tests_nothing_is_refused_before_anything_is_trained(
     assert [run.fold for run in runs(asked, part, plugins())] == [0, 2]
 
 
+def test_folds_that_are_not_shipped_are_written_beside_the_records(done: tuple[Place, list[Outcome]]) -> None:
+    place, outcomes = done
+    [path] = (place.out / "folds").iterdir()
+    assert path.stem == outcomes[0].record.run.dataset.manifest
+    folds = Store(place.out).folds(path.stem)
+    assert folds is not None
+    assert folds.hash == path.stem
+
+
 def test_a_class_that_a_fold_tests_and_does_not_train_is_named(
     done: tuple[Place, list[Outcome]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,6 +26,12 @@ PACKAGES = {
 } | {"simclr-published": "cervbench-simclr"}
 """Methods of the project that are in packages of their own, and those packages."""
 
+NEEDED = {
+    "cervbench-agbt": ("cervbench-barlow-twins",),
+    "cervbench-attentive-patch": ("cervbench-jigsaw",),
+}
+"""Which of these packages another one needs."""
+
 ROWS = {
     "untrained": "--method supervised --eval linear,knn",
     "scratch": "--method supervised --eval finetune",
@@ -108,8 +114,8 @@ class Catalog(Generic[Offered]):
         if self.kind == "method" and broken:
             return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
         if self.kind == "method" and name in PACKAGES:
-            package = PACKAGES[name]
-            how = f"in a clone: pip install -e plugins/{package}"
+            packages = (PACKAGES[name], *NEEDED.get(PACKAGES[name], ()))
+            how = "in a clone: pip install " + " ".join(f"-e plugins/{package}" for package in packages)
             if CHOSEN in os.environ:
                 how += f"; if it is installed, name it in {CHOSEN}"
             return f"method {name!r} is in a package of its own: {how}"

@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -155,6 +155,18 @@ class Manifest:
 def frozen(name: str) -> Manifest:
     """The manifest that ships with the package under this name."""
     return Manifest.from_csv(files("cervbench.protocol").joinpath("frozen", f"{name}.csv").read_text("utf-8"))
+
+
+@cache
+def shipped() -> dict[str, Manifest]:
+    """The manifests that come with the package, by the dataset whose they are."""
+    names = [path.name for path in files("cervbench.protocol").joinpath("frozen").iterdir()]
+    datasets = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
+    return {dataset: frozen(dataset) for dataset in datasets}
+
+
+def is_shipped(hash: str) -> bool:
+    return any(manifest.hash == hash for manifest in shipped().values())
 
 
 def deal(

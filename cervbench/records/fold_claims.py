@@ -1,29 +1,29 @@
-"""What a record says of its fold, held against the frozen folds where the package ships them."""
+"""What a record says of its fold, held against the folds, where they are known."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
-from cervbench.protocol.folds import FoldError, Manifest, frozen
+from cervbench.protocol.folds import FoldError, Manifest, shipped
 from cervbench.protocol.protocol import Protocol
 from cervbench.records.record import Record
 
 
-def fold_differences(record: Record, columns: Mapping[str, np.ndarray], rules: Protocol) -> Iterator[str]:
+def fold_differences(
+    record: Record, columns: Mapping[str, np.ndarray], rules: Protocol, beside: Manifest | None
+) -> Iterator[str]:
     """Images, groups, labels and label counts that are not those of the record's fold; one line each kind.
 
-    Folds dealt on the spot do not travel with a record: of those only the hash is known, and nothing is said.
-    But a whole dataset whose folds are shipped has these, and no others.
+    A whole dataset whose folds are shipped has these, and no others. Those of another are known where they
+    stand `beside` its records; where they do not, only their hash is, and nothing is said.
     """
-    tested, shipped = record.run.dataset, _shipped()
-    known = shipped.get(tested.variant)
+    tested = record.run.dataset
+    known = shipped().get(tested.variant)
     if known is not None and known.hash != tested.manifest:
         yield f"run.dataset.manifest: stored {tested.manifest}, recomputed {known.hash}"
         return
-    by_hash = {manifest.hash: manifest for manifest in shipped.values()}
-    manifest = by_hash.get(tested.manifest)
+    by_hash = {manifest.hash: manifest for manifest in shipped().values()}
+    manifest = by_hash.get(tested.manifest, beside)
     if manifest is None:
         return
     if tested.folds != manifest.folds:
@@ -47,11 +47,3 @@ def fold_differences(record: Record, columns: Mapping[str, np.ndarray], rules: P
     for part, rows, stored in (("train", train, record.labels.train), ("val", val, record.labels.val)):
         if stored != len(rows):
             yield f"labels.{part}: stored {stored}, recomputed {len(rows)}"
-
-
-@cache
-def _shipped() -> dict[str, Manifest]:
-    """Frozen manifests, by the dataset whose they are."""
-    names = [path.name for path in files("cervbench.protocol").joinpath("frozen").iterdir()]
-    datasets = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
-    return {dataset: frozen(dataset) for dataset in datasets}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from pydantic import ValidationError
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.plugin.settings import wrong_values
+from cervbench.protocol.folds import Manifest, is_shipped
 from cervbench.records.record import Record
 from cervbench.records.table import content_hash, read_table, to_columns, write_table
+
+_HASH = re.compile("[0-9a-f]{16}")
 
 
 class RecordError(CervbenchError):
@@ -25,7 +29,8 @@ _REMEDY = "Restore it from a copy; or delete it, and the command that made it ma
 
 @dataclass(frozen=True)
 class Store:
-    """The output folder: `records/<variant>/<id>.json`, `predictions/<variant>/<id>.parquet`."""
+    """The output folder: `records/<variant>/<id>.json`, `predictions/<variant>/<id>.parquet`, and the folds
+    that do not come with the package as `folds/<hash>.csv`."""
 
     root: Path
 
@@ -81,6 +86,28 @@ class Store:
                 f"{recorded_hash}; one of the two was changed: restore it, or delete both and run again"
             )
         return to_columns(table)
+
+    def write_folds(self, manifest: Manifest) -> None:
+        """With what decides a fold beside them, labels and groups of records can be checked elsewhere too."""
+        path = self._folds_path(manifest.hash)
+        if not is_shipped(manifest.hash) and not path.exists():
+            write_text(path, manifest.to_csv())
+
+    def folds(self, hash: str) -> Manifest | None:
+        """Those of this hash, if they stand here; RecordError where they are others."""
+        if not _HASH.fullmatch(hash) or not (path := self._folds_path(hash)).exists():
+            return None
+        try:
+            found = Manifest.from_csv(path.read_text("utf-8"))
+            if found.hash == hash:
+                return found
+            told = f"its content hashes to {found.hash}"
+        except (OSError, ValueError, IndexError) as error:
+            told = f"it is no table of folds: {error}"
+        raise RecordError(f"{path}: {told}; restore it, or delete it, and the next run writes it again")
+
+    def _folds_path(self, hash: str) -> Path:
+        return self.root / "folds" / f"{hash}.csv"
 
     def paths(self) -> list[Path]:
         """The path of every record, in the order of variant and id."""

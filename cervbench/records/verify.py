@@ -50,8 +50,12 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
     problems += differences("predictions", record.predictions.model_dump(), recomputed)
     columns = to_columns(table)
     try:
+        beside = store.folds(record.run.dataset.manifest)
+    except RecordError as error:
+        return [*problems, str(error)]
+    try:
         problems += _chosen_draws(record, columns, rules)
-        problems += fold_differences(record, columns, rules)
+        problems += fold_differences(record, columns, rules, beside)
         scores = score_again(record, columns, plugins)
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
         return [*problems, f"it cannot be scored again: {in_words(error)}"]

@@ -13,7 +13,7 @@ from cervbench.atomic import discard
 from cervbench.data.batches import Examples, Feed, Images
 from cervbench.data.views.normalise import UNIT, Normalise
 from cervbench.plugin.method import Method
-from cervbench.plugin.problems import AnswerError
+from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.encoder import Encoder
@@ -90,6 +90,10 @@ class Trained:
 
     def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
         """Train a stage in place, with the one loop; resumes where a kill left it, its end included."""
+        if stage.sees not in ("images", "labelled"):
+            raise ContractError(
+                f"{type(stage).__name__}.sees is {stage.sees!r}; a stage sees 'images', or what is 'labelled'"
+            )
         feed = Feed(
             examples.images,
             stage.views(),

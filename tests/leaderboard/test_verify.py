@@ -20,7 +20,7 @@ from cervbench.plugin.manager import Plugins
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record
-from cervbench.records.store import Store
+from cervbench.records.store import RecordError, Store
 from cervbench.records.table import canonical, content_hash, read_table, to_columns, write_table
 from cervbench.records.verify import verify_file
 from cervbench.scoring.classification import classification
@@ -217,6 +217,7 @@ def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[
     assert "no evaluation 'cervbench:linear'" in told[0]
 
 
+@pytest.mark.parametrize("variant", ["herlev", "herlev@7c1d"])
 @pytest.mark.parametrize(
     ("fault", "told"),
     {
@@ -229,10 +230,13 @@ def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[
         "folds": "run.dataset.folds: stored 4, there are 5",
     }.items(),
 )
-def test_labels_and_images_are_held_against_the_frozen_folds_though_all_else_was_made_anew(
-    out: Path, record: Record, changed: Callable[..., Record], fault: str, told: str
+def test_labels_and_images_are_held_against_the_folds_though_all_else_was_made_anew(
+    out: Path, record: Record, changed: Callable[..., Record], fault: str, told: str, variant: str
 ) -> None:
+    """Those that the package ships, and those of another dataset that stand beside its records."""
     manifest = frozen("herlev")
+    if variant != "herlev":
+        manifest = manifest.of(manifest.images[100:], manifest.labels[100:])
     fold, task = manifest.fold(2), Task(classes=manifest.classes)
     rows = fold.test.copy()
     if fault == "image":
@@ -250,14 +254,43 @@ def test_labels_and_images_are_held_against_the_frozen_folds_though_all_else_was
         for part, own in (("train", fold.train), ("val", fold.val))
     }
     folds = 4 if fault == "folds" else 5
-    herlev = {"name": "herlev", "variant": "herlev", "manifest": manifest.hash, "folds": folds}
+    herlev = {"name": "herlev", "variant": variant, "manifest": manifest.hash, "folds": folds}
     run = record.run.model_copy(update={"dataset": record.run.dataset.model_copy(update=herlev), "fold": 2})
     made = changed(record, run=run, task=task, labels=LabelCount(**seen))
     store = Store(out)
-    store.write_predictions("herlev", made.id, canonical(columns))
+    store.write_folds(manifest)
+    assert store.folds(manifest.hash) is None or variant != "herlev"
+    store.write_predictions(variant, made.id, canonical(columns))
     problems = verify_file(score_again(store, made, changed))
     assert all(re.match(told, problem) for problem in problems)
     assert bool(problems) == (fault != "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("normal_columnar", "light_dysplastic", 1), "its content hashes to"),
+        (lambda text: text[:2000], "its content hashes to|it is no table of folds"),
+        (lambda _: "image,label\na,b\n", "it is no table of folds"),
+    ],
+)
+def test_folds_beside_records_that_were_changed_are_named(
+    out: Path, change: Callable[[str], str], told: str
+) -> None:
+    whole = frozen("herlev")
+    part = whole.of(whole.images[100:], whole.labels[100:])
+    store = Store(out)
+    store.write_folds(part)
+    [path] = (out / "folds").iterdir()
+    path.write_text(change(path.read_text()))
+    with pytest.raises(RecordError, match=f"{path.name}: ({told}).*; restore it, or delete it"):
+        store.folds(part.hash)
+
+
+def test_a_hash_is_never_a_path(out: Path) -> None:
+    (out / "folds").mkdir(parents=True)
+    (out / "elsewhere.csv").write_text(frozen("herlev").to_csv())
+    assert Store(out).folds("../elsewhere") is None
 
 
 def test_folds_of_ones_own_under_the_name_of_a_frozen_dataset_are_found(

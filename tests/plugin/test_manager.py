@@ -1,6 +1,7 @@
 """A broken package is named by package, file and line, and everything else works."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import distributions
@@ -15,6 +16,7 @@ from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
 from cervbench.plugin.catalog import CHOSEN, UnknownName
 from cervbench.plugin.manager import Plugins
 
+PLUGINS = Path(__file__).parents[2] / "plugins"
 GOOD = """
     from cervbench.plugin import MethodConfig, Offer, hookimpl
 
@@ -325,6 +327,16 @@ def test_an_unknown_name_is_told_the_nearest_and_the_list() -> None:
 def test_a_method_whose_package_is_missing_names_the_package(method: str, package: str) -> None:
     with pytest.raises(UnknownName, match=f"pip install -e plugins/{package}(;|$)"):
         Plugins.of({}).methods.get(method)
+
+
+@pytest.mark.parametrize("method", ["agbt", "attentive-patch"])
+def test_a_package_that_needs_another_is_named_with_it(method: str) -> None:
+    """Regression: pip took the other from an index, where a stranger may have the name."""
+    text = (PLUGINS / f"cervbench-{method}" / "pyproject.toml").read_text("utf-8")
+    needed = set(re.findall(r'"(cervbench-[a-z-]+)', text))
+    with pytest.raises(UnknownName) as refused:
+        Plugins.of({}).methods.get(method)
+    assert set(re.findall(r"-e plugins/([a-z-]+)", str(refused.value))) == needed | {f"cervbench-{method}"}
 
 
 def test_a_method_whose_package_is_broken_shows_what_is_wrong(site: Site) -> None:

@@ -13,6 +13,7 @@ from cervbench.data.batches import Examples, Feed, Images
 from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
 from cervbench.methods.reference import ColourHistogram, ImageSize
+from cervbench.plugin.problems import ContractError
 from cervbench.training.trained import Trained, reestimate_norms
 
 
@@ -122,6 +123,13 @@ def test_a_stage_is_fed_images_normalised_as_the_encoder_wants_by_draws_of_its_r
     [feed] = fed
     assert (feed.normalise, feed.purpose, feed.batch_size) == (HALF, ("test", "purpose"), 8)
     assert feed.labels is labels
+
+
+def test_what_a_stage_cannot_see_is_said(trained: Trained) -> None:
+    """Regression: `both`, which may come one day, trained without labels and without a word."""
+    stage: Any = SimpleNamespace(views=lambda: (), sees="both")
+    with pytest.raises(ContractError, match="sees is 'both'; a stage sees 'images', or what is 'labelled'"):
+        trained.at("one").fit(stage, Examples(trained.images, np.arange(600)), 1, 8, "purpose")
 
 
 def test_a_second_stage_never_goes_on_where_another_ended(

@@ -48,6 +48,16 @@ def test_the_loss_by_the_equations_of_the_source(weight: float) -> None:
     torch.testing.assert_close(loss, BarlowTwinsLoss(weight)(z1 * shared, z2 * shared), rtol=1e-5, atol=1e-5)
 
 
+def test_both_views_pass_the_attention_in_one_batch() -> None:
+    """As they pass the projector of Barlow Twins: its batch norms see both."""
+    method = agbt(AsItIs(WIDTH), epsilon=0.1)
+    z1, z2 = noise()
+    a1, a2 = method.attention(torch.cat([z1, z2])).sigmoid().chunk(2)
+    shared = torch.sqrt(a1 * a2 + 0.1)
+    loss, _ = method.loss((z1, z2))
+    torch.testing.assert_close(loss, BarlowTwinsLoss(0.005)(z1 * shared, z2 * shared), rtol=1e-5, atol=1e-5)
+
+
 def test_of_the_projection_the_same_with_p_in_place_of_z() -> None:
     method = agbt(AsItIs(WIDTH), target="projection").eval()
     z1, z2 = noise()
@@ -75,7 +85,7 @@ def test_one_attention_for_the_whole_batch_would_cancel() -> None:
 
 
 @pytest.mark.parametrize("target", ["embedding", "projection"])
-@pytest.mark.parametrize(("anew", "reached"), [(False, 0.85), (True, 0.5)])
+@pytest.mark.parametrize(("anew", "reached"), [(False, 0.85), (True, 0.25)])
 def test_the_attention_alone_makes_noise_agree(target: str, anew: bool, reached: float) -> None:
     """What to watch: the views share nothing, only the attention is trained, and yet they come to agree.
 
@@ -83,15 +93,17 @@ def test_the_attention_alone_makes_noise_agree(target: str, anew: bool, reached:
     """
     method = agbt(AsItIs(WIDTH), target=target)
     trained = torch.optim.Adam(method.attention.parameters(), lr=1e-2)
-    views = noise()
+    views, before, after = noise(), [], []
     for _ in range(300):
         views = noise() if anew else views
         loss, parts = method.loss(views)
         trained.zero_grad()
         loss.backward()
         trained.step()
-    assert abs(parts["diagonal_before_attention"].item()) < 0.1
-    assert parts["diagonal_after_attention"].item() > reached
+        before.append(parts["diagonal_before_attention"].item())
+        after.append(parts["diagonal_after_attention"].item())
+    assert abs(np.mean(before[-50:])) < 0.1
+    assert np.mean(after[-50:]) > reached
 
 
 def mean_correlation(one: Tensor, other: Tensor) -> float:

@@ -35,17 +35,18 @@ def test_the_error_worked_by_hand() -> None:
 def test_the_loss_is_four_and_four_times_lightlys_recipe() -> None:
     """lightly's documented recipe is the mean over both directions of its negative cosine.
 
-    The target is another network by now, so that it matters which of the two is asked.
+    The target is another network by now, so that it matters which of the two is asked; that it normalises
+    by the batch, as it does before the loss is taken.
     """
     method, (one, other) = byol(), two_views()
     for parameter in method.target.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
+    encoder, projector = method.target.network
+    wanted = [projector(encoder(view)) for view in (one, other)]
     ours = method.loss([one, other])
 
     criterion = NegativeCosineSimilarity()
     predictions = [method.predictor(method.projector(method.encoder(view))) for view in (one, other)]
-    encoder, projector = method.target.network
-    wanted = [projector(encoder(view)) for view in (one, other)]
     lightlys = 0.5 * (criterion(predictions[0], wanted[1]) + criterion(predictions[1], wanted[0]))
 
     assert ours.item() == pytest.approx(4 + 4 * lightlys.item(), abs=1e-5)

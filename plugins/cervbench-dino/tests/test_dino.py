@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from cervbench_dino import Config
+from cervbench_dino import method as method_module
 from cervbench_dino.crops import Local, policy_of_area, vector_of
 from cervbench_dino.method import (
     DINO,
@@ -81,20 +82,41 @@ def test_the_loss_is_in_float32_where_the_networks_are_in_bf16() -> None:
     assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)
 
 
-def test_loss_and_centre_of_a_step_are_lightlys() -> None:
-    """The teacher is another network by now, so that it matters which of the two is asked."""
-    method = dino(vit())
+@pytest.mark.parametrize("backbone", [vit, cnn])
+def test_loss_and_centre_of_a_step_are_lightlys(backbone: Any) -> None:
+    """The teacher is another network by now, the centre not 0, and neither temperature what it began as.
+
+    Crops of one size pass in one batch, as batch norm sees.
+    """
+    temperatures = {"cold_temperature": 0.04, "warm_temperature": 0.08, "student_temperature": 0.2}
+    method = dino(backbone(), **temperatures, warm_up=1)
     for parameter in method.teacher.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
-    seen, cold = views(), method.config.cold_temperature
-    never = torch.tensor(False)
+    theirs = DINOLoss(24, student_temp=0.2)
+    theirs.center = torch.randn(1, 1, 24) / 10
+    method.centre.copy_(theirs.center.flatten())
+    method.share.fill_(0.5)
+    seen, never = views(), torch.tensor(False)
+    whole, parts = torch.cat(seen[:2]), torch.cat(seen[2:])
     with torch.no_grad():
-        taught = [method.teacher.network([view], never) for view in seen[:2]]
-        learnt = [method.head(vector_of(method.encoder, view), never) for view in seen]
-    theirs = DINOLoss(24)
-    assert method.loss(seen)[0].item() == pytest.approx(theirs(taught, learnt, cold).item(), abs=1e-5)
+        taught = method.teacher.network([whole], never).chunk(2)
+        vectors = [vector_of(method.encoder, crops) for crops in (whole, parts)]
+        learnt = method.head(torch.cat(vectors), never).chunk(len(seen))
+    expected = theirs(list(taught), list(learnt), 0.06).item()
+    assert method.loss(seen)[0].item() == pytest.approx(expected, abs=1e-5)
     method.after_step(Progress(1, 100_000))
     torch.testing.assert_close(method.centre, theirs.center.flatten())
+
+
+def test_the_centre_is_that_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = dino(vit())
+    elsewhere = torch.randn(1, 24)
+    monkeypatch.setattr(method_module, "gather", lambda rows: torch.cat([rows, elsewhere]))
+    here.loss(views())
+    both = here.batch_centre.clone()
+    monkeypatch.undo()
+    here.loss(views())
+    torch.testing.assert_close(both, (here.batch_centre + elsewhere[0]) / 2)
 
 
 def test_all_of_the_teacher_follows_and_keeps_ever_more() -> None:
@@ -197,6 +219,15 @@ def test_prototypes_stay_put_for_the_first_share_of_the_steps() -> None:
         method.loss(views())[0].backward()
         assert method.head.prototypes.grad is not None
         assert bool(method.head.prototypes.grad.any()) is moves
+
+
+def test_as_a_stage_goes_on_prototypes_thaw_and_the_teacher_warms() -> None:
+    method = dino(vit(), frozen=0.1, cold_temperature=0.04, warm_temperature=0.08, warm_up=1)
+    method.after_step(Progress(50, 100))
+    assert method.teacher_temperature.item() == pytest.approx(0.06)
+    method.loss(views())[0].backward()
+    assert method.head.prototypes.grad is not None
+    assert bool(method.head.prototypes.grad.any())
 
 
 def test_the_teacher_warms_up_in_a_straight_line() -> None:

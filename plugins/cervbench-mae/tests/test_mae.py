@@ -7,7 +7,11 @@ import torch
 from cervbench_mae import Config
 from cervbench_mae.decoder import Decoder
 from cervbench_mae.method import MAE, encoded, patches, reconstruction_error, shuffled, taken
-from lightly.models.utils import get_at_index, normalize_mean_var
+from lightly.models.utils import (
+    get_2d_sine_cosine_positional_embedding,
+    get_at_index,
+    normalize_mean_var,
+)
 from lightly.models.utils import patchify as lightlys_patchify
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -153,10 +157,18 @@ def test_the_loss_is_the_papers_with_every_patch_in_its_place() -> None:
     assert loss.item() == pytest.approx(theirs.item(), abs=1e-5)
 
 
-def test_every_place_of_the_decoder_has_a_position_of_its_own() -> None:
-    positions = Decoder(64, 32, 1, 1, (3, 5), 192).positions
-    assert positions.shape == (15, 32)
-    assert torch.cdist(positions, positions).fill_diagonal_(1).min() > 0.1
+def test_the_decoders_positions_are_lightlys_waves() -> None:
+    """In another order of the features, which changes no distance between places."""
+    positions = Decoder(64, 32, 1, 1, (4, 4), 192).positions
+    theirs = torch.from_numpy(get_2d_sine_cosine_positional_embedding(32, 4, False)).float()
+    apart = torch.cdist(positions, positions)
+    torch.testing.assert_close(apart, torch.cdist(theirs, theirs), atol=1e-3, rtol=0)
+    assert Decoder(64, 32, 1, 1, (3, 5), 192).positions.shape == (15, 32)
+
+
+def test_a_head_of_the_decoder_is_as_wide_as_in_the_paper() -> None:
+    decoder: Any = Decoder(64, 192, 2, 1, (4, 4), 192)
+    assert [block.attn.num_heads for block in decoder.blocks] == [6, 6]
 
 
 def test_each_patch_is_hidden_three_times_in_four_and_a_quarter_is_seen() -> None:

@@ -45,15 +45,19 @@ def test_over_many_steps_the_loss_is_lightlys_with_a_memory_bank() -> None:
 
     The maker of keys is another network by now, so that it matters which of the two makes them.
     """
-    method = moco()
+    method = moco(temperature=0.5)
     for parameter in method.follower.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
-    referee = NTXentLoss(method.config.temperature, memory_bank_size=(8, 4))
+    referee = NTXentLoss(0.5, memory_bank_size=(8, 4))
     referee.memory_bank.bank.copy_(method.queue)
     for step in range(5):
         one, other = two_views(step)
         theirs = referee(method.projector(method.encoder(one)), keys_of(method, other))
         assert method.loss([one, other]).item() == pytest.approx(theirs.item(), abs=1e-5)
+
+
+def test_the_first_strangers_are_as_long_as_keys() -> None:
+    torch.testing.assert_close(moco(queue=50).queue.norm(dim=1), torch.ones(50))
 
 
 @pytest.mark.parametrize("counts", [[3, 3, 3, 3], [8, 8], [5, 11, 2], [20]])
