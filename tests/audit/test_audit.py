@@ -17,16 +17,16 @@ from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 
-RNG = np.random.default_rng(0)
 GROUP = np.repeat(np.arange(40), 8)
 LABEL = np.array([f"class {n % 3}" for n in GROUP])
-OF_CLASS = {f"class {n}": RNG.normal(size=30) for n in range(3)}
 
 
 def features(of_group: float) -> np.ndarray:
     """What is seen of an image: something of its class, and so much of its group."""
-    own = RNG.normal(size=(40, 30))[GROUP]
-    return np.stack([OF_CLASS[name] for name in LABEL]) + of_group * own + 3 * RNG.normal(size=(320, 30))
+    rng = np.random.default_rng(0)
+    of_class = {name: rng.normal(size=30) for name in sorted(set(LABEL))}
+    own = rng.normal(size=(40, 30))[GROUP]
+    return np.stack([of_class[name] for name in LABEL]) + of_group * own + 3 * rng.normal(size=(320, 30))
 
 
 def ladder(of_group: float) -> dict[str, float]:
@@ -67,7 +67,8 @@ def with_twin(dataset: Dataset, twin_bin: int) -> tuple[Dataset, int, int]:
     other = int(np.flatnonzero(manifest.bins == twin_bin)[-1])
     pixels = np.array(dataset.pack.pixels)
     turned = np.rot90(pixels[0], 1)[:, ::-1].astype(float)
-    pixels[other] = np.clip(0.8 * turned + [5, 25, 10] + RNG.normal(0, 6, turned.shape), 0, 255)
+    noise = np.random.default_rng(0).normal(0, 6, turned.shape)
+    pixels[other] = np.clip(0.8 * turned + [5, 25, 10] + noise, 0, 255)
     pack = replace(dataset.pack)
     pack.__dict__["pixels"] = pixels
     return replace(dataset, pack=pack), 0, other
