@@ -14,9 +14,10 @@ BASE_PYTHON ?=
 demo: env
 	$(BIN)/cervbench run --method simclr --dataset synthetic --tier quick --folds 0 --labels 10,100 --out demo
 
-# Two processes of one thread each: most tests are too small to use a second one.
+# Two processes of one thread each: most tests are too small to use a second one. Whichever runs out takes from
+# the other: modules differ by minutes, and by xdist's default one process ends up waiting.
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The tests with the lowest versions that are asked for, which uv can choose and pip cannot.
 lowest:
