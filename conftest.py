@@ -1,7 +1,7 @@
 """What all tests share: the packages of this repository and no others, and real data where it is."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,15 @@ PACKAGES = sorted(path.parent.name for path in HERE.glob("plugins/*/pyproject.to
 
 os.environ["CERVBENCH_PLUGINS"] = ",".join(PACKAGES)
 DATA = Path(os.environ.setdefault("CERVBENCH_DATA", str(HERE.parent / "shared" / "data")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_flushed() -> Iterator[None]:
+    """Thousands of flushes a session are minutes of waiting, and no power fails in a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        patch.setattr(os, "sync", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")
