@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,10 +78,12 @@ def with_packages(*packages: object) -> Plugins:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, list[Record]]]:
+def done(
+    tmp_path_factory: pytest.TempPathFactory, cache_with_cells: Callable[[Path], Path]
+) -> Iterator[tuple[Place, list[Record]]]:
     """Records of a method with attention, and of one without."""
     folder = tmp_path_factory.mktemp("attention")
-    place = Place(cache=folder / "cache", out=folder / "out", device="cpu")
+    place = Place(cache=cache_with_cells(folder / "cache"), out=folder / "out", device="cpu")
     found = with_packages(halves)
     asked = Request(
         "halves", "synthetic", tier="smoke", folds=(1,), ratios=(1,), evaluations=("finetune", "linear"),

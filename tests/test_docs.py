@@ -1,7 +1,7 @@
 """What the documentation says is so: code runs, signatures are those of the code, links lead somewhere."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from inspect import getdoc, isclass, isfunction, signature
 from pathlib import Path
@@ -103,9 +103,11 @@ def test_the_code_of_the_tutorial_is_that_of_the_package_it_begins_with(tmp_path
     assert "plugins().add" in notebook
 
 
-def test_the_notebook_of_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_of_the_tutorial_runs(
+    tmp_path: Path, cache_with_cells: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CERVBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CERVBENCH_CACHE", str(cache_with_cells(tmp_path / "cache")))
     try:
         table = module_of(python_of("writing-a-method.md")[-1], "notebook").table
     finally:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,11 +38,12 @@ def cervbench(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
+def cache(
+    tmp_path_factory: pytest.TempPathFactory, cache_with_cells: Callable[[Path], Path]
+) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CERVBENCH_CACHE", str(folder))
-        yield folder
+        environment.setenv("CERVBENCH_CACHE", str(cache_with_cells(tmp_path_factory.mktemp("cache"))))
+        yield
 
 
 def test_every_command_can_be_asked_for_help() -> None:
