@@ -1,14 +1,12 @@
 """The way through the house, on synthetic cells at the smoke tier."""
 
 import linecache
-import os
+import multiprocessing
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +24,7 @@ from sklearn.metrics import balanced_accuracy_score
 import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
-from cervbench.data.parts import opaque, part
+from cervbench.data.parts import opaque
 from cervbench.due import due
 from cervbench.harness import Outcome, execute, plan
 from cervbench.leaderboard import build
@@ -61,10 +59,11 @@ from cervbench.records.store import Store
 from cervbench.runs import name_run, recipe_of, runs, task_of, understand
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
-from cervbench.training.pretrain import Workshop, pretrain
+from cervbench.training.pretrain import Workshop
 from cervbench.training.recipe import Recipe
 
-SIMCLR = Request("simclr", "synthetic", tier="smoke", folds=(0,), ratios=(1, 100))
+SIMCLR = Request("simclr", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,), ratios=(1, 100))
+MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,8 @@ def test_a_record_says_which_settings_were_chosen(done: tuple[Place, list[Outcom
 
 def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[Outcome]]) -> None:
     place, outcomes = done
-    table = cervbench.run("simclr", "synthetic", ratios=(1, 100), tier="smoke", folds=(0,), place=place)
+    asked = {name: getattr(SIMCLR, name) for name in ("backbone", "ratios", "tier", "folds")}
+    table = cervbench.run("simclr", "synthetic", **asked, place=place)
     assert table["record"].tolist() == [o.record.id for o in outcomes]
     assert table["balanced_accuracy"].tolist() == [o.record.scores["balanced_accuracy"] for o in outcomes]
     assert table["train_labels"].min() == 7
@@ -158,17 +158,13 @@ def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Ou
     assert few.run.dataset.synthetic
 
 
-def test_a_record_off_protocol_is_never_taken_for_one_on_protocol(place: Place, shared_cache: Path) -> None:
+def test_a_record_off_protocol_is_never_taken_for_one_on_protocol(place: Place) -> None:
     """Regression: a changed number of fine-tuning left the id of a linear record as it was."""
-    request = Request(
-        "majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",)
-    )
-    here = replace(place, cache=shared_cache)
-    (off,) = execute([replace(request, settings={"protocol.finetune.steps": 5})], here)
-    (on,) = execute([request], here)
+    (off,) = execute([replace(MAJORITY, settings={"protocol.finetune.steps": 5})], place)
+    (on,) = execute([MAJORITY], place)
     assert (off.record.run.protocol.off, on.record.run.protocol.off) == (("finetune.steps=5",), ())
     assert on.fresh
-    (same,) = execute([replace(request, settings={"protocol.finetune.steps": 10})], here)  # the rule itself
+    (same,) = execute([replace(MAJORITY, settings={"protocol.finetune.steps": 10})], place)  # the rule itself
     assert same.record == on.record
 
 
@@ -208,30 +204,7 @@ def test_a_pretext_stage_is_handed_the_train_images_of_its_fold_and_no_others(
     assert len(train.pyramid) == len(wanted)
 
 
-def test_with_all_labels_permuted_the_encoder_is_bit_identical(shared_cache: Path, tmp_path: Path) -> None:
-    asked = understand(SIMCLR, plugins())
-    dataset = open_dataset(asked.card, tmp_path, shared_cache, asked.protocol)
-    mixed = np.random.default_rng(0).permutation(len(dataset.pack.labels))
-    labels = tuple(dataset.pack.labels[n] for n in mixed)
-    permuted = replace(
-        dataset, pack=replace(dataset.pack, labels=labels), manifest=replace(dataset.manifest, labels=labels)
-    )
-    assert labels != dataset.pack.labels
-    states = []
-    for number, data in enumerate((dataset, permuted)):
-        cpu = torch.device("cpu")
-        recipe = Recipe(
-            asked.method.offer, asked.config, "resnet18", None, "random", 32, asked.protocol.pretext, 0, 0
-        )
-        workshop = Workshop(tmp_path / str(number), cpu, 30.0, lambda *_: None, {})
-        workshop.folder.mkdir()
-        parts = part(data, 0, asked.protocol, cpu)
-        trained, _ = pretrain(recipe, parts.train, parts.everything, workshop)
-        states.append(trained.method.state_dict())
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place, shared_cache: Path) -> None:
+def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place) -> None:
     seen: list[str] = []
 
     class Watcher:
@@ -252,7 +225,7 @@ def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place, shared_c
     found = Plugins.discover()
     found.add(Watcher(), "watcher")
     request = replace(SIMCLR, evaluations=("knn",), ratios=(100,))
-    list(execute([request], replace(place, cache=place.cache), found=found))
+    list(execute([request], place, found=found))
     assert seen[0] == "run"
     assert seen[-1] == "record"
     assert "pretext" in seen
@@ -275,7 +248,7 @@ class Forgetful(Method):
 
 
 def test_a_method_that_collapsed_is_noticed_said_and_recorded(
-    place: Place, shared_cache: Path, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Package:
         @hookimpl
@@ -284,7 +257,7 @@ def test_a_method_that_collapsed_is_noticed_said_and_recorded(
 
     found = Plugins.discover()
     found.add(Package(), "package")
-    request = Request("forgetful", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("knn",))
+    request = replace(SIMCLR, method="forgetful", ratios=(100,), evaluations=("knn",))
     [outcome] = execute([request], place, found=found)
     assert outcome.record.observed["feature_rank"] == 1
     assert outcome.record.observed["feature_spread"] == 0
@@ -311,18 +284,22 @@ def execute_blank(place: Place, value: float) -> Outcome:
 
     found = Plugins.discover()
     found.add(Package(), "package")
-    request = Request("blank", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("knn",))
+    request = replace(SIMCLR, method="blank", ratios=(100,), evaluations=("knn",))
     [outcome] = execute([request], place, found=found)
     return outcome
 
 
 def test_an_encoder_that_was_not_trained_gets_no_advice_on_training(
-    place: Place, caplog: pytest.LogCaptureFixture
+    place: Place,
+    tmp_path: Path,
+    cache_with_cells: Callable[[Path], Path],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert execute_blank(place, 0.0).record.observed["feature_rank"] == 1
     assert "learning rate" not in caplog.text
+    elsewhere = replace(place, cache=cache_with_cells(tmp_path / "other"), out=tmp_path / "elsewhere")
     with pytest.raises(Diverged, match=r"not finite\. Begin from other weights"):
-        execute_blank(replace(place, cache=place.cache / "other", out=place.out / "other"), float("nan"))
+        execute_blank(elsewhere, float("nan"))
 
 
 def test_nothing_is_trained_when_a_later_request_is_wrong(place: Place) -> None:
@@ -337,21 +314,16 @@ def test_features_without_an_encoder_cannot_be_fine_tuned(place: Place) -> None:
         list(execute([request], place))
 
 
-def test_the_majority_row_is_chance(place: Place, shared_cache: Path) -> None:
-    request = Request(
-        "majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",)
-    )
-    (outcome,) = execute([request], replace(place, cache=shared_cache))
+def test_the_majority_row_is_chance(place: Place) -> None:
+    (outcome,) = execute([MAJORITY], place)
     assert outcome.record.scores["balanced_accuracy"] == pytest.approx(1 / 7)
     assert outcome.record.run.backbone == "none"
 
 
 def test_a_fine_tuning_that_was_done_when_its_run_was_killed_is_not_done_again(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, cache_with_cells: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = Request(
-        "supervised", "synthetic", tier="smoke", folds=(0,), ratios=(1,), evaluations=("finetune",)
-    )
+    request = replace(SIMCLR, method="supervised", ratios=(1,), evaluations=("finetune",))
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write_predictions", kill)
@@ -361,7 +333,8 @@ def test_a_fine_tuning_that_was_done_when_its_run_was_killed_is_not_done_again(
     [outcome] = execute([request], place, lambda doing, step, steps, values: done.append((doing, step)))
     assert outcome.fresh
     assert not [step for doing, step in done if "finetune-1-0" in doing]
-    [elsewhere] = execute([request], replace(place, out=place.out / "other", cache=place.out / "cache"))
+    other = replace(place, out=place.out / "other", cache=cache_with_cells(place.out / "cache"))
+    [elsewhere] = execute([request], other)
     assert outcome.record.predictions.hash == elsewhere.record.predictions.hash
     assert not list(place.pretraining(outcome.record.run.id).glob("*/finetune*"))
 
@@ -392,9 +365,7 @@ def test_checkpoints_of_a_record_that_was_written_when_its_run_was_killed_are_cl
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: they stayed for ever."""
-    request = Request(
-        "supervised", "synthetic", tier="smoke", folds=(0,), ratios=(1, 100), evaluations=("finetune",)
-    )
+    request = replace(SIMCLR, method="supervised", evaluations=("finetune",))
     with monkeypatch.context() as patch:
         patch.setattr("cervbench.training.trained.Trained.clear_checkpoints", kill)
         with pytest.raises(KeyboardInterrupt):
@@ -404,33 +375,35 @@ def test_checkpoints_of_a_record_that_was_written_when_its_run_was_killed_are_cl
     assert not list(place.cache.glob("pretrainings/*/*/finetune*"))
 
 
+TOLD = """
+from cervbench.harness import execute
+
+for outcome in execute([request], place, lambda *sign: tells.send(sign)):
+    pass
+"""
+"""A run that gives signs of life."""
+
+
 def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
-    done: tuple[Place, list[Outcome]], shared_cache: Path, tmp_path: Path
+    done: tuple[Place, list[Outcome]], place: Place
 ) -> None:
     """`kill -9`, with a checkpoint after every step; scripts/kill_and_resume.py does ten on real images."""
-    place, outcomes = done
-    cache = tmp_path / "cache"
-    (cache / "packs").parent.mkdir()
-    (cache / "packs").symlink_to(shared_cache / "packs")
-    here = replace(place, cache=cache, out=tmp_path / "out", checkpoint_seconds=0.0)
-    program = (
-        "import sys; from pathlib import Path; from cervbench.harness import execute; "
-        "from cervbench.place import Place; from cervbench.study import Request\n"
-        f"for o in execute([{SIMCLR!r}], {here!r}, lambda *a: print(a[0], flush=True)): pass"
-    ).replace("PosixPath", "Path")
-    rng = random.Random(0)
-    kills = 0
+    _, outcomes = done
+    here = replace(place, checkpoint_seconds=0.0)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["cervbench.training.pretrain"])  # so torch is imported once
+    rng = random.Random(1)
     for _ in range(3):
-        run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-        assert run.stdout is not None
-        for _ in range(rng.randint(1, 6)):  # so many signs of life, then a moment more
-            run.stdout.readline()
-        time.sleep(rng.uniform(0, 0.5))
-        if run.poll() is None:
-            os.kill(run.pid, signal.SIGKILL)
-            kills += 1
-        run.communicate()
-    assert kills
+        signs, tells = processes.Pipe(duplex=False)
+        known = {"request": SIMCLR, "place": here, "tells": tells}
+        run = processes.Process(target=exec, args=(TOLD, known))
+        run.start()
+        tells.close()
+        for _ in range(rng.randint(1, 14)):  # of the 43 of an undisturbed run
+            signs.recv()
+        run.kill()
+        run.join()
+        assert run.exitcode == -signal.SIGKILL
     again = list(execute([SIMCLR], here))
     assert [o.record.scores for o in again] == [o.record.scores for o in outcomes]
     assert [o.record.predictions for o in again] == [o.record.predictions for o in outcomes]
@@ -494,9 +467,6 @@ def draws_alone(
     }
 
 
-MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
-
-
 @pytest.mark.parametrize(
     ("scores", "told"),
     [
@@ -507,7 +477,7 @@ MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(10
     ],
 )
 def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
-    place: Place, shared_cache: Path, scores: Any, told: str
+    place: Place, scores: Any, told: str
 ) -> None:
     """Regression: a traceback out of the record that was to be made of it."""
 
@@ -521,11 +491,11 @@ def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
     found.add(Package(), "cervbench-strange", "3.1")
     request = replace(MAJORITY, evaluations=("strange",))
     with pytest.raises(AnswerError, match=rf"evaluation strange of package cervbench-strange 3\.1.*{told}"):
-        list(execute([request], replace(place, cache=shared_cache), found=found))
+        list(execute([request], place, found=found))
 
 
 def test_the_seconds_of_an_evaluation_are_without_what_is_written_and_observed(
-    place: Place, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: they held the table's way to the disk and three calls of git."""
     clock = [0.0]
@@ -540,7 +510,7 @@ def test_the_seconds_of_an_evaluation_are_without_what_is_written_and_observed(
     monkeypatch.setattr("cervbench.harness.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     monkeypatch.setattr("cervbench.harness.observe_host", taking_an_hour(observe_host))
     monkeypatch.setattr(Store, "write_predictions", taking_an_hour(Store.write_predictions))
-    [outcome] = execute([MAJORITY], replace(place, cache=shared_cache))
+    [outcome] = execute([MAJORITY], place)
     assert clock[0] > 0
     assert outcome.record.observed["evaluation_seconds"] == 0
 
@@ -563,25 +533,22 @@ def exploding() -> Plugins:
     return found
 
 
-EXPLODING = Request("exploding", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,), ratios=(100,))
+EXPLODING = replace(SIMCLR, method="exploding", ratios=(100,))
 
 
-def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(
-    place: Place, shared_cache: Path
-) -> None:
+def test_a_run_that_fails_is_told_and_the_others_go_on_where_that_is_asked(place: Place) -> None:
     """Regression: it ended all of a study, at the same place every time."""
-    here = replace(place, cache=shared_cache)
     told: list[tuple[str, str]] = []
 
     def failed(run: Run, error: Exception) -> None:
         told.append((run.method.name, type(error).__name__))
 
-    [outcome] = execute([EXPLODING, MAJORITY], here, found=exploding(), failed=failed)
+    [outcome] = execute([EXPLODING, MAJORITY], place, found=exploding(), failed=failed)
     assert told == [("exploding", "Diverged")]
     assert [path.stem for path in Store(place.out).paths()] == [outcome.record.id]
     for requests, handler in (([EXPLODING, MAJORITY], None), ([EXPLODING], failed)):
         with pytest.raises(Diverged):
-            list(execute(requests, here, found=exploding(), failed=handler))
+            list(execute(requests, place, found=exploding(), failed=handler))
 
 
 def test_the_code_of_a_method_is_hashed_wherever_it_is(
@@ -647,7 +614,7 @@ def test_records_that_other_code_has_made_are_told(
     assert re.search(r"simclr on synthetic, fold 0: the code .* has changed .*: \w+.* Raise `revision`", told)
 
 
-def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names(place: Place) -> None:
+def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names() -> None:
     """Regression: one package that offered `linear` as well kept every run from being asked for."""
 
     class Rival:
@@ -663,7 +630,7 @@ def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names(place
         understand(MAJORITY, found)
 
 
-def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings(place: Place) -> None:
+def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:
     """Regression: it was given the numbers of the core's, or refused for having no such settings."""
 
     class Windows(Settings):
@@ -681,7 +648,7 @@ def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings(place: Plac
     assert [settings.model_dump()["neighbours"] for _, settings in asked.evaluations] == [3, 20]
 
 
-def test_who_builds_on_what_is_not_there_is_named(place: Place) -> None:
+def test_who_builds_on_what_is_not_there_is_named() -> None:
     """Regression: only the name was told, which the user had never typed."""
 
     class Package:
@@ -695,7 +662,7 @@ def test_who_builds_on_what_is_not_there_is_named(place: Place) -> None:
         understand(replace(MAJORITY, method="late"), found)
 
 
-def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other(place: Place) -> None:
+def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other() -> None:
     """Regression: agbt builds on barlow-twins, and could not be run once another package offered one."""
 
     class Rival:
@@ -716,22 +683,20 @@ def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other(place: Plac
         understand(replace(SIMCLR, backbone="vit"), found)
 
 
-def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place, shared_cache: Path) -> None:
+def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place) -> None:
     """Regression: trained and predicted, its record could not be written: the bare name is ambiguous."""
     offer = plugins().methods.get("majority").offer
     found = Plugins.discover()
     for package in ("one", "rival"):
         found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {"common": offer})), package)
-    here = replace(place, cache=shared_cache)
-    [outcome] = execute([replace(MAJORITY, method="rival:common")], here, found=found)
+    [outcome] = execute([replace(MAJORITY, method="rival:common")], place, found=found)
     assert (outcome.record.run.method.package, outcome.record.run.method.name) == ("rival", "common")
 
 
 def test_what_another_process_did_while_one_waited_is_not_done_again(
-    done: tuple[Place, list[Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Place, list[Outcome]], place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: with a cache of its own, it pretrained first and looked afterwards."""
-    place = replace(done[0], out=tmp_path / "out", cache=tmp_path / "another cache")
     alone = Place.alone
 
     @contextmanager
