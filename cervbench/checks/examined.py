@@ -128,10 +128,10 @@ class ExaminedMethod:
         except _Killed:
             return
 
-    def losses(self, recipe: Recipe, rate: float = 1.0, until: int | None = None) -> list[float]:
-        """The loss of each step, to the end or `until` one, with the learning rate multiplied by `rate`."""
+    def losses(self, recipe: Recipe, until: int | None = None, learning: bool = True) -> list[float]:
+        """The loss of each step, to the end or `until` one."""
         told: list[float] = []
-        train_stepwise(build_method(recipe), recipe, told.append, rate, until)
+        train_stepwise(build_method(recipe), recipe, told.append, until, learning)
         return told
 
     def loss_after(self, method: Method) -> float:
@@ -155,15 +155,18 @@ def train_stepwise(
     method: Method,
     recipe: Recipe,
     watch: Callable[[float], None],
-    rate: float = 1.0,
     until: int | None = None,
+    learning: bool = True,
 ) -> None:
-    """Train a method in place; `watch` is told the loss of each step, whose gradients are still there."""
+    """Train a method in place; `watch` is told the loss of each step, whose gradients are still there.
+
+    Without `learning` no gradient reaches a weight, and only what a forward pass and `after_step` move moves.
+    """
     stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
+    if not learning:
+        stage.register_forward_hook(lambda stage, asked, told: (told[0].detach().requires_grad_(), told[1]))
     sitting = Sitting(watch=lambda step, steps, values: watch(values["loss"]))
     state = begin(stage, sitting)
-    for group in state.optimizer.param_groups:
-        group["initial_lr"] *= rate
     steps = feed.steps(recipe.pretext.epochs)
     train(stage, state, feed, steps, sitting, until=until)
 
