@@ -83,10 +83,9 @@ def test_all_of_the_target_follows(rising: bool, kept: float) -> None:
     assert gone == pytest.approx(1 - kept, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext101_32x8d"])
-def test_the_source_documents_backbones_train(name: str) -> None:
+def test_the_source_documents_largest_backbone_trains() -> None:
     torch.manual_seed(0)
-    encoder = Encoder(timm.create_model(name, num_classes=0), Normalise((0.5,) * 3, (0.5,) * 3))
+    encoder = Encoder(timm.create_model("resnext101_32x8d", num_classes=0), Normalise((0.5,) * 3, (0.5,) * 3))
     method = BYOL(Config.model_validate({}), encoder)
     views = [torch.randn(2, 3, 32, 32) for _ in range(2)]
     method.loss(views).backward()

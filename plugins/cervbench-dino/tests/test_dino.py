@@ -332,12 +332,8 @@ def test_collapse_shows_in_how_many_prototypes_are_used(
     assert used["prototypes_in_use"].item() == pytest.approx(in_use, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnext50_32x4d", "vit_tiny_patch16_224"])
-def test_it_works_on(name: str) -> None:
-    arguments = {"img_size": 64, "patch_size": 8} if name.startswith("vit") else {}
-    backbone = timm.create_model(name, num_classes=0, **arguments)
-    if name == "vgg16":
-        backbone.pre_logits = nn.Identity()
+def test_it_works_on_a_vit_with_small_patches() -> None:
+    backbone = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=64, patch_size=8)
     assert torch.isfinite(dino(backbone, local_crops=1).loss(views(1))[0])
 
 
