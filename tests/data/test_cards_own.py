@@ -65,12 +65,12 @@ def test_absolute_paths_may_lie_anywhere(clinic, tmp_path_factory):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("file,label\na/1.png,low\n", "lacks the column path"),
+        ("file,label\na/1.png,low\n", "lacks the column path.* its first row names file, label"),
         ("", "lacks the column label and path"),
         ("path,label\na/1.png,low\na/9.png,high\n", r"row 3: a/9\.png"),
         ("path,label\na/1.png,low\nb/1.png,high\na/./1.png,low\n", r"row 4: .* stands in row 2"),
         ("path,label\n,low\n", "row 2: path is empty"),
-        ("path,label\n../x.png,low\n", r"row 2: \.\./x\.png leaves the folder"),
+        ("path,label\n../x.png,low\n", r"row 2: \.\./x\.png leaves the folder.* absolute path"),
         ("path,label,group\na/1.png,low,\n", "row 2: group is empty"),
         ("path,label,split\na/1.png,low,dev\n", "row 2: split is 'dev'"),
         ("path,label\na/1.png,low,7\n", "row 2 has more values"),
