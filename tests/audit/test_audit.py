@@ -90,8 +90,16 @@ def test_pairs_of_one_group_or_one_bin_are_no_finding(dataset: Dataset) -> None:
 
 
 def test_the_sheet_shows_the_pairs(dataset: Dataset, tmp_path: Path) -> None:
-    draw_sheet(dataset, closest_pairs(dataset, 3), tmp_path / "sheet.png")
-    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    """Three pairs a row, two tiles of 160 px each: the image most like a tile is that of the pair."""
+    pairs = closest_pairs(dataset, 4)
+    draw_sheet(dataset, pairs, tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png")).astype(float)
+    coarse = np.asarray(dataset.pack.pixels[:]).reshape(-1, 16, 14, 16, 14, 3).mean((2, 4))
+    for n, pair in enumerate(pairs):
+        top, left = n // 3 * 206, n % 3 * 340
+        for shift, row in ((0, pair.one), (160, pair.other)):
+            tile = sheet[top : top + 160, left + shift : left + shift + 160].reshape(16, 10, 16, 10, 3)
+            assert np.abs(coarse - tile.mean((1, 3))).mean((1, 2, 3)).argmin() == row
 
 
 def test_a_sheet_that_cannot_be_written_whole_is_not_written(
