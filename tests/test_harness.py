@@ -66,6 +66,13 @@ SIMCLR = Request("simclr", "synthetic", backbone="test_resnet", tier="smoke", fo
 MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
 
 
+def with_package(package: object, name: str, version: str = "0") -> Plugins:
+    """What is installed, and this."""
+    found = Plugins.discover()
+    found.add(package, name, version)
+    return found
+
+
 @pytest.fixture(scope="module")
 def done(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, list[Outcome]]:
     """SimCLR, once; what it wrote is looked at from many sides."""
@@ -222,8 +229,7 @@ def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place) -> None:
         def cervbench_record_written(self, record: object) -> None:
             seen.append("record")
 
-    found = Plugins.discover()
-    found.add(Watcher(), "watcher")
+    found = with_package(Watcher(), "watcher")
     request = replace(SIMCLR, evaluations=("knn",), ratios=(100,))
     list(execute([request], place, found=found))
     assert seen[0] == "run"
@@ -255,8 +261,7 @@ def test_a_method_that_collapsed_is_noticed_said_and_recorded(
         def cervbench_methods(self) -> dict[str, Offer]:
             return {"forgetful": Offer(MethodConfig, Forgetful, "nobody")}
 
-    found = Plugins.discover()
-    found.add(Package(), "package")
+    found = with_package(Package(), "package")
     request = replace(SIMCLR, method="forgetful", ratios=(100,), evaluations=("knn",))
     [outcome] = execute([request], place, found=found)
     assert outcome.record.observed["feature_rank"] == 1
@@ -282,8 +287,7 @@ def execute_blank(place: Place, value: float) -> Outcome:
                 "blank": Offer(Settings, type("Blank", (Blank,), {"value": value}), "nobody", pretext=False)
             }
 
-    found = Plugins.discover()
-    found.add(Package(), "package")
+    found = with_package(Package(), "package")
     request = replace(SIMCLR, method="blank", ratios=(100,), evaluations=("knn",))
     [outcome] = execute([request], place, found=found)
     return outcome
@@ -424,8 +428,7 @@ def named(base_revision: int, backbone_revision: int, cache: Path) -> str:
             build = "cervbench.training.backbones:resnet18"
             return {"own": BackboneOffer(build, "nobody", revision=backbone_revision)}
 
-    found = Plugins.discover()
-    found.add(Package(), "package")
+    found = with_package(Package(), "package")
     asked = understand(Request("built", "synthetic", backbone="own", tier="smoke"), found)
     run = name_run(asked, open_dataset(asked.card, Path(), cache, asked.protocol), fold=0)
     assert Run.model_validate_json(run.model_dump_json()).id == run.id
@@ -487,8 +490,7 @@ def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
             scored = EvaluationOffer(draws_alone, "a test", score=lambda *_: scores, schema="agreement/1")
             return {"strange": scored}
 
-    found = Plugins.discover()
-    found.add(Package(), "cervbench-strange", "3.1")
+    found = with_package(Package(), "cervbench-strange", "3.1")
     request = replace(MAJORITY, evaluations=("strange",))
     with pytest.raises(AnswerError, match=rf"evaluation strange of package cervbench-strange 3\.1.*{told}"):
         list(execute([request], place, found=found))
@@ -528,9 +530,7 @@ def exploding() -> Plugins:
         def cervbench_methods(self) -> dict[str, Offer]:
             return {"exploding": Offer(MethodConfig, Exploding, "nobody")}
 
-    found = Plugins.discover()
-    found.add(Package(), "package")
-    return found
+    return with_package(Package(), "package")
 
 
 EXPLODING = replace(SIMCLR, method="exploding", ratios=(100,))
@@ -622,8 +622,7 @@ def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names() -> 
         def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
             return {"linear": EvaluationOffer("rival:predict", "nobody")}
 
-    found = Plugins.discover()
-    found.add(Rival(), "cervbench-rival")
+    found = with_package(Rival(), "cervbench-rival")
     asked = understand(replace(MAJORITY, evaluations=None), found)
     assert {entry.package for entry, _ in asked.evaluations} == {"cervbench"}
     with pytest.raises(UnknownName, match="offered by 2 packages"):
@@ -641,8 +640,7 @@ def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:
         def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
             return {"knn": EvaluationOffer("rival:predict", "nobody", Windows)}
 
-    found = Plugins.discover()
-    found.add(Rival(), "cervbench-rival")
+    found = with_package(Rival(), "cervbench-rival")
     both = ("cervbench-rival:knn", "cervbench:knn")
     asked = understand(replace(MAJORITY, evaluations=both), found)
     assert [settings.model_dump()["neighbours"] for _, settings in asked.evaluations] == [3, 20]
@@ -656,8 +654,7 @@ def test_who_builds_on_what_is_not_there_is_named() -> None:
         def cervbench_methods(self) -> dict[str, Offer]:
             return {"late": Offer(MethodConfig, "late:Late", "nobody", builds_on=("erly",))}
 
-    found = Plugins.discover()
-    found.add(Package(), "cervbench-late")
+    found = with_package(Package(), "cervbench-late")
     with pytest.raises(UnknownName, match="late of cervbench-late builds on erly, but: no method 'erly'"):
         understand(replace(MAJORITY, method="late"), found)
 
@@ -674,8 +671,7 @@ def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other() -> None:
         def cervbench_backbones(self) -> dict[str, BackboneOffer]:
             return {"vit": BackboneOffer("rival:build", "nobody")}
 
-    found = Plugins.discover()
-    found.add(Rival(), "cervbench-rival")
+    found = with_package(Rival(), "cervbench-rival")
     asked = understand(replace(SIMCLR, method="agbt"), found)
     assert [entry.package for entry in asked.builds_on] == ["cervbench-barlow-twins"]
     assert understand(replace(MAJORITY, backbone="vit"), found).backbone == NO_BACKBONE
@@ -775,8 +771,7 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
         def cervbench_datasets(self) -> dict[str, Card]:
             return {"synthetic-2": merged, "others": replace(synthetic, name="others")}
 
-    found = Plugins.discover()
-    found.add(Package(), "package")
+    found = with_package(Package(), "package")
     [warning] = warnings_of(begins, place, found, caplog)
     assert (
         f"{of_fold_0} was trained on fold 0 of synthetic. Images that fold 1, 2, 3, 4 of synthetic" in warning

@@ -133,7 +133,7 @@ def fetched(card, tmp_path):
     return fetch(card, tmp_path / "root", tmp_path / "cache")
 
 
-def test_an_archive_is_fetched_unpacked_and_reported(server, card, tmp_path):
+def test_an_archive_is_fetched_unpacked_and_reported(card, tmp_path):
     told = []
     done = fetch(card, tmp_path / "root", tmp_path / "cache", lambda *what: told.append(what))
     assert done.folder == tmp_path / "root" / "set"
@@ -307,7 +307,7 @@ def test_a_server_in_trouble_is_asked_again(server, card, tmp_path):
     assert len(server.asked) == 3
 
 
-def test_a_server_out_of_reach_is_said_with_the_way_out(server, card, tmp_path):
+def test_a_server_out_of_reach_is_said_with_the_way_out(card, tmp_path):
     away = replace(card, source=Source("", (Archive("http://127.0.0.1:1/set.zip"),)))
     with pytest.raises(DataError, match=r"put the file there by hand as .*set\.zip"):
         fetched(away, tmp_path)

@@ -112,7 +112,7 @@ def test_an_interval_is_the_same_every_time_and_stays_within_its_bounds(pooled) 
             assert high < metric.bounds[1]
 
 
-def test_no_interval_is_given_where_the_data_cannot_say(pooled, table, task) -> None:
+def test_no_interval_is_given_where_the_data_cannot_say(pooled, task) -> None:
     unknown = Task(**task.model_dump() | {"groups_known": False})
     assert interval(replace(pooled, task=unknown)) is None
     perfect = replace(pooled, probabilities=np.eye(3)[pooled.labels][None])
