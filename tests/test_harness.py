@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
@@ -761,7 +762,7 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     place, outcomes = done
     of_fold_0 = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
     begins = replace(SIMCLR, init=str(of_fold_0), folds=None)
-    synthetic = plugins().datasets.get("synthetic").offer
+    synthetic = replace(plugins().datasets.get("synthetic").offer, read=lambda item: Image.new("RGB", (8, 8)))
     merged = synthetic.merged(
         "synthetic-2", "two", {"one": synthetic.classes[:3], "two": synthetic.classes[3:]}
     )
