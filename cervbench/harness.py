@@ -22,7 +22,7 @@ from cervbench.plugin.problems import AnswerError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
-from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand
+from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand, warn_of_untrained_classes
 from cervbench.study import Request
 from cervbench.watching import WatchStages, unwatched
 
@@ -71,6 +71,7 @@ def plan(
     for asked in [understand(request, found) for request in requests]:
         if asked.request.dataset not in opened:
             opened[asked.request.dataset] = _opened(asked, place, progress)
+            warn_of_untrained_classes(opened[asked.request.dataset])
         dataset = opened[asked.request.dataset]
         for run in runs(asked, dataset, found):
             yield asked, dataset, run
@@ -96,6 +97,7 @@ class _Work:
 
     def outcomes(self) -> Iterator[Outcome]:
         wanted = due(self.asked, self.run)
+        self._store.write_folds(self.dataset.manifest)
         done = self._done(wanted)  # refuses a damaged one at once
         warn_of_records_of_other_code([outcome.record for outcome in done], self._code)
         if len(done) == len(wanted):
@@ -163,7 +165,6 @@ class _Work:
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
-        self._store.write_folds(self.dataset.manifest)
         self._store.write_predictions(self.run.dataset.variant, one.id, table)
         self._store.write(record)
         return record

@@ -18,7 +18,7 @@ from cervbench.plugin.catalog import CORE, Entry, UnknownName
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
 from cervbench.plugin.settings import Settings, SettingsError
-from cervbench.protocol.protocol import Protocol, load
+from cervbench.protocol.protocol import Protocol, load, of_pretext
 from cervbench.records.record import (
     NO_BACKBONE,
     DatasetOfRun,
@@ -169,7 +169,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
             image_size=protocol.image_size,
             pretext=protocol.pretext.model_dump() if offer.pretext else None,
             rules=RULES,
-            off=protocol.off,
+            off=tuple(change for change in protocol.off if offer.pretext or not of_pretext(change)),
         ),
     )
 
@@ -214,19 +214,27 @@ def _require_fold(dataset: Dataset, fold: int) -> None:
     manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
     classes = {manifest.labels[row] for row in parts.train} - {""}
     if len(parts.test) and len(classes) > 1:
-        if untrained := sorted({manifest.labels[row] for row in parts.test} - classes):
-            logging.getLogger("cervbench").warning(
-                "%s: fold %s tests images of class %s and trains on none: no method can name it right",
-                dataset.variant,
-                fold,
-                ", ".join(untrained),
-            )
         return
     lacking = "tests no image" if not len(parts.test) else f"has {len(classes)} classes to train on"
     raise DataError(
         f"{dataset.variant}: fold {fold} {lacking}; name others with --folds, or bring the images as a "
         "manifest of your own, whose folds are dealt from what is there"
     )
+
+
+def warn_of_untrained_classes(dataset: Dataset) -> None:
+    """In a part of a dataset a fold may test a class of which no image is left to train on."""
+    for name, lacking in dataset.manifest.lacking().items():
+        untrained = [where.removesuffix(": train") for where in lacking if where.endswith(": train")]
+        tested = [fold for fold in untrained if f"{fold}: test" not in lacking]
+        if tested:
+            logging.getLogger("cervbench").warning(
+                "%s: images of class %s are tested in %s and trained on in none of these, where no method "
+                "can name it right",
+                dataset.variant,
+                name,
+                ", ".join(tested),
+            )
 
 
 def chosen(run: Run, plugins: Plugins) -> dict[str, Any]:

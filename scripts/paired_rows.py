@@ -28,10 +28,9 @@ def compared(table: Table, one: str, other: str, figures: Figures) -> list[list[
     for ratio in table.ratios:
         whole = rows[one].complete(ratio) and rows[other].complete(ratio)
         gain = figures.gain(one, rows[one], rows[other], ratio) if whole else None
-        known = [] if gain is None else [number for number in gain if number is not None]
-        if len(known) == 4:
-            value, low, high = (f"{100 * number:+.1f}" for number in known[:3])
-            lines.append([f"{ratio} %", f"{value} [{low}, {high}]".replace("-", "−"), f"{known[3]:.4f}"])
+        if gain and gain.value is not None and gain.low is not None and gain.high is not None:
+            value, low, high = (f"{100 * number:+.1f}" for number in (gain.value, gain.low, gain.high))
+            lines.append([f"{ratio} %", f"{value} [{low}, {high}]".replace("-", "−"), f"{gain.p:.4f}"])
     return lines
 
 

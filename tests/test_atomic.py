@@ -11,6 +11,9 @@ import pytest
 from cervbench import atomic
 from cervbench.atomic import discard, whole_folder, write_atomically
 
+FSYNC, SYNC = os.fsync, getattr(os, "sync", None)
+"""The real ones: while tests run, nothing else is flushed."""
+
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -29,8 +32,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     if not Path("/proc/self/fd").exists():
         pytest.skip("the system does not tell which file a handle is of")
-    monkeypatch.setattr(os, "fsync", logged("flush", os.fsync, named))
-    monkeypatch.setattr(os, "sync", logged("flush", os.sync, lambda: "all"))
+    monkeypatch.setattr(os, "fsync", logged("flush", FSYNC, named))
+    monkeypatch.setattr(os, "sync", logged("flush", SYNC, lambda: "all"))
     for move in ("rename", "replace"):
         monkeypatch.setattr(Path, move, logged("move to", getattr(Path, move), lambda _, to: Path(to).name))
     return log

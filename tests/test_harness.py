@@ -57,7 +57,7 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
-from cervbench.runs import name_run, recipe_of, runs, task_of, understand
+from cervbench.runs import name_run, recipe_of, runs, task_of, understand, warn_of_untrained_classes
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
@@ -383,10 +383,10 @@ def test_checkpoints_of_a_record_that_was_written_when_its_run_was_killed_are_cl
 TOLD = """
 from cervbench.harness import execute
 
-for outcome in execute([request], place, lambda *sign: tells.send(sign)):
+for outcome in execute([request], place, lambda *sign: (tells.send(sign), tells.recv())):
     pass
 """
-"""A run that gives signs of life."""
+"""A run that gives signs of life, and waits for an answer to each."""
 
 
 def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
@@ -399,14 +399,15 @@ def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
     processes.set_forkserver_preload(["cervbench.training.pretrain"])  # so torch is imported once
     rng = random.Random(1)
     for _ in range(3):
-        signs, tells = processes.Pipe(duplex=False)
+        signs, tells = processes.Pipe()
         known = {"request": SIMCLR, "place": here, "tells": tells}
         run = processes.Process(target=exec, args=(TOLD, known))
         run.start()
         tells.close()
         for _ in range(rng.randint(1, 14)):  # of the 43 of an undisturbed run
             signs.recv()
-        run.kill()
+            signs.send("go on")
+        run.kill()  # before the next sign, or waiting behind it
         run.join()
         assert run.exitcode == -signal.SIGKILL
     again = list(execute([SIMCLR], here))
@@ -730,6 +731,9 @@ def test_folds_that_are_not_shipped_are_written_beside_the_records(done: tuple[P
     folds = Store(place.out).folds(path.stem)
     assert folds is not None
     assert folds.hash == path.stem
+    path.unlink()
+    assert not any(outcome.fresh for outcome in execute([SIMCLR], place))
+    assert path.exists()
 
 
 def test_a_class_that_a_fold_tests_and_does_not_train_is_named(
@@ -737,15 +741,18 @@ def test_a_class_that_a_fold_tests_and_does_not_train_is_named(
 ) -> None:
     """Of a part of a dataset, whose folds are those of the whole."""
     place, _ = done
-    asked = understand(replace(SIMCLR, folds=(0, 1)), plugins())
+    asked = understand(SIMCLR, plugins())
     whole = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
     labels = np.array(whole.pack.labels)
     there = np.flatnonzero((labels != "carcinoma_in_situ") | (whole.manifest.bins < 2))
     images = [whole.pack.images[row] for row in there]
     part = replace(whole, manifest=whole.manifest.of(images, labels[there].tolist()))
-    list(runs(asked, part, plugins()))
+    warn_of_untrained_classes(part)
     [said] = [record.getMessage() for record in caplog.records]
-    assert "fold 0 tests images of class carcinoma_in_situ and trains on none" in said
+    assert "images of class carcinoma_in_situ are tested in fold 0 and trained on in none of these" in said
+    caplog.clear()
+    warn_of_untrained_classes(whole)
+    assert not caplog.records
 
 
 def warnings_of(

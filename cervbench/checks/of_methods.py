@@ -32,7 +32,7 @@ SOME_STEPS = 2
 LARGE_BATCH = 32
 """Losses over a batch, such as a correlation of its columns, cannot fall far in a small one."""
 LENGTHS = (14, 56)
-"""Epochs in which a loss is to fall: most do in the first so many."""
+"""Epochs in which a loss is to fall; the second where the first do not suffice."""
 
 
 def its_config_comes_back_from_json(method: ExaminedMethod) -> None:

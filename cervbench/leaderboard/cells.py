@@ -11,7 +11,7 @@ import numpy as np
 
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE, mean_or_none
-from cervbench.scoring.intervals import design, interval_of_replicates, replicates
+from cervbench.scoring.intervals import Design, design, interval_of_replicates, replicates
 from cervbench.scoring.metrics import METRICS, Floats, Ints
 from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
 from cervbench.scoring.task import Task
@@ -125,7 +125,8 @@ def computed(source: Source) -> dict[str, Any]:
     else:
         figures = {metric: Figure(value(pooled, metric)) for metric in metrics_of(task)}
     if source.in_full:
-        found["others"] = {metric: _figure(pooled, metric) for metric in others_of(task)}
+        plan = design(pooled)
+        found["others"] = {metric: _figure(pooled, metric, plan) for metric in others_of(task)}
         found["classes"] = _classes(pooled)
     return found | {"cell": {"figures": figures} | _counts(pooled)}
 
@@ -141,11 +142,10 @@ def pooled_from(source: Source) -> Pooled:
         raise RecordError(f"records {ids} of {source.variant} cannot be pooled: {error}") from None
 
 
-def _figure(pooled: Pooled, metric: str) -> Figure:
+def _figure(pooled: Pooled, metric: str, plan: Design) -> Figure:
     """With its interval where groups are known."""
     if not pooled.task.groups_known:
         return Figure(value(pooled, metric))
-    plan = design(pooled)
     return _with_interval(replicates(pooled, plan, metric), plan.folds, metric)
 
 
@@ -182,6 +182,6 @@ def _classes(pooled: Pooled) -> dict[str, Any]:
         own = only(pooled, pooled.labels == k)
         # within one class, recall is accuracy
         enough = groups[name] >= FEWEST_GROUPS
-        recall = _figure(own, "accuracy") if enough else Figure(value(own, "accuracy"))
+        recall = _figure(own, "accuracy", design(own)) if enough else Figure(value(own, "accuracy"))
         found[name] = (recall, len(own.labels), groups[name])
     return found

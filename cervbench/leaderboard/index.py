@@ -52,8 +52,10 @@ _READING = """## How to read the tables
   size is given to `image-size` alone, while an encoder sees crops that were scaled to one size. `majority`
   answers with the commonest class of a fold's train part: where that differs from fold to fold, it is
   below one over the number of classes.
-- What can be unfolded beneath a table: the other metrics and the recall of each class, with the most labels
-  that it has, and the records of every row.
+- Off protocol (`--all`), rows whose pretext stages alone are changed share a table, whatever the change: each
+  says its own, and what is bold is bold among all of them.
+- What can be unfolded beneath a table: the other metrics and the recall of each class, at its largest share
+  of labels, and the records of every row.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
   through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
   machine that may have had other work), medians over folds, stand beside every row. A small image counts

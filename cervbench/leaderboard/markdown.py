@@ -228,7 +228,8 @@ def _pooling(table: Table) -> str:
 
 def _collapsed(table: Table) -> str:
     """What a reader must know before a low figure is held against a method's idea."""
-    found = [f"{line.name} in {_folds(line.row.collapsed)}" for line in table.ranked if line.row.collapsed]
+    collapsed = [line for line in table.ranked if line.row.collapsed and not line.row.baseline]
+    found = [f"{line.name} in {_folds(line.row.collapsed)}" for line in collapsed]
     return f"**collapsed while it was pretrained**: {markdown('; '.join(found))}" if found else ""
 
 

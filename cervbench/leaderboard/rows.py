@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from cervbench.leaderboard.escaping import short
+from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.task import Task
 from cervbench.training.collapse import collapsed
@@ -16,7 +17,7 @@ _OF_A_RUN = {
     "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
 }  # fmt: skip
 """How a run's own fields are called on a page."""
-BUDGET = "pretext"
+PRETEXT = "pretext"
 """Stands for every change of the protocol's pretext stages."""
 _OBSERVED = ("pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread")
 
@@ -29,8 +30,8 @@ class Contest(NamedTuple):
     rules: int
     tier: str
     off: tuple[str, ...]
-    """Changes of the protocol; of those of the pretext stages alone that there are any, for rows made with
-    another budget are measured alike, and say which it was."""
+    """Changes of the protocol. All changes of the pretext stages are one: rows that had others are measured
+    alike, and each names its own."""
     manifest: str
     task: str
     evaluation: str
@@ -158,7 +159,7 @@ def _always_told(row: Row) -> set[str]:
 def _budget(row: Row) -> dict[str, str]:
     """Changes of the protocol's pretext stages."""
     changes = row.sample.run.protocol.off
-    return dict(change.split("=", 1) for change in changes if change.startswith(f"{BUDGET}."))
+    return dict(change.split("=", 1) for change in changes if of_pretext(change))
 
 
 def _unique(named: Sequence[str]) -> list[str]:
@@ -221,7 +222,7 @@ def _contest(record: Record) -> Contest:
         version=run.protocol.version,
         rules=run.protocol.rules,
         tier=run.protocol.tier,
-        off=_of_scale(run.protocol.off),
+        off=_off_of_contest(run.protocol.off),
         manifest=run.dataset.manifest,
         task=digest(record.task.model_dump(mode="json")),
         evaluation=record.evaluation.name
@@ -230,9 +231,9 @@ def _contest(record: Record) -> Contest:
     )
 
 
-def _of_scale(off: Sequence[str]) -> tuple[str, ...]:
-    others = tuple(change for change in off if not change.startswith(f"{BUDGET}."))
-    return others if len(others) == len(off) else (BUDGET, *others)
+def _off_of_contest(off: Sequence[str]) -> tuple[str, ...]:
+    others = tuple(change for change in off if not of_pretext(change))
+    return others if len(others) == len(off) else (PRETEXT, *others)
 
 
 def seen(record: Record) -> Seen:

@@ -9,7 +9,7 @@ from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metric
 from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
-from cervbench.leaderboard.rows import BUDGET, Contest, Row, TableKey, differing, names
+from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey, differing, names
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
@@ -148,7 +148,9 @@ class _Plan:
 
     @property
     def ratios(self) -> tuple[int, ...]:
-        return tuple(sorted({ratio for row in self.ranked + self.references for ratio in row.entries}))
+        """Of the rows of its own contest: what stands with them may have more."""
+        own = [row for row in self.ranked + self.references if row.key.contest == self.key.contest]
+        return tuple(sorted({ratio for row in own for ratio in row.entries}))
 
     @property
     def in_full(self) -> list[At]:
@@ -191,9 +193,9 @@ def _split(
 
 
 def _without_budget(contest: Contest, contests: Mapping[Contest, Sequence[Row]]) -> list[Row]:
-    if BUDGET not in contest.off:
+    if PRETEXT not in contest.off:
         return []
-    alike = contest._replace(off=tuple(change for change in contest.off if change != BUDGET))
+    alike = contest._replace(off=tuple(change for change in contest.off if change != PRETEXT))
     return [row for row in contests.get(alike, ()) if row.baseline]
 
 

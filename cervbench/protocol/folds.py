@@ -218,7 +218,7 @@ def require_dealable(
 def _require_parts(
     images: Sequence[str], labels: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]
 ) -> None:
-    """Refuse splits that miss an image, part a group, train or test nothing, or test a class untrained."""
+    """Refuse splits that miss an image, part a group, train or test nothing, or test what is not trained."""
     part_of: dict[str, str] = {}
     for image, group, split in zip(images, groups, splits, strict=True):
         if split not in OFFICIAL:
@@ -235,7 +235,7 @@ def _require_parts(
     if untrained := sorted(classes_of["test"] - classes_of["train"] - {""}):
         raise FoldError(
             f"class {untrained[0]!r} is tested, and no image of it has the split train, so that nobody could "
-            "ever name it right: move some of its groups to train, or leave out its images"
+            "ever name it right: in a manifest of your own, move some of its groups to train, or leave it out"
         )
 
 

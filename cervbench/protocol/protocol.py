@@ -91,6 +91,11 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     )
 
 
+def of_pretext(change: str) -> bool:
+    """Whether a change is of the pretext stages alone."""
+    return change.startswith("pretext.")
+
+
 def changes_of(off: Sequence[str]) -> dict[str, Any]:
     """The `protocol.KEY` settings that a record's `off` stands for."""
     changes: dict[str, Any] = {}

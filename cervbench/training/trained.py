@@ -92,7 +92,7 @@ class Trained:
         """Train a stage in place, with the one loop; resumes where a kill left it, its end included."""
         if stage.sees not in ("images", "labelled"):
             raise ContractError(
-                f"{type(stage).__name__}.sees is {stage.sees!r}; a stage sees 'images', or what is 'labelled'"
+                f"{type(stage).__name__}.sees is {stage.sees!r}; it must be 'images' or 'labelled'"
             )
         feed = Feed(
             examples.images,

@@ -132,6 +132,17 @@ def test_rows_of_other_budgets_share_a_table_with_what_needs_none(out: Path, wri
     assert "; off protocol: pretext.batch_size=16, pretext.batch_size=8. Bold" in said
 
 
+def test_of_what_stands_with_rows_of_other_budgets_only_their_ratios_are_shown(
+    out: Path, write: Write
+) -> None:
+    """Regression: a column for each ratio of the reference rows, and nothing unfolded of the rows' own."""
+    write("simclr", ratios=(10,), off={"pretext.epochs": 3})
+    write("supervised", 0.5, ratios=(10, 100), pretext=False)
+    table = made(out)["linear · resnet18, random init · quick · off protocol"]
+    assert table.ratios == (10,)
+    assert [bool(line.others and line.classes) for line in table.lines] == [True, True]
+
+
 def test_what_is_measured_otherwise_has_a_table_of_its_own(out: Path, write: Write) -> None:
     write("simclr", ratios=(100,), off={"image_size": 48})
     write("simclr", ratios=(100,), off={"image_size": 48, "pretext.epochs": 3})
@@ -331,12 +342,18 @@ def test_a_row_that_collapsed_is_named_with_its_folds(
     out: Path, write: Write, changed: Callable[..., Record]
 ) -> None:
     seen_of = {"flat": (1.2, 0.9), "near": (9.0, 0.001), "odd": ("1", None), "good": (2.1, 0.02)}
+    write("supervised", ratios=(100,), pretext=False, evaluation="finetune")
+    write("simclr", ratios=(100,), evaluation="finetune")
+    for record in map(Store(out).record, Store(out).paths()):
+        if record.run.method.name == "supervised":
+            Store(out).write(changed(record, observed={**record.observed, "feature_rank": 1.0}))
     for method, (rank, spread) in seen_of.items():
         for record in write(method, ratios=(100,)):
             if record.run.fold in (1, 3):
                 seen = {**record.observed, "feature_rank": rank, "feature_spread": spread}
                 Store(out).write(changed(record, observed=seen))
-    assert "; **collapsed while it was pretrained**: flat in folds 1, 3; near in folds 1, 3. " in footer(out)
+    said = re.findall(r"\*\*collapsed while it was pretrained\*\*: (.*?)\. ", page(out))
+    assert said == ["flat in folds 1, 3; near in folds 1, 3"]
 
 
 def test_intervals_of_one_draw_are_said_to_be_conditional_on_it(out: Path, write: Write) -> None:

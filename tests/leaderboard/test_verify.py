@@ -272,6 +272,7 @@ def test_labels_and_images_are_held_against_the_folds_though_all_else_was_made_a
         (lambda text: text.replace("normal_columnar", "light_dysplastic", 1), "its content hashes to"),
         (lambda text: text[:2000], "its content hashes to|it is no table of folds"),
         (lambda _: "image,label\na,b\n", "it is no table of folds"),
+        (lambda text: text.replace("\n", '\n"', 1) + "x" * 200_000, "it is no table of folds"),
     ],
 )
 def test_folds_beside_records_that_were_changed_are_named(

@@ -128,7 +128,7 @@ def test_a_stage_is_fed_images_normalised_as_the_encoder_wants_by_draws_of_its_r
 def test_what_a_stage_cannot_see_is_said(trained: Trained) -> None:
     """Regression: `both`, which may come one day, trained without labels and without a word."""
     stage: Any = SimpleNamespace(views=lambda: (), sees="both")
-    with pytest.raises(ContractError, match="sees is 'both'; a stage sees 'images', or what is 'labelled'"):
+    with pytest.raises(ContractError, match="sees is 'both'; it must be 'images' or 'labelled'"):
         trained.at("one").fit(stage, Examples(trained.images, np.arange(600)), 1, 8, "purpose")
 
 
