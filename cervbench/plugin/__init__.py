@@ -47,7 +47,6 @@ if TYPE_CHECKING:
         named_policy,
         on_device,
         plain_policy,
-        windows,
     )
     from cervbench.plugin.attentive import Attentive
     from cervbench.plugin.devices import gather, in_float32, own_rows
@@ -67,7 +66,7 @@ _LATER = {
     "cervbench.data.views": (
         "Blur", "Brightness", "Contrast", "Crop", "Elastic", "Equalise", "Flip", "Gamma", "Greyscale",
         "Hue", "Normalise", "Policy", "Pyramid", "Rotation", "Saturation", "Sharpen", "Shift", "Speckle",
-        "Together", "View", "Zoom", "named_policy", "on_device", "plain_policy", "windows",
+        "Together", "View", "Zoom", "named_policy", "on_device", "plain_policy",
     ),
     "cervbench.plugin.attentive": ("Attentive",),
     "cervbench.plugin.devices": ("gather", "in_float32", "own_rows"),

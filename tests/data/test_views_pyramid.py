@@ -170,3 +170,11 @@ def test_a_pattern_too_fine_for_the_view_turns_grey_and_not_into_another_pattern
     ours, _, aliased = three_ways(np.broadcast_to(stripes[None, None, :, None], (4, 200, 200, 3)).copy())
     assert (aliased.std((1, 2, 3)) > 0.1).all()
     assert (ours.std((1, 2, 3)) < 0.2 * aliased.std((1, 2, 3))).all()
+
+
+def test_a_part_of_a_pyramid_knows_where_its_own_images_lie() -> None:
+    content = np.random.default_rng(0).random((9, 4))
+    images = Pyramid(np.zeros((9, 8, 8, 3), np.uint8), 8, content=content)
+    part = images.of(np.array([7, 2, 5])).of(np.array([2, 0]))
+    assert np.array_equal(part.content(torch.tensor([1, 0, 1])), content[[7, 5, 7]])
+    assert Pyramid(stored(8), 8).content(torch.tensor([1])).tolist() == [[0, 0, 1, 1]]

@@ -18,7 +18,6 @@ from cervbench.data.views.sharpen import Sharpen
 from cervbench.data.views.speckle import Speckle
 from cervbench.data.views.tone import Equalise, Gamma
 from cervbench.data.views.transfer import on_device
-from cervbench.data.views.windows import windows
 
 __all__ = [
     "POLICIES",
@@ -48,5 +47,4 @@ __all__ = [
     "on_device",
     "plain_policy",
     "simclr_policy",
-    "windows",
 ]

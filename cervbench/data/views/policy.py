@@ -12,7 +12,7 @@ from cervbench.data.views import colour, geometry
 from cervbench.data.views.blur import Blur
 from cervbench.data.views.colour import LinearColour, Mixing
 from cervbench.data.views.elastic import Elastic
-from cervbench.data.views.geometry import Geometry
+from cervbench.data.views.geometry import Crop, Geometry
 from cervbench.data.views.normalise import Normalise
 from cervbench.data.views.operation import Operation, Together
 from cervbench.data.views.pyramid import Pyramid
@@ -68,15 +68,29 @@ class Policy:
         return dict(zip(self._keyed(), arrays, strict=True))
 
     def apply(
-        self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
+        self,
+        pixels: Pyramid,
+        rows: Tensor,
+        drawn: Mapping[str, np.ndarray],
+        normalise: Normalise,
+        size: int | None = None,
+        part: np.ndarray | None = None,
     ) -> Tensor:
-        count, size, device = len(rows), pixels.size, pixels.device
+        """The view, of another size than the training size if one is given.
+
+        Of a `part` of each image, where there is one (n × 4, as `Pyramid.content` gives it): it is stretched
+        to a square, and what lies further outside than its border pixels is not seen.
+        """
+        count, size, device = len(rows), size or pixels.size, pixels.device
         parts = self._parts(drawn, count)
         affine = geometry.composed((p.affine(at) for p, at in parts if isinstance(p, Geometry)), count)
+        if part is not None:
+            affine = Crop().affine(part) @ affine
         levels = fitting_levels(pixels, affine, size)
         order = np.argsort(levels, kind="stable")
-        parts = [(part, at[order]) for part, at in parts]
-        warp = Warp(affine[order], [(p, at) for p, at in parts if isinstance(p, Elastic)], size, device)
+        parts = [(p, at[order]) for p, at in parts]
+        elastics = [(p, at) for p, at in parts if isinstance(p, Elastic)]
+        warp = Warp(affine[order], elastics, size, device, None if part is None else part[order])
         sampling = Sampling(pixels, rows[torch.from_numpy(order)], levels[order], warp)
         of_kinds = [(p, at) for kind in _RETOUCHES for p, at in parts if isinstance(p, kind)]
         retouching = Retouching(of_kinds, normalise, size, device)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from cervbench.data.views.pyramid import Pyramid
 from cervbench.data.views.transfer import on_device
+from cervbench.data.views.warp import Warp
 
 _IN_CACHE, _IN_MEMORY = 2**17, 2**26
 """Pixels of views sampled at once: on a processor, whose cache makes it twice as fast, and elsewhere."""
@@ -28,16 +28,6 @@ def fitting_levels(pixels: Pyramid, affine: np.ndarray, size: int) -> np.ndarray
     return np.minimum(levels, len(pixels.sides) - 1)
 
 
-class Places(Protocol):
-    """Where views are sampled."""
-
-    still: np.ndarray
-    """Which views are the image as it is."""
-
-    def places(self, block: slice) -> Tensor:
-        """In -1..1, images × height × width × 2."""
-
-
 @dataclass(frozen=True)
 class Sampling:
     """A batch in the order of its levels, to be sampled block by block."""
@@ -47,7 +37,7 @@ class Sampling:
     """On the host, as all that decides what is read."""
     levels: np.ndarray
     """Ascending."""
-    warp: Places
+    warp: Warp
 
     def sampled(self, block: slice) -> Tensor:
         """Views of stored values, float32 in 0..255, n × 3 × size × size; the border is repeated outside."""
@@ -65,7 +55,7 @@ class Sampling:
     def _still_exact(self, views: Tensor, block: slice) -> Tensor:
         """Places are floats and a hundred-thousandth of a pixel off: what does not move is copied instead."""
         still = np.flatnonzero(self.warp.still[block])
-        if len(still):
+        if len(still) and self.warp.size == self.pixels.size:
             unmoved = self.pixels.level(0, self.rows[block][torch.from_numpy(still)])
             views.index_copy_(0, on_device(still, views.device), unmoved.float())
         return views

@@ -20,9 +20,13 @@ class Warp:
         elastics: Sequence[tuple[Elastic, np.ndarray]],
         size: int,
         device: torch.device,
+        part: np.ndarray | None = None,
     ) -> None:
-        """Affines in coordinates of -1..1, images × 3 × 3; elastics with their parameters."""
-        self._size = size
+        """Affines in coordinates of -1..1, images × 3 × 3; elastics with their parameters.
+
+        What would lie outside of a part of the image is taken from the part's border.
+        """
+        self.size = size
         self._elastics = [(elastic, Chosen(elastic, at, size, device)) for elastic, at in elastics]
         displaced = [chosen.applies for _, chosen in self._elastics]
         self.still = (affine == np.eye(3)).all(axis=(1, 2)) & ~np.any(displaced, axis=0)
@@ -31,6 +35,7 @@ class Warp:
         centres = (torch.arange(size, device=device) * 2 + 1) / size - 1
         self._columns = self._across * centres
         self._rows = self._down * centres[:, None] + offset
+        self._bounds = None if part is None else on_device(_bounds(part), device)[..., None, None]
 
     def places(self, block: slice) -> Tensor:
         """Where to sample, images × size × size × 2, in -1..1."""
@@ -39,8 +44,17 @@ class Warp:
         for elastic, chosen in self._elastics:
             if drew := chosen.within(block):
                 where, needed = drew
-                right, below = elastic.displacement(needed, self._size)[:, None].unbind(2)
+                right, below = elastic.displacement(needed, self.size)[:, None].unbind(2)
                 across, down = (each[block][where] for each in (self._across, self._down))
                 displaced = places[where].addcmul_(across, right).addcmul_(down, below)
                 places.index_copy_(0, where, displaced)
+        if self._bounds is not None:
+            first, last = self._bounds[block].unbind(1)
+            places = places.maximum(first).minimum(last)
         return places.permute(0, 2, 3, 1)
+
+
+def _bounds(part: np.ndarray) -> np.ndarray:
+    """Its first and last places, across and down, in -1..1: n × 2 × 2."""
+    corner, size = part[:, :2], part[:, 2:]
+    return 2 * np.stack([corner, corner + size], axis=1) - 1

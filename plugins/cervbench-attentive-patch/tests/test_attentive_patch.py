@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from cervbench_attentive_patch import Config
-from cervbench_attentive_patch.method import AttentivePatch, corners, patches
+from cervbench_attentive_patch.method import AttentivePatch, edges, patches
 from cervbench_jigsaw import Config as JigsawConfig
 from cervbench_jigsaw.method import Jigsaw
 from torch import nn
@@ -50,7 +50,7 @@ def test_what_jigsaw_learnt_to_say_of_a_patch_is_carried_over() -> None:
 
 @pytest.mark.parametrize("side", [32, 64, 100, 170])
 def test_patches_lie_in_the_middles_of_the_nine_cells_with_a_gap_between(side: int) -> None:
-    for number, (left, top, right, bottom) in enumerate(corners(side).tolist()):
+    for number, (left, top, right, bottom) in enumerate(edges(side).tolist()):
         row, column = divmod(number, 3)
         for start, end, cell in ((left, right, column), (top, bottom, row)):
             assert start == pytest.approx(side * (cell + 17 / 340) / 3, abs=0.5)
@@ -59,7 +59,7 @@ def test_patches_lie_in_the_middles_of_the_nine_cells_with_a_gap_between(side: i
 
 def test_a_patch_shows_its_own_part_of_the_image_and_no_other() -> None:
     image = torch.zeros(1, 3, 64, 64)
-    left, top, right, bottom = corners(64)[5]
+    left, top, right, bottom = edges(64)[5]
     image[..., top:bottom, left:right] = 1.0
     shown = patches(image, 48)
     assert shown.shape == (1, 9, 3, 48, 48)
@@ -98,7 +98,7 @@ def test_its_attention_can_be_shown() -> None:
     weights, places = made.attention(torch.randn(3, 3, 64, 64))
     assert weights.shape == (3, 9)
     assert places.shape == (9, 4)
-    assert np.allclose((places[:, :2] + places[:, 2:]) * 64, corners(64)[:, 2:])
+    assert np.allclose((places[:, :2] + places[:, 2:]) * 64, edges(64)[:, 2:])
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "vgg16"])

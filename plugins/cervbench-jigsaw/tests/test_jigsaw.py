@@ -6,7 +6,7 @@ import pytest
 import torch
 from cervbench_jigsaw import Config
 from cervbench_jigsaw.method import Jigsaw, laid
-from cervbench_jigsaw.puzzle import SHARE, Puzzle, boxes, orders, standardised
+from cervbench_jigsaw.puzzle import SHARE, Puzzle, corners, cut, orders, puzzle_policy, standardised
 from PIL import Image, ImageOps
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
@@ -14,7 +14,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from cervbench.plugin import Card, Encoder, Normalise, Pyramid, SettingsError
+from cervbench.plugin import (
+    Card,
+    Elastic,
+    Encoder,
+    Flip,
+    Normalise,
+    Policy,
+    Pyramid,
+    Rotation,
+    SettingsError,
+    named_policy,
+)
 from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
 
@@ -22,6 +33,9 @@ UNIT = Normalise((0.0,) * 3, (1.0,) * 3)
 STORED = 224
 WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
 CHANCE = 1 / 9
+POLICIES = ["simclr", "A", "B", "C", "D", "E"]
+UPRIGHT = Policy(())
+STRETCHED = Policy((Rotation(), Elastic(p=1)))
 
 
 def stored(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -33,25 +47,49 @@ def stored(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(square), np.array([left, top, inside.width, inside.height]) / STORED
 
 
-def pieces(images: np.ndarray, where: np.ndarray, turned: bool = False, key: int = 0) -> Tensor:
-    puzzle = Puzzle(patch=48, turned=turned)
-    drawn = puzzle.draw(np.random.default_rng(key), len(images))
+def pieces(images: np.ndarray, where: np.ndarray, policy: Policy = UPRIGHT) -> Tensor:
+    puzzle = Puzzle(policy, patch=48)
+    drawn = puzzle.draw(np.random.default_rng(0), len(images))
     return puzzle.apply(Pyramid(images, 64, content=where), torch.arange(len(images)), drawn, UNIT)
 
 
-def test_a_piece_lies_within_its_cell_and_a_gap_is_left() -> None:
-    left, top, width, height = boxes(np.random.default_rng(0).random((1000, 9, 2))).transpose(2, 0, 1)
+@pytest.mark.parametrize(("patch", "cell"), [(153, 170), (48, 54), (64, 72), (224, 249)])
+def test_a_piece_lies_anywhere_within_its_cell_each_place_as_often(patch: int, cell: int) -> None:
+    """153 of 170 as in the source, and never more than that share."""
+    assert Puzzle(UPRIGHT, patch).cell == cell
+    assert patch <= cell * SHARE + 1e-9
+    left, top = corners(np.random.default_rng(0).random((3000, 9, 2)), patch, cell).transpose(2, 0, 1)
     column, row = np.tile(np.arange(3), 3), np.repeat(np.arange(3), 3)
-    for start, length, cell in ((left, width, column), (top, height, row)):
-        assert np.allclose(length, SHARE / 3)
-        assert (start >= cell / 3).all()
-        assert (start + length <= (cell + 1) / 3 + 1e-12).all()
-        assert start.min(axis=0) == pytest.approx(cell / 3, abs=1e-3)
-    assert SHARE * 170 == 153
+    for start, place in ((left, column), (top, row)):
+        gaps = start - place * cell
+        found, often = np.unique(gaps, return_counts=True)
+        assert found.tolist() == list(range(cell - patch + 1))
+        assert often.std() < 3 * np.sqrt(often.mean())
+    assert corners(np.ones((1, 9, 2)), patch, cell).max() == 3 * cell - patch
 
 
+def test_each_piece_has_a_place_of_its_own_in_its_cell() -> None:
+    """One for all nine, or none drawn, would leave gaps that are known, and edges that could be matched."""
+    within = Puzzle(UPRIGHT, patch=48).draw(np.random.default_rng(0), 4000)["within"]
+    assert within.shape == (4000, 9, 2)
+    flat = within.reshape(4000, 18)
+    assert np.abs(flat.mean(0) - 0.5).max() < 4 * flat.std() / np.sqrt(4000)
+    assert np.abs(np.corrcoef(flat.T) - np.eye(18)).max() < 5 / np.sqrt(4000)
+
+
+def test_what_is_cut_is_the_square_below_and_right_of_its_corner() -> None:
+    images = torch.randn(3, 3, 20, 20)
+    where = np.random.default_rng(0).integers(0, 13, (3, 9, 2))
+    shown = cut(images, where, 8)
+    for n in range(3):
+        for k in range(9):
+            left, top = where[n, k]
+            assert torch.equal(shown[n, k], images[n, :, top : top + 8, left : left + 8])
+
+
+@pytest.mark.parametrize("policy", [UPRIGHT, puzzle_policy("turns"), named_policy("A"), STRETCHED], ids=str)
 @pytest.mark.parametrize("shape", [(200, 200), (60, 200), (200, 35), (97, 131)])
-def test_no_piece_shows_padding(shape: tuple[int, int]) -> None:
+def test_no_piece_shows_padding(shape: tuple[int, int], policy: Policy) -> None:
     """Green and blue are noise, red is 255 in the padding and nowhere else: a piece has no red to show."""
     height, width = shape
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -60,10 +98,9 @@ def test_no_piece_shows_padding(shape: tuple[int, int]) -> None:
     square[..., 0] = 255
     left, top, across, down = (where * STORED).round().astype(int)
     square[top : top + down, left : left + across, 0] = 0
-    for turned in (False, True):
-        shown = pieces(square[None].repeat(40, 0), where[None].repeat(40, 0), turned)
-        assert (shown[:, :, 0] == 0).all()
-        assert (shown[:, :, 1:].std((3, 4)) > 0.9).all()
+    shown = pieces(square[None].repeat(40, 0), where[None].repeat(40, 0), policy)
+    assert (shown[:, :, 0] == 0).all()
+    assert (shown[:, :, 1:].std((3, 4)) > 0.9).all()
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -71,7 +108,7 @@ def test_pieces_come_row_by_row_as_they_lie_in_the_image_that_was_turned(turned:
     """Only the cell in the middle of the top row has anything in it."""
     image = np.zeros((STORED, STORED, 3), np.uint8)
     image[20:60, 95:130] = np.random.default_rng(0).integers(0, 256, (40, 35, 3))
-    puzzle = Puzzle(patch=48, turned=turned)
+    puzzle = Puzzle(puzzle_policy("turns") if turned else UPRIGHT, patch=48)
     drawn = puzzle.draw(np.random.default_rng(1), 60)
     pixels = Pyramid(image[None].repeat(60, 0), 64)
     shown = puzzle.apply(pixels, torch.arange(60), drawn, UNIT).std((2, 3, 4)) > 0.1
@@ -79,9 +116,9 @@ def test_pieces_come_row_by_row_as_they_lie_in_the_image_that_was_turned(turned:
     for n in range(60):
         seen = grid
         if turned:
-            across, down = drawn["mirrored"][n]
+            across, down = drawn["0_flip"][n]
             seen = seen[:: int(down), :: int(across)]
-            seen = np.rot90(seen, round(float(drawn["degrees"][n, 0]) / 90))
+            seen = np.rot90(seen, round(float(drawn["1_rotation"][n, 0]) / 90))
         assert shown[n].reshape(3, 3).tolist() == seen.tolist()
 
 
@@ -184,8 +221,9 @@ def test_the_loss_is_the_cross_entropy_of_pieces_that_were_shuffled_one_by_one()
 
 
 def test_a_vit_is_given_pieces_of_the_size_that_it_takes() -> None:
-    assert method(small_encoder("ViT", 32)).views() == (Puzzle(patch=32, turned=True),)
-    assert method(small_encoder("CNN", 32)).views() == (Puzzle(patch=48, turned=True),)
+    turns = Policy((Flip(), Rotation(step=90)))
+    assert method(small_encoder("ViT", 32)).views() == (Puzzle(turns, patch=32),)
+    assert method(small_encoder("CNN", 32)).views() == (Puzzle(turns, patch=48),)
 
 
 def test_a_size_of_pieces_that_a_vit_does_not_take_is_refused() -> None:
@@ -200,5 +238,7 @@ def test_its_orders_are_chosen_as_it_is_told(chosen: str) -> None:
     assert torch.equal(jigsaw.orders, orders(20, distant=chosen == "distant"))
 
 
-def test_the_puzzle_is_the_view_so_there_is_no_policy_to_set() -> None:
-    assert "policy" not in Config.model_fields
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_view_that_is_cut_up_is_of_any_named_policy(name: str) -> None:
+    jigsaw = Jigsaw(Config.parse({"policy": name}, "jigsaw"), small_encoder())
+    assert jigsaw.views() == (Puzzle(named_policy(name), patch=48),)

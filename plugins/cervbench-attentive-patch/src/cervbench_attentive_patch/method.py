@@ -3,14 +3,11 @@
 import numpy as np
 import torch
 from cervbench_jigsaw.method import Jigsaw
-from cervbench_jigsaw.puzzle import PIECES, boxes
+from cervbench_jigsaw.puzzle import ACROSS, PIECES, SHARE
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cervbench.plugin import Encoder, SettingsError
-
-PATCHES = boxes(np.full((PIECES, 2), 0.5))
-"""Left, top, width, height of each as shares of the side: the middles of jigsaw's cells, with its gap."""
 
 
 class AttentivePatch(Jigsaw):
@@ -51,7 +48,7 @@ class AttentiveClassifier(nn.Module):
 
     def attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The weight of each patch, n × 9, and where the patches are, 9 × 4."""
-        where = torch.from_numpy(corners(images.shape[-1]) / images.shape[-1])
+        where = torch.from_numpy(edges(images.shape[-1]) / images.shape[-1])
         return self._seen(images)[1], torch.cat([where[:, :2], where[:, 2:] - where[:, :2]], 1)
 
     def _seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,11 +67,16 @@ def patches(images: Tensor, size: int) -> Tensor:
         functional.interpolate(
             images[..., top:bottom, left:right], size=(size, size), mode="bilinear", antialias=True
         )
-        for left, top, right, bottom in corners(images.shape[-1]).tolist()
+        for left, top, right, bottom in edges(images.shape[-1]).tolist()
     ]
     return torch.stack(cut, 1)
 
 
-def corners(side: int) -> np.ndarray:
-    """Left, top, right and bottom of each patch in whole pixels of an image of this side: 9 × 4."""
-    return np.rint(side * np.concatenate([PATCHES[:, :2], PATCHES[:, :2] + PATCHES[:, 2:]], 1)).astype(int)
+def edges(side: int) -> np.ndarray:
+    """Left, top, right and bottom of each patch in whole pixels of an image of this side: 9 × 4.
+
+    In the middle of each of nine cells, 153/170 as wide: with the source's gap.
+    """
+    rows, columns = np.divmod(np.arange(PIECES), ACROSS)
+    middle = np.stack([columns, rows], axis=1) + 0.5
+    return np.rint(side / ACROSS * np.concatenate([middle - SHARE / 2, middle + SHARE / 2], 1)).astype(int)

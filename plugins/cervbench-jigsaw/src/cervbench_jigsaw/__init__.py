@@ -5,12 +5,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from cervbench.plugin import Offer, PretextConfig, hookimpl
+from cervbench.plugin import Offer, PretextConfig, ViewPolicy, hookimpl
 
 
 class Config(PretextConfig):
-    """The puzzle is the view: there is no policy to name."""
-
+    policy: Literal["turns", ViewPolicy] = Field(
+        "turns", description="of the view that is cut up: all turns and mirrors of the image, or by name"
+    )
     permutations: int = Field(100, ge=2, le=1000, description="orders to tell apart; 1000 in the source")
     chosen: Literal["random", "distant"] = Field(
         "random", description="drawn as they come, or each as far as can be from those before it"
@@ -18,7 +19,6 @@ class Config(PretextConfig):
     patch: int = Field(
         48, ge=48, description="side of a piece in pixels; a ViT is given pieces of the one size it takes"
     )
-    turned: bool = Field(True, description="cut from the image in any of its eight turns and mirrors")
     embedding: int = Field(128, gt=0, description="width of what is said of a piece")
     hidden: int = Field(512, gt=0, description="width of the layer that sees all nine")
 
@@ -31,5 +31,6 @@ def cervbench_methods() -> Mapping[str, Offer]:
             "cervbench_jigsaw.method:Jigsaw",
             "Noroozi and Favaro, Unsupervised Learning of Visual Representations by Solving Jigsaw "
             "Puzzles, ECCV 2016",
+            revision=2,
         )
     }

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from cervbench.plugin import Encoder, Method, SettingsError, View, on_device, own_rows
 from cervbench_jigsaw import Config
-from cervbench_jigsaw.puzzle import PIECES, Puzzle, orders
+from cervbench_jigsaw.puzzle import PIECES, Puzzle, orders, puzzle_policy
 
 
 class Jigsaw(Method):
@@ -25,7 +25,7 @@ class Jigsaw(Method):
         self.register_buffer("orders", orders(config.permutations, config.chosen == "distant"))
 
     def views(self) -> Sequence[View]:
-        return (Puzzle(self.patch, self.config.turned),)
+        return (Puzzle(puzzle_policy(self.config.policy), self.patch),)
 
     def loss(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         (pieces,) = views

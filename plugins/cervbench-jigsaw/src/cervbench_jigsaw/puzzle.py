@@ -2,51 +2,59 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cervbench.plugin import Crop, Flip, Normalise, Pyramid, Rotation, windows
+from cervbench.plugin import Flip, Normalise, Policy, Pyramid, Rotation, named_policy, on_device
 
 ACROSS = 3
 PIECES = ACROSS**2
 SHARE = 153 / 170
-"""A piece's side, of that of its cell; the rest is the gap that keeps edges from being matched."""
+"""A piece's side, of that of its cell, or less; the rest is the gap that keeps edges from being matched."""
 MARGIN = 1 / 64
 """Of the stored side, left out around the content: so far resizing mixes padding into it."""
 LEAST_SPREAD = 0.5
 """In grey levels. What spreads less is constant, and is not blown up to look like a texture."""
 
-_CROP, _FLIP, _TURN = Crop(), Flip(), Rotation(step=90)
+_GREY_LEVELS = Normalise(mean=(0.0,) * 3, std=(1 / 255,) * 3)
 
 
 @dataclass(frozen=True)
 class Puzzle:
-    """A view: n × 9 × 3 × patch × patch, the pieces row by row as they lie in the image.
+    """A view: n × 9 × 3 × patch × patch, the pieces row by row as they lie in the policy's view.
 
-    They are cut out of the image's content, never of its padding, each at random within its cell, and
-    stretched to squares. Each channel of each piece is then brought to mean 0 and spread 1, for light
-    falls off towards the edge of a field of view: so the encoder's normalisation has nothing to add.
+    That is of the image's content, never of its padding, stretched to a square, and of such a size that
+    a cell is little more than a piece, which is cut at random within it. Each channel of each piece is then
+    brought to mean 0 and spread 1, for light falls off towards the edge of a field of view: so the
+    encoder's normalisation has nothing to add.
     """
 
+    policy: Policy
     patch: int
-    turned: bool
+
+    @property
+    def cell(self) -> int:
+        """The side of a cell in pixels."""
+        return ceil(self.patch / SHARE)
 
     def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-        [mirrored], [degrees] = _FLIP.draw(rng, count), _TURN.draw(rng, count)
-        within = rng.random((count, PIECES, 2)).astype(np.float32)
-        return {"mirrored": mirrored, "degrees": degrees, "within": within}
+        whole = self.policy.draw(rng, count)
+        return whole | {"within": rng.random((count, PIECES, 2)).astype(np.float32)}
 
     def apply(
         self, pixels: Pyramid, rows: Tensor, drawn: Mapping[str, np.ndarray], normalise: Normalise
     ) -> Tensor:
-        known = {name: np.asarray(values, dtype=np.float64) for name, values in drawn.items()}
-        whole = _CROP.affine(inner(pixels.content(rows)))
-        if self.turned:
-            whole = whole @ _FLIP.affine(known["mirrored"]) @ _TURN.affine(known["degrees"])
-        pieces = _CROP.affine(boxes(known["within"]).reshape(-1, 4)).reshape(-1, PIECES, 3, 3)
-        return standardised(windows(pixels, rows, whole[:, None] @ pieces, self.patch))
+        content, side = inner(pixels.content(rows)), ACROSS * self.cell
+        whole = self.policy.apply(pixels, rows, drawn, _GREY_LEVELS, size=side, part=content)
+        return standardised(cut(whole, corners(drawn["within"], self.patch, self.cell), self.patch))
+
+
+def puzzle_policy(name: str) -> Policy:
+    """`turns`, which are the eight turns and mirrors of the square, or one that all methods share."""
+    return Policy((Flip(), Rotation(step=90))) if name == "turns" else named_policy(name)
 
 
 def inner(content: np.ndarray) -> np.ndarray:
@@ -56,11 +64,18 @@ def inner(content: np.ndarray) -> np.ndarray:
     return np.concatenate([corner + margin, size - 2 * margin], axis=1)
 
 
-def boxes(within: np.ndarray) -> np.ndarray:
-    """Left, top, width, height of the pieces, as shares of the side; `within` 0..1 says where in the gap."""
+def corners(within: np.ndarray, patch: int, cell: int) -> np.ndarray:
+    """Left and top of the pieces in whole pixels, n × 9 × 2; `within` 0..1 says where in the gap."""
     rows, columns = np.divmod(np.arange(PIECES), ACROSS)
-    corner = (np.stack([columns, rows], axis=1) + within * (1 - SHARE)) / ACROSS
-    return np.concatenate([corner, np.full_like(corner, SHARE / ACROSS)], axis=-1)
+    gap = np.minimum(np.floor(within * (cell - patch + 1)), cell - patch)
+    return (np.stack([columns, rows], axis=1) * cell + gap).astype(np.int64)
+
+
+def cut(images: Tensor, corners: np.ndarray, patch: int) -> Tensor:
+    """Squares of each image, n × k × 3 × patch × patch, from their corners."""
+    left, top = on_device(corners, images.device).unbind(2)
+    every = images.unfold(2, patch, 1).unfold(3, patch, 1)
+    return every[torch.arange(len(images), device=images.device)[:, None], :, top, left]
 
 
 def standardised(pieces: Tensor) -> Tensor:
