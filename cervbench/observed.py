@@ -90,12 +90,16 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
+    """Its name, cores, and the instructions that torch takes: with others the sums have other last bits."""
+    import torch
+
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
             names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
     except OSError:
         names = []
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+    name, instructions = names[0] if names else platform.machine(), torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {os.cpu_count()} cores, {instructions}"
 
 
 @cache

@@ -14,7 +14,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.tables import Table, tables, title
-from cervbench.leaderboard.text import grid
+from cervbench.markup.text import grid
 from cervbench.place import cache_root
 from cervbench.records.store import Store
 

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from cervbench.observed import observe_host
 
 MEGABYTE = 10**6
 
@@ -33,3 +36,8 @@ def test_the_peak_of_memory_is_of_what_was_done_since_and_by_this_process() -> N
     large, small = map(int, done.stdout.split())
     assert large - small > 250 * MEGABYTE
     assert large < len(ballast)
+
+
+def test_a_host_tells_the_instructions_that_torch_takes() -> None:
+    told = str(observe_host(torch.device("cpu"), {})["device"]).rpartition(", ")[2]
+    assert f"CPU capability usage: {told}\n" in torch.__config__.show()

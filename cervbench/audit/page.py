@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit
 from cervbench.audit.ladder import Rung
-from cervbench.leaderboard.escaping import markdown
+from cervbench.markup.escaping import markdown
 
 
 def page(audit: Audit) -> str:

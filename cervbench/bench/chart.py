@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from cervbench.bench.rows import Row
-from cervbench.leaderboard.escaping import short, xml
-from cervbench.leaderboard.svg import picture, text
+from cervbench.markup.escaping import short, xml
+from cervbench.markup.svg import picture, text
 
 _WIDTH, _LEFT, _RIGHT = 900, 300, 700
 _TOP, _ROW, _HEAD, _FOOT = 92, 44, 40, 16

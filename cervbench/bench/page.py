@@ -8,8 +8,8 @@ from cervbench.atomic import write_text
 from cervbench.bench.chart import chart
 from cervbench.bench.measurement import merged, read, write
 from cervbench.bench.rows import Row, missing
-from cervbench.leaderboard.escaping import markdown
-from cervbench.leaderboard.text import grid
+from cervbench.markup.escaping import markdown
+from cervbench.markup.text import grid
 
 MARK = "<!-- Written by `cervbench bench throughput` from throughput.json beside it: edits are lost. -->"
 ROWS, PAGE, CHART = "throughput.json", "throughput.md", "charts/throughput.svg"

@@ -12,8 +12,9 @@ import numpy as np
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE, mean_or_none
 from cervbench.scoring.intervals import Design, design, interval_of_replicates, replicates
-from cervbench.scoring.metrics import METRICS, Floats, Ints
+from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
+from cervbench.scoring.tally import Floats, Ints
 from cervbench.scoring.task import Task
 
 AUC = "abnormal_auc"

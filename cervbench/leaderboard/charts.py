@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cervbench.leaderboard.escaping import short, xml
-from cervbench.leaderboard.svg import picture, text
 from cervbench.leaderboard.tables import Line, Table, title
+from cervbench.markup.escaping import short, xml
+from cervbench.markup.svg import picture, text
 from cervbench.scoring.classification import HEADLINE
 
 _WIDTH, _HEIGHT = 900, 440

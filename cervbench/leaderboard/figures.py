@@ -29,7 +29,7 @@ from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import best_of, compare_replicates, refuse_unpaired
-from cervbench.scoring.metrics import Floats, Ints
+from cervbench.scoring.tally import Floats, Ints
 
 At = tuple[Row, int]
 """A row at a ratio."""

@@ -3,33 +3,24 @@
 from collections.abc import Sequence
 
 from cervbench.leaderboard.cells import FEWEST_GROUPS
-from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.tables import Line, Table
-from cervbench.leaderboard.text import figure, grid
+from cervbench.markup.escaping import link, markdown
+from cervbench.markup.text import figure, grid
 from cervbench.scoring.metrics import METRICS
-
-_NAMES = {
-    "accuracy": "accuracy, %",
-    "macro_f1": "macro F1, %",
-    "macro_auc": "macro AUC, %",
-    "quadratic_kappa": "quadratic kappa, %",
-    "log_loss": "log-loss, nats",
-    "calibration_error": "calibration error, %",
-    "abnormal_sensitivity": "sensitivity, %",
-    "abnormal_specificity": "specificity, %",
-    "abnormal_precision": "precision, %",
-    "abnormal_average_precision": "average precision, %",
-}
 
 
 def others(table: Table, lines: Sequence[Line]) -> str:
     """The metrics without a table of their own, at the largest ratio."""
-    shown = [name for name in lines[0].others if any(line.others[name].value is not None for line in lines)]
-    header = ["method", *(_NAMES[name] + " ↓" * METRICS[name].lower_is_better for name in shown)]
+    shown = {
+        name: METRICS[name]
+        for name in lines[0].others
+        if any(line.others[name].value is not None for line in lines)
+    }
+    header = ["method", *(metric.heading + " ↓" * metric.lower_is_better for metric in shown.values())]
     rows = [
         [
             markdown(line.name),
-            *(figure(line.others[name], scale=1 if name == "log_loss" else 100) for name in shown),
+            *(figure(line.others[name], per_cent=metric.unit == "%") for name, metric in shown.items()),
         ]
         for line in lines
     ]

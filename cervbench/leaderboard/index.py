@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.leaderboard.escaping import link, markdown
 from cervbench.leaderboard.markdown import MARK
 from cervbench.leaderboard.tables import Line, Table, title
-from cervbench.leaderboard.text import figure, grid
+from cervbench.markup.escaping import link, markdown
+from cervbench.markup.text import figure, grid
 from cervbench.scoring.classification import HEADLINE
 
 _ABOUT = """# Leaderboards

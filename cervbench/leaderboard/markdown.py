@@ -4,16 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from cervbench.leaderboard import folded
-from cervbench.leaderboard.cells import AUC, Gain
-from cervbench.leaderboard.escaping import link, markdown
+from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
-from cervbench.leaderboard.text import duration, figure, grid
-from cervbench.scoring.classification import HEADLINE
+from cervbench.markup.escaping import link, markdown
+from cervbench.markup.text import duration, figure, grid
 from cervbench.scoring.comparison import SIGNIFICANCE
+from cervbench.scoring.metrics import METRICS
 
 MARK = "<!-- Written by `cervbench leaderboard build` from the records beside it: edits are lost. -->"
-METRIC_NAMES = {HEADLINE: "Balanced accuracy, %", AUC: "AUC of abnormal against normal, %"}
 
 
 def page(
@@ -31,7 +30,7 @@ def page(
         parts.append(f'<a id="{table.digest}"></a>\n\n## {markdown(title(table))}')
         parts.append(f"![{markdown(title(table))}]({link(charts[table.digest])})")
         for metric in table.metrics:
-            parts.append(f"**{METRIC_NAMES[metric]}**\n\n{_figures(table, metric)}")
+            parts.append(f"**{_heading(metric)}**\n\n{_figures(table, metric)}")
         if any(line.gains for line in table.lines):
             parts.append(_gains(table))
         if any(line.above_reference for line in table.lines):
@@ -41,6 +40,11 @@ def page(
             parts += [folded.others(table, known), folded.class_wise(table, known)]
         parts.append(folded.records(table, records))
     return "\n\n".join(parts) + "\n"
+
+
+def _heading(metric: str) -> str:
+    heading = METRICS[metric].heading
+    return heading[0].upper() + heading[1:]
 
 
 def _figures(table: Table, metric: str) -> str:

@@ -10,13 +10,13 @@ from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
-from cervbench.leaderboard.escaping import file_name, markdown
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.index import SPEED, VariantPage, index
 from cervbench.leaderboard.markdown import MARK, page
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Table, tables
+from cervbench.markup.escaping import file_name, markdown
 from cervbench.place import cache_root
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA

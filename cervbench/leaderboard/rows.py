@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cervbench.leaderboard.escaping import short
+from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.task import Task

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
-from cervbench.leaderboard.escaping import short
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
 from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey, differing, names
+from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE

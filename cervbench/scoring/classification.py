@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
-from cervbench.scoring.metrics import METRICS, Floats, Ints, Table, confusion, recalls
+from cervbench.scoring.metrics import METRICS, recalls
+from cervbench.scoring.tally import Floats, Ints, Table, confusion
 from cervbench.scoring.task import Task
 
 __all__ = ["HEADLINE", "Layout", "Predictions", "Task", "classification", "mean_or_none", "read_predictions"]

@@ -7,8 +7,9 @@ import numpy as np
 
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import design, estimate, replicates
-from cervbench.scoring.metrics import METRICS, Floats, Ints
+from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, listed
+from cervbench.scoring.tally import Floats, Ints
 
 SIGNIFICANCE = 0.05
 

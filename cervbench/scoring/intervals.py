@@ -11,8 +11,9 @@ from functools import cached_property
 import numpy as np
 
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.metrics import METRICS, Floats, Ints
+from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, metric_of_weights
+from cervbench.scoring.tally import Floats, Ints
 
 LEVEL = 0.95
 IMMOBILE = 1e-12

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
 from cervbench.scoring.classification import Layout, mean_or_none, read_predictions
-from cervbench.scoring.metrics import METRICS, Floats, Ints, Table
+from cervbench.scoring.metrics import METRICS
+from cervbench.scoring.tally import Floats, Ints, Table
 from cervbench.scoring.task import Task
 
 

@@ -19,7 +19,7 @@ from cervbench.cli import main
 from cervbench.cli.leaderboard import leaderboard
 from cervbench.leaderboard import PagesError, build, check
 from cervbench.leaderboard.charts import apart
-from cervbench.leaderboard.escaping import file_name
+from cervbench.markup.escaping import file_name
 from cervbench.records.record import Record
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.task import Task

@@ -29,7 +29,7 @@ from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.rows import names as names_of
 from cervbench.leaderboard.tables import Table, tables, title
-from cervbench.leaderboard.text import duration, figure
+from cervbench.markup.text import duration, figure
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import to_columns
@@ -675,7 +675,7 @@ def test_figures_read_as_per_cent_with_one_decimal() -> None:
     assert figure(Figure(0.412, 0.371, 0.4532), bold=True) == "**41.2** [37.1, 45.3]"
     assert figure(Figure(1.0)) == "100.0"
     assert figure(Figure(0.05, -0.021, 0.1)) == "5.0 [−2.1, 10.0]"
-    assert figure(Figure(1.456, 1.2, 1.713), scale=1) == "1.46 [1.20, 1.71]"
+    assert figure(Figure(1.456, 1.2, 1.713), per_cent=False) == "1.46 [1.20, 1.71]"
     assert figure(Figure(None)) == "–"
 
 

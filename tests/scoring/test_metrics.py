@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as referee
 
-from cervbench.scoring.metrics import METRICS, Table, quadratic_kappa
+from cervbench.scoring.metrics import METRICS, quadratic_kappa
+from cervbench.scoring.tally import Table
 from cervbench.scoring.task import Task
 
 TASK = Task(

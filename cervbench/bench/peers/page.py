@@ -6,8 +6,8 @@ from pathlib import Path
 from cervbench.atomic import write_text
 from cervbench.bench.measurement import merged, read, write
 from cervbench.bench.peers.findings import OURS, Contestant, PeerComparison, claims
-from cervbench.leaderboard.escaping import markdown
-from cervbench.leaderboard.text import grid
+from cervbench.markup.escaping import markdown
+from cervbench.markup.text import grid
 
 MARK = "<!-- Written by `cervbench bench peers` from peers.json beside it: edits are lost. -->"
 MEASURED, PAGE = "peers.json", "peers.md"

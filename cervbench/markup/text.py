@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from cervbench.leaderboard.cells import Figure
-
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
@@ -11,12 +9,12 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
 
 
-def figure(shown: Figure, bold: bool = False, scale: int = 100) -> str:
-    """`41.2 [37.1, 45.3]`: per cent or as it is, with its interval where there is one."""
-    if shown.value is None:
+def figure(shown: Sequence[float | None], bold: bool = False, per_cent: bool = True) -> str:
+    """`41.2 [37.1, 45.3]`: a value and its interval, where there are such; per cent or as they are."""
+    if shown[0] is None:
         return "–"
     value, *bounds = (
-        f"{scale * number:.{1 if scale == 100 else 2}f}".replace("-", "−")
+        (f"{100 * number:.1f}" if per_cent else f"{number:.2f}").replace("-", "−")
         for number in shown
         if number is not None
     )

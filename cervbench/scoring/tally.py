@@ -1,0 +1,103 @@
+"""Predictions brought to sums, a row for each unit: all that a metric needs of them.
+
+A unit is what is weighted as one: a row, a group, or everything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cervbench.scoring.task import Task
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Value = Callable[[Floats], Floats]
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Table:
+    """Predictions of all draws for the same rows, with the unit each row belongs to."""
+
+    labels: Ints
+    """n; index into the task's classes."""
+    probabilities: Floats
+    """draws × n × classes."""
+    units: Ints
+    """n; 0 … unit_count - 1."""
+    unit_count: int
+    task: Task
+
+    @property
+    def draws(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def predicted(self) -> Ints:
+        return self.probabilities.argmax(axis=2)
+
+    @property
+    def abnormal_share(self) -> Floats:
+        """draws × n; the probability of the abnormal classes, as a share of the sum of all.
+
+        What is stored in float32 adds up to 1 but for the last bits. A plain sum of the abnormal would rank
+        by these bits the images that a method finds surely abnormal; a share is 1 for all of them.
+        """
+        abnormal = self.probabilities[:, :, self.task.is_abnormal].sum(axis=2)
+        normal = self.probabilities[:, :, ~self.task.is_abnormal].sum(axis=2)
+        share: Floats = abnormal / (abnormal + normal)
+        return share
+
+    @property
+    def truly_abnormal(self) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = self.task.is_abnormal[self.labels]
+        return mask
+
+
+def confusion(table: Table) -> Floats:
+    """units × draws × classes × classes: rows counted by truth, then by prediction."""
+    return _counts(table, table.labels, table.predicted, len(table.task.classes))
+
+
+def alarms(table: Table) -> Floats:
+    """units × draws × 2 × 2: abnormal in truth, and found so at a probability of one half."""
+    found = (table.abnormal_share >= THRESHOLD).astype(np.int64)
+    return _counts(table, table.truly_abnormal.astype(np.int64), found, 2)
+
+
+def _counts(table: Table, truth: Ints, found: Ints, kinds: int) -> Floats:
+    cell = ((table.units * table.draws + np.arange(table.draws)[:, None]) * kinds + truth) * kinds + found
+    size = table.unit_count * table.draws * kinds * kinds
+    counted = np.bincount(cell.ravel(), minlength=size).astype(float)
+    return counted.reshape(table.unit_count, table.draws, kinds, kinds)
+
+
+def summed(table: Table, rows: Floats) -> Floats:
+    """units × draws × columns of what is given as draws × n × columns."""
+    sums = np.zeros((table.unit_count, table.draws, rows.shape[-1]))
+    order = np.argsort(table.units, kind="stable")
+    present, starts = np.unique(table.units[order], return_index=True)
+    sums[present] = np.add.reduceat(rows.transpose(1, 0, 2)[order], starts, axis=0)
+    return sums
+
+
+def weighed(sums: Floats, definition: Callable[[Floats], Floats]) -> Value:
+    flat = sums.reshape(len(sums), -1)
+    return lambda weights: definition((weights @ flat).reshape(*weights.shape[:-1], *sums.shape[1:]))
+
+
+def undefined(table: Table, weights: Floats) -> Floats:
+    return np.full((*weights.shape[:-1], table.draws), np.nan)
+
+
+def quotient(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def mean_defined(values: Floats) -> Floats:
+    """Mean along the last axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    return quotient(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
