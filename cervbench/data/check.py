@@ -151,10 +151,10 @@ def _pixels(card: Card, items: Sequence[Item], progress: WatchCount) -> Iterator
 def _hashed(card: Card, item: Item) -> tuple[str, str]:
     """A hash of the decoded image, or what is wrong with it."""
     try:
-        image = card.read(item)
+        image = card.image(item)
     except DataError as error:
         return "", str(error)
-    return hashlib.sha256(repr((image.size, image.mode)).encode() + image.tobytes()).hexdigest(), ""
+    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest(), ""
 
 
 def _alike(item: Item, other: Item) -> str:

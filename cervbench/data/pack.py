@@ -222,8 +222,8 @@ def _write_pixels(
 
 def _read(card: Card, item: Item) -> "Image":
     try:
-        return card.read(item)
-    except (DataError, OSError) as error:
+        return card.image(item)
+    except DataError as error:
         raise DataError(
             f"{card.name}, image {item.id}: {error} (`cervbench data check` names every such file)"
         ) from None

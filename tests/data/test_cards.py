@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from cervbench.data.cards import cervbench_datasets
 from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.error import DataError
 
 CARDS = cervbench_datasets()
 PUBLISHED_TOTALS = {
@@ -93,3 +95,20 @@ def test_microbes_are_not_abnormal_cells_and_lesions_of_hicervix_are():
 def test_crics_lesions_rank_as_bethesda_has_them():
     severity = CARDS["cric"].severity
     assert sorted(severity, key=severity.get) == ["NILM", "ASC-US", "LSIL", "ASC-H", "HSIL", "SCC"]
+
+
+@pytest.mark.parametrize(
+    ("slip", "told"),
+    [
+        ({"classes": ()}, "name each once, and at least one"),
+        ({"classes": ("low", "high", "low")}, "name each once"),
+        ({"abnormal": frozenset({"hihg"})}, "`abnormal` names 'hihg', .* did you mean 'high'"),
+        ({"expected": {"low": 3, "higher": 3}}, "`expected` names 'higher'"),
+        ({"severity": {"low": 0}}, "`severity` ranks all classes or none, and lacks high"),
+        ({"hierarchy": {"none": ("cells",)}}, "`hierarchy` names 'none'"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused_where_it_is_written(slip, told):
+    sound = Card("two", "Two", ("low", "high"), lambda folder: [], "", "", Source(""), "")
+    with pytest.raises(DataError, match=told):
+        replace(sound, **slip)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from PIL import Image
 
 from cervbench.data import pack
-from cervbench.data.cards.card import Card, Item
+from cervbench.data.cards.card import Card, Item, read_file
 from cervbench.data.cards.own import own_card
+from cervbench.data.check import check
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content, fit
 from cervbench.data.pack import Pack, prepare
@@ -223,3 +225,37 @@ def test_a_card_of_another_revision_is_packed_anew(tmp_path: Path) -> None:
     before, after = (prepare(one, tmp_path, tmp_path / "cache", 32) for one in (card, revised))
     assert before.hash != after.hash
     assert (np.asarray(after.pixels[0]) == [255, 0, 0]).all()
+
+
+def _of_another_mode(item: Item) -> Image.Image:
+    return read_file(item).convert("L" if item.id.endswith("2") else "RGB")
+
+
+def _fails(item: Item) -> Image.Image:
+    raise KeyError(item.id)
+
+
+def _opens_alone(item: Item) -> Image.Image:
+    return Image.open(item.path)
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (_of_another_mode, "gives one of mode L, and not a PIL image of mode RGB"),
+        (_fails, "`read` of its card failed: KeyError"),
+        (lambda item: np.asarray(read_file(item)), r"gives a ndarray of shape \(\d+, 40, 3\)"),
+        (_opens_alone, "`read` of its card failed: OSError: image file is truncated"),
+    ],
+)
+def test_what_a_cards_read_gives_is_looked_at_before_it_is_stored(
+    tmp_path: Path, read: Callable[[Item], Image.Image], told: str
+) -> None:
+    folder = folder_of_classes(tmp_path / "own")
+    whole = (folder / "a" / "2.png").read_bytes()
+    if read is _opens_alone:
+        (folder / "a" / "2.png").write_bytes(whole[: len(whole) // 2])
+    card = replace(own_card(folder), read=read)
+    with pytest.raises(DataError, match=told):
+        prepare(card, tmp_path, tmp_path / "cache", 32)
+    assert {finding.kind for finding in check(card, tmp_path).findings} >= {"unreadable"}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from cervbench.data.error import DataError
 from cervbench.error import some
+from cervbench.plugin.problems import in_words, shown
+from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,6 +96,41 @@ class Card:
     synthetic: bool = False
     folder: str = ""
     """Below the data root, or an absolute path; the name of the dataset by default."""
+
+    def __post_init__(self) -> None:
+        """A slip here would show in a score, after all training, or nowhere."""
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise DataError(f"{self.name}: its classes are {self.classes}; name each once, and at least one")
+        named = {
+            "abnormal": self.abnormal,
+            "severity": self.severity or (),
+            "hierarchy": self.hierarchy or (),
+            "expected": self.expected,
+        }
+        for where, names in named.items():
+            for name in sorted(set(names) - set(self.classes)):
+                hint = did_you_mean(name, self.classes)
+                raise DataError(f"{self.name}: `{where}` names {name!r}, which is no class of it{hint}")
+        unranked = sorted(set(self.classes) - set(self.severity)) if self.severity is not None else []
+        if unranked:
+            raise DataError(f"{self.name}: `severity` ranks all classes or none, and lacks {some(unranked)}")
+
+    def image(self, item: Item) -> "Image":
+        """The RGB image of an item; DataError says what is wrong with it, whatever `read` did."""
+        from PIL.Image import Image
+
+        try:
+            image = self.read(item)
+            if isinstance(image, Image):
+                image.load()  # PIL decodes when it is first looked at
+        except DataError:
+            raise
+        except Exception as error:  # another package's, which may fail in any way
+            raise DataError(f"`read` of its card failed: {in_words(error)}") from error
+        if not isinstance(image, Image) or image.mode != "RGB":
+            given = f"one of mode {image.mode}" if isinstance(image, Image) else shown(image)
+            raise DataError(f"`read` of its card gives {given}, and not a PIL image of mode RGB")
+        return image
 
     def below(self, data_root: Path) -> Path:
         """Where its files are."""
