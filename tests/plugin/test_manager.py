@@ -86,6 +86,11 @@ BROKEN = {
         "@hookimpl",
         "stp",
     ),
+    "forgets to return": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_methods():\n    {}",
+        "@hookimpl",
+        "returns None, where a mapping of names to Offer is due",
+    ),
     "returns no mapping": (
         "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_methods():\n    return ['simclr']",
         "@hookimpl",
