@@ -75,19 +75,22 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     rules = tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
     budget = rules["tiers"][tier]
     changed = {key: value for key, value in (changes or {}).items() if _change(budget, key, value)}
-    off = tuple(f"{key}={value}" for key, value in sorted(changed.items()))
+    size = Size.parse({"image_size": budget["image_size"]}, "protocol")
+    pretext = Pretext.parse(budget["pretext"], "protocol.pretext")
+    meant = {**size.model_dump(), **{f"pretext.{key}": value for key, value in pretext.model_dump().items()}}
     return Protocol(
         version=rules["version"],
         tier=tier,
         folds=FoldRules.parse(rules["folds"], "protocol.folds"),
         labels=LabelRules.parse(rules["labels"], "protocol.labels"),
         pack=PackRules.parse(rules["pack"], "protocol.pack"),
-        image_size=Size.parse({"image_size": budget["image_size"]}, "protocol").image_size,
-        pretext=Pretext.parse(budget["pretext"], "protocol.pretext"),
+        image_size=size.image_size,
+        pretext=pretext,
         evaluations={
             name: table for name, table in budget.items() if isinstance(table, dict) and name != "pretext"
         },
-        off=off,
+        # By what was meant: 10.0 epochs are 10, and no other row.
+        off=tuple(f"{key}={meant.get(key, value)}" for key, value in sorted(changed.items())),
     )
 
 

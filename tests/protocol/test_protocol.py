@@ -33,6 +33,8 @@ def test_a_changed_number_is_off_protocol_and_says_which() -> None:
     protocol = load("quick", {"pretext.epochs": 3})
     assert protocol.pretext.epochs == 3
     assert protocol.off == ("pretext.epochs=3",)
+    # Regression: 3.0 epochs are the same 3, and were a row beside them.
+    assert load("quick", {"pretext.epochs": 3.0}) == protocol
 
 
 @pytest.mark.parametrize(
