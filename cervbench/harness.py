@@ -197,7 +197,7 @@ def pretrained(
     from cervbench.training.pretrain import Workshop, pretrain
 
     host = observe_host(device, {method.package: method.version for method in asked.used})
-    folder, told = place.pretraining(run.id), header(run, asked.used)
+    folder, told = place.pretraining(run.id), header(run, asked.used, asked.request.init)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
     return pretrain(recipe_of(asked, run), parts.train, parts.everything, workshop)
 

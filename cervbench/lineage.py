@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,11 +19,13 @@ from cervbench.plugin.problems import home_of
 from cervbench.records.record import Record, Run
 
 
-def header(run: Run, methods: Sequence[Entry[Offer]]) -> dict[str, str]:
-    """For the weights of a run of these methods."""
-    from cervbench.training.weight_file import CODE, RUN
+def header(run: Run, methods: Sequence[Entry[Offer]], init: str) -> dict[str, str]:
+    """For the weights of a run of these methods, which began from `init`."""
+    from cervbench.training.weight_file import BEFORE, CODE, RUN
 
-    return {RUN: run.model_dump_json(), CODE: code_of(methods)}
+    told = {RUN: run.model_dump_json(), CODE: code_of(methods)}
+    before = _told_of(Path(init)) if run.init.startswith("file:") else []
+    return {**told, BEFORE: json.dumps(before)} if before else told
 
 
 def code_of(methods: Sequence[Entry[Offer]]) -> str:
@@ -57,11 +60,10 @@ def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
 
 def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
     """Warn of weights that have seen what these folds test: one fold tests what another trains on."""
-    before = _left_by(Path(init))
-    if before is None:
-        return
-    others = [fold for fold in folds if fold != before.fold]
-    if others and before.method.pretext and _has_images_of(card, before.dataset.name, plugins):
+    for before in _came_through(Path(init)):
+        others = [fold for fold in folds if fold != before.fold]
+        if not (others and before.method.pretext and _has_images_of(card, before.dataset.name, plugins)):
+            continue
         logging.getLogger("cervbench").warning(
             "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
             "trained on, so that scores there may be too high: take weights of the same fold",
@@ -73,23 +75,29 @@ def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plu
         )
 
 
-def _left_by(weights: Path) -> Run | None:
-    """The run that has left a file of weights; None where they are from elsewhere."""
-    from cervbench.training.weight_file import RUN, header_of
-
+def _came_through(weights: Path) -> list[Run]:
+    """The runs that a file of weights has behind it, the last first; none where it is from elsewhere."""
     try:
-        told = header_of(weights)[RUN]
-    except (KeyError, ValueError):
-        return None
-    try:
-        return Run.model_validate_json(told)
+        return [Run.model_validate_json(told) for told in _told_of(weights)]
     except ValueError:
         logging.getLogger("cervbench").warning(
             "%s was left by another version of cervbench, whose header cannot be read here: whether it has "
             "seen images that are tested cannot be told",
             weights,
         )
-        return None
+        return []
+
+
+def _told_of(weights: Path) -> list[str]:
+    """The same as the file's header has them."""
+    from cervbench.training.weight_file import BEFORE, RUN, header_of
+
+    told = header_of(weights)
+    try:
+        before = json.loads(told.get(BEFORE, "[]"))
+    except (TypeError, ValueError):
+        before = None
+    return [told[RUN], *(before if isinstance(before, list) else [""])] if RUN in told else []
 
 
 def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:

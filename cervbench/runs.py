@@ -175,6 +175,11 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
 
 
 def recipe_of(asked: Understood, run: Run) -> Recipe:
+    if _name_init(asked.request.init) != run.init:  # hours may lie between the two
+        raise SettingsError(
+            f"{asked.request.init} is another file than when this run was planned; give the command again, "
+            "and leave the file as it is meanwhile"
+        )
     return Recipe(
         offer=asked.method.offer,
         config=asked.config,

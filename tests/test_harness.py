@@ -1,5 +1,6 @@
 """The way through the house, on synthetic cells at the smoke tier."""
 
+import json
 import linecache
 import multiprocessing
 import random
@@ -571,9 +572,9 @@ def test_the_code_of_a_method_is_hashed_wherever_it_is(
     def code(home: str) -> str:
         method: Any = type("Learner", (), {"__module__": home})
         entry: Any = SimpleNamespace(offer=Offer(MethodConfig, method, "nobody"))
-        return header(done_run, [entry])["code"]
+        return header(done_run, [entry], "random")["code"]
 
-    done_run: Any = SimpleNamespace(model_dump_json=lambda: "{}")
+    done_run: Any = SimpleNamespace(model_dump_json=lambda: "{}", init="random")
     nothing = code("in_memory")
     assert code("cervbench.methods") == nothing
     for home, own in (("as_package", files[:2]), ("as_module", files[2:])):
@@ -805,6 +806,42 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     for metadata in (None, {}):
         save_file(load_file(of_fold_0), elsewhere, metadata)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
+
+
+def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
+    done: tuple[Place, list[Outcome]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: only the last run was looked at, so that scratch from weights of fold 0 hid that fold."""
+    place, outcomes = done
+    weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
+    method = plugins().methods.get("supervised")
+    for generation in (1, 2):
+        asked = understand(replace(SIMCLR, method="supervised", init=str(weights), folds=(1,)), plugins())
+        data = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
+        told = header(name_run(asked, data, fold=1), [method], str(weights))
+        weights = tmp_path / f"{generation}.safetensors"
+        save_file({}, weights, {"cervbench": json.dumps(told)})
+    begins = replace(SIMCLR, init=str(weights), folds=(1,))
+    [warning] = warnings_of(begins, place, plugins(), caplog)
+    assert f"{weights} was trained on fold 0 of synthetic. Images that fold 1 of synthetic" in warning
+    for before in ("7", "not JSON", "[7]"):
+        save_file({}, weights, {"cervbench": json.dumps({**told, "before": before})})
+        [warning] = warnings_of(begins, place, plugins(), caplog)
+        assert "was left by another version of cervbench" in warning
+
+
+def test_weights_that_change_between_plan_and_training_are_refused(
+    done: tuple[Place, list[Outcome]], tmp_path: Path
+) -> None:
+    """Regression: folds that came later began from other weights than their records said."""
+    place, outcomes = done
+    begun = tmp_path / "begun.safetensors"
+    shutil.copy(place.pretraining(outcomes[0].record.run.id) / "method.safetensors", begun)
+    [(asked, _, run)] = plan([replace(SIMCLR, init=str(begun))], place, lambda *_: None, plugins())
+    assert recipe_of(asked, run).init == str(begun)
+    begun.write_bytes(begun.read_bytes() + b" ")
+    with pytest.raises(SettingsError, match="is another file than when this run was planned"):
+        recipe_of(asked, run)
 
 
 def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:
