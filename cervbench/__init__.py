@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from cervbench.error import CervbenchError
+from cervbench.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,14 +16,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cervbench.place import Place
-
 try:
     __version__ = version("cervbench")
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["CervbenchError", "__version__", "run"]
+__all__ = ["CervbenchError", "Place", "__version__", "run"]
 
 
 def run(
@@ -37,19 +36,18 @@ def run(
     seed: int = 0,
     tier: str = "quick",
     settings: "Mapping[str, Any] | None" = None,
-    place: "Place | None" = None,
+    place: Place | None = None,
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; what is done already is not done again.
 
     `ratios` are shares of the labels, in per cent; of ratios, evaluations and folds None means all.
     `settings` are the method's. `place` says where: data root, cache, output folder, device, threads, as in
-    `Place(out="my-results", device="cpu")` of `cervbench.place`.
+    `Place(out="my-results", device="cpu")`.
     """
     import pandas as pd
 
     from cervbench.harness import execute
     from cervbench.leaderboard import build
-    from cervbench.place import Place
     from cervbench.study import Request
 
     here = place or Place()

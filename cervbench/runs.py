@@ -71,7 +71,7 @@ def understand(request: Request, plugins: Plugins) -> Understood:
             f"{', '.join(map(str, protocol.labels.ratios))} per cent"
         )
     offered = plugins.backbones
-    named = method.offer.backbone and request.backbone in offered
+    named = method.offer.has_encoder and request.backbone in offered
     backbone = offered.get(request.backbone) if named else None
     return Understood(
         request=request,
@@ -79,7 +79,7 @@ def understand(request: Request, plugins: Plugins) -> Understood:
         builds_on=tuple(_built_on(method, plugins)),
         config=config,
         card=find_card(request.dataset, plugins),
-        backbone=_name_backbone(backbone, request.backbone) if method.offer.backbone else NO_BACKBONE,
+        backbone=_name_backbone(backbone, request.backbone) if method.offer.has_encoder else NO_BACKBONE,
         backbone_offer=backbone.offer if backbone else None,
         evaluations=tuple(_evaluations(request, method.offer, protocol, plugins)),
         ratios=ratios,
@@ -96,7 +96,7 @@ def _evaluations(
     found = []
     for name in names:
         entry = plugins.evaluations.get(name)
-        if not offer.backbone and not entry.offer.frozen:
+        if not offer.has_encoder and not entry.offer.frozen:
             if request.evaluations:
                 raise SettingsError(
                     f"{request.method} has no encoder, which {name} would train; ask for linear or knn"
@@ -147,7 +147,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
             revision=offer.revision,
             builds_on={one.name: one.offer.revision for one in asked.builds_on if one.offer.revision > 1},
             config=asked.config.model_dump(mode="json"),
-            pretext=offer.pretext,
+            pretext=offer.pretrains,
         ),
         dataset=DatasetOfRun(
             name=dataset.card.name,
@@ -159,17 +159,17 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
         ),
         backbone=asked.backbone,
         backbone_revision=asked.backbone_offer.revision if asked.backbone_offer else 1,
-        init=_name_init(asked.request.init) if offer.backbone else "random",
-        weights=_weights_source(asked) if asked.request.init == "imagenet" and offer.backbone else "",
+        init=_name_init(asked.request.init) if offer.has_encoder else "random",
+        weights=_weights_source(asked) if asked.request.init == "imagenet" and offer.has_encoder else "",
         fold=fold,
         seed=asked.request.seed,
         protocol=ProtocolOfRun(
             version=protocol.version,
             tier=protocol.tier,
             image_size=protocol.image_size,
-            pretext=protocol.pretext.model_dump() if offer.pretext else None,
+            pretext=protocol.pretext.model_dump() if offer.pretrains else None,
             rules=RULES,
-            off=tuple(change for change in protocol.off if offer.pretext or not of_pretext(change)),
+            off=tuple(change for change in protocol.off if offer.pretrains or not of_pretext(change)),
         ),
     )
 
@@ -208,7 +208,7 @@ def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]
     folds = asked.request.folds or range(dataset.manifest.folds)
     for fold in folds:
         _require_fold(dataset, fold)
-    if asked.method.offer.backbone and asked.request.init not in ("random", "imagenet"):
+    if asked.method.offer.has_encoder and asked.request.init not in ("random", "imagenet"):
         warn_of_tests_seen(asked.request.init, asked.card, folds, plugins)
     for fold in folds:
         yield name_run(asked, dataset, fold)

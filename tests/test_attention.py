@@ -65,7 +65,7 @@ class LooksAtHalves(Method):
 
 
 halves = SimpleNamespace(
-    cervbench_methods=hookimpl(lambda: {"halves": Offer(Settings, LooksAtHalves, "a test", pretext=False)})
+    cervbench_methods=hookimpl(lambda: {"halves": Offer(Settings, LooksAtHalves, "a test", pretrains=False)})
 )
 
 

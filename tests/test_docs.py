@@ -18,7 +18,7 @@ import cervbench.plugin as api
 from cervbench.cli import COMMANDS, main
 from cervbench.data.dataset import open_dataset
 from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Normalise, Offer, Pyramid, plain_policy
-from cervbench.plugin.catalog import CHOSEN
+from cervbench.plugin.absent import CHOSEN
 from cervbench.plugin.checks import checks_of
 from cervbench.plugin.contract import SPECS
 from cervbench.plugin.manager import Plugins, plugins

@@ -99,6 +99,6 @@ class Bench:
         }
         request = Request(setup.method, self.dataset, backbone=setup.backbone, settings=settings)
         asked = understand(request, self.plugins)
-        if not asked.method.offer.pretext:
+        if not asked.method.offer.pretrains:
             raise SettingsError(f"{setup.method} has no pretext stage whose speed could be measured")
         return asked

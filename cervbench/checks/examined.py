@@ -82,7 +82,7 @@ class ExaminedMethod:
             offer=self.offer,
             config=self.config,
             backbone=backbone,
-            backbone_offer=ground.BACKBONES[backbone] if self.offer.backbone else None,
+            backbone_offer=ground.BACKBONES[backbone] if self.offer.has_encoder else None,
             init="random",
             image_size=size,
             pretext=protocol.pretext,

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
 from cervbench.checks.check import Check
-from cervbench.plugin.catalog import CHOSEN, UnknownName
+from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins, plugins
 
 

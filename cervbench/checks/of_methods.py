@@ -181,7 +181,7 @@ def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
         return "not looked at: torch finds no CUDA device here"
     trained = method.pretrained(method.recipe(method.backbone), device=torch.device("cuda")).trained
     _require_features(trained)
-    if method.offer.backbone:
+    if method.offer.has_encoder:
         _require_classifier(trained)
     return None
 
@@ -205,9 +205,9 @@ WITH_AN_ENCODER: tuple[Demand, ...] = (its_encoder_is_stored_once, its_encoder_c
 
 def demands(offer: Offer) -> Sequence[Demand]:
     """Those that apply: a method without a pretext stage, or without an encoder, is asked for less."""
-    if not offer.backbone:
+    if not offer.has_encoder:
         return (*ALWAYS, it_gives_finite_features)
-    return (*ALWAYS, *(WITH_A_PRETEXT_STAGE if offer.pretext else ()), *WITH_AN_ENCODER)
+    return (*ALWAYS, *(WITH_A_PRETEXT_STAGE if offer.pretrains else ()), *WITH_AN_ENCODER)
 
 
 def _require_features(trained: Trained) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cervbench.checks.check import CheckFailed
-from cervbench.plugin.catalog import CHOSEN
+from cervbench.plugin.absent import CHOSEN
 from cervbench.plugin.manager import Plugins
 
 

@@ -156,7 +156,7 @@ def _setups(
         raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
     known = plugins().methods
     if not wanted:
-        methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretext)
+        methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretrains)
         wide = [
             Setup(method, backbone, size, batch or 128, compiled, settings)
             for size in sizes or (64,)

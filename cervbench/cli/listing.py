@@ -19,7 +19,7 @@ def methods(found: Plugins) -> Iterable[Row]:
         yield row | {
             "reference": offer.reference,
             "revision": offer.revision,
-            "pretext": offer.pretext,
+            "pretext": offer.pretrains,
             "settings": offer.config.model_construct().model_dump(mode="json"),
         }
 

@@ -9,7 +9,7 @@ from cervbench.plugin import Offer, Settings, hookimpl
 def cervbench_methods() -> Mapping[str, Offer]:
     return {
         "supervised": Offer(
-            Settings, "cervbench.methods.supervised:Supervised", "no pretext stage", pretext=False
+            Settings, "cervbench.methods.supervised:Supervised", "no pretext stage", pretrains=False
         ),
         "majority": _reference("Majority", "sees nothing, knows the share of each class"),
         "image-size": _reference("ImageSize", "sees the width and height of an image alone"),
@@ -18,4 +18,4 @@ def cervbench_methods() -> Mapping[str, Offer]:
 
 
 def _reference(name: str, what: str) -> Offer:
-    return Offer(Settings, f"cervbench.methods.reference:{name}", what, pretext=False, backbone=False)
+    return Offer(Settings, f"cervbench.methods.reference:{name}", what, pretrains=False, has_encoder=False)

@@ -53,8 +53,11 @@ if TYPE_CHECKING:
     from cervbench.plugin.evaluation import Columns
     from cervbench.plugin.features import Standardised, one_answer_a_draw
     from cervbench.plugin.follower import Follower
+    from cervbench.plugin.manager import plugins
     from cervbench.plugin.method import Method, Progress, decayed_apart
-    from cervbench.scoring.classification import Task, classification
+    from cervbench.records.record import Record, Run
+    from cervbench.scoring.classification import classification
+    from cervbench.scoring.task import Task
     from cervbench.training.encoder import Encoder
     from cervbench.training.stage import Stage
     from cervbench.training.trained import Trained
@@ -73,8 +76,11 @@ _LATER = {
     "cervbench.plugin.evaluation": ("Columns",),
     "cervbench.plugin.features": ("Standardised", "one_answer_a_draw"),
     "cervbench.plugin.follower": ("Follower",),
+    "cervbench.plugin.manager": ("plugins",),
     "cervbench.plugin.method": ("Method", "Progress", "decayed_apart"),
-    "cervbench.scoring.classification": ("Task", "classification"),
+    "cervbench.records.record": ("Record", "Run"),
+    "cervbench.scoring.classification": ("classification",),
+    "cervbench.scoring.task": ("Task",),
     "cervbench.training.encoder": ("Encoder",),
     "cervbench.training.stage": ("Stage",),
     "cervbench.training.trained": ("Trained",),

@@ -1,7 +1,6 @@
 """Finding what packages offer by its name."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -10,34 +9,11 @@ from cervbench.plugin.problems import Problem
 from cervbench.plugin.settings import did_you_mean
 
 Offered = TypeVar("Offered")
+Told = Callable[[Sequence[Problem]], str]
+"""What is said, knowing the problems that packages have."""
 
 CORE = "cervbench"
 """The package whose offers go by their bare names."""
-
-CHOSEN = "CERVBENCH_PLUGINS"
-"""Environment: the packages to load beside the core, with commas; unset loads all."""
-
-PACKAGES = {
-    name: f"cervbench-{name}"
-    for name in (
-        *("simclr", "byol", "barlow-twins", "agbt", "jigsaw", "attentive-patch"),
-        *("moco", "simsiam", "dino", "mae", "rotation"),
-    )
-} | {"simclr-published": "cervbench-simclr"}
-"""Methods of the project that are in packages of their own, and those packages."""
-
-NEEDED = {
-    "cervbench-agbt": ("cervbench-barlow-twins",),
-    "cervbench-attentive-patch": ("cervbench-jigsaw",),
-}
-"""Which of these packages another one needs."""
-
-ROWS = {
-    "untrained": "--method supervised --eval linear,knn",
-    "scratch": "--method supervised --eval finetune",
-    "imagenet": "--method supervised --init imagenet --backbone tf_efficientnet_lite0",
-}
-"""Rows of a page that are no methods, and what makes them."""
 
 
 class UnknownName(UsageError, LookupError):  # noqa: N818  (it reads as what is wrong)
@@ -59,9 +35,11 @@ class Entry(Generic[Offered]):
 class Catalog(Generic[Offered]):
     """What all packages offer of one kind. A name that two of them offer belongs to neither."""
 
-    def __init__(self, kind: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, kind: str, problems: Sequence[Problem], told_of: Mapping[str, Told] | None = None):
+        """`told_of`: what is said of a name that is known and that no package here offers."""
         self.kind = kind
         self._problems = problems
+        self._told_of = told_of or {}
         self._entries: list[Entry[Offered]] = []
 
     @property
@@ -109,19 +87,10 @@ class Catalog(Generic[Offered]):
         return f"{self.kind} {name!r} is offered by {len(offered)} packages; say {choices}"
 
     def _unknown(self, name: str) -> str:
+        if told := self._told_of.get(name):
+            return told(self._problems)
         known = list(self)
-        broken = [p for p in self._problems if p.package == PACKAGES.get(name)]
-        if self.kind == "method" and broken:
-            return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
-        if self.kind == "method" and name in PACKAGES:
-            packages = (PACKAGES[name], *NEEDED.get(PACKAGES[name], ()))
-            how = "in a clone: pip install " + " ".join(f"-e plugins/{package}" for package in packages)
-            if CHOSEN in os.environ:
-                how += f"; if it is installed, name it in {CHOSEN}"
-            return f"method {name!r} is in a package of its own: {how}"
-        if self.kind == "method" and name in ROWS:
-            return f"{name!r} is a row of the pages and no method: {ROWS[name]} makes it"
-        hint = did_you_mean(name, [*known, *(PACKAGES if self.kind == "method" else ())])
+        hint = did_you_mean(name, [*known, *self._told_of])
         there_are = f"there are {', '.join(known)}" if known else f"no package offers any {self.kind}"
         problems = "; some packages have problems, see: cervbench list plugins" if self._problems else ""
         return f"no {self.kind} {name!r}{hint} ({there_are}{problems})"

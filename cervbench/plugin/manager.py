@@ -15,7 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
-from cervbench.plugin.catalog import CHOSEN, CORE, Catalog, Entry
+from cervbench.plugin.absent import ABSENT_METHODS, CHOSEN
+from cervbench.plugin.catalog import CORE, Catalog, Entry
 from cervbench.plugin.contract import (
     invalid_hook,
     unmarked_hooks,
@@ -52,7 +53,7 @@ class Plugins:
         self.problems: list[Problem] = []
         self.packages: dict[str, str] = {}
         """Version of every package that has an entry point, working or not."""
-        self.methods: Catalog[Offer] = Catalog("method", self.problems)
+        self.methods: Catalog[Offer] = Catalog("method", self.problems, ABSENT_METHODS)
         self.datasets: Catalog[Card] = Catalog("dataset", self.problems)
         self.backbones: Catalog[BackboneOffer] = Catalog("backbone", self.problems)
         self.evaluations: Catalog[EvaluationOffer] = Catalog("evaluation", self.problems)

@@ -38,7 +38,7 @@ class Method(nn.Module):
 
     config: Any
     encoder: "Encoder"
-    """None only where the Offer says `backbone=False`: of such a method nothing but `features` is asked."""
+    """None only where the Offer says `has_encoder=False`, of which nothing but `features` is asked."""
 
     def __init__(self, config: Any, encoder: "Encoder | None") -> None:
         super().__init__()

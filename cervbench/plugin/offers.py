@@ -28,15 +28,15 @@ class Offer:
     """Raised by the author when results change."""
     builds_on: tuple[str, ...] = ()
     """Methods whose code it uses, as `package:name`: where their results change, those of this one do."""
-    pretext: bool = True
+    pretrains: bool = True
     """False for what learns nothing without labels: supervised training, hand-made features."""
-    backbone: bool = True
+    has_encoder: bool = True
     """False when the method computes its features itself and has no encoder."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.builds_on, tuple):
             raise TypeError(f"builds_on is {self.builds_on!r}; give the names in a tuple")
-        if self.pretext and not issubclass(self.config, PretextConfig):
+        if self.pretrains and not issubclass(self.config, PretextConfig):
             name = self.config.__name__
             raise TypeError(f"{name} must be a MethodConfig or PretextConfig: the method has a pretext stage")
 

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
 from cervbench.atomic import whole_folder
-from cervbench.plugin.catalog import PACKAGES
+from cervbench.plugin.absent import PACKAGES
 from cervbench.plugin.settings import SettingsError
 
 LONGEST = 40

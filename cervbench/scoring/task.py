@@ -1,13 +1,11 @@
 """What is being predicted: the classes, which of them are abnormal, and how they rank."""
 
-from functools import cached_property
-
 import numpy as np
 
-from cervbench.plugin.settings import Settings
+from cervbench.plugin.settings import Closed
 
 
-class Task(Settings):
+class Task(Closed):
     """What is predicted: the classes, which are abnormal, how they rank.
 
     It stands in every record, so that scores need nothing but the record and its table.
@@ -18,11 +16,11 @@ class Task(Settings):
     severity: dict[str, int] | None = None
     groups_known: bool = True
 
-    @cached_property
+    @property
     def is_abnormal(self) -> np.ndarray:
         return np.array([name in self.abnormal for name in self.classes])
 
-    @cached_property
+    @property
     def ranks(self) -> np.ndarray | None:
         """Severity of each class as 0, 1, 2, …; classes of equal severity share a rank."""
         if self.severity is None:

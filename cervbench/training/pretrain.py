@@ -59,12 +59,12 @@ def pretrain(
         observed = _make(method, recipe, train, workshop)
         kept.keep(method, observed)
     Checkpoints(workshop.folder / "pretext").clear()
-    if recipe.offer.pretext:
+    if recipe.offer.pretrains:
         warn_of_collapse(type(method).__name__, observed)
     trained = Trained(
         method=method,
         images=everything,
-        from_scratch=not recipe.offer.pretext and recipe.init == "random",
+        from_scratch=not recipe.offer.pretrains and recipe.init == "random",
         device=workshop.device,
         purpose=recipe.purpose,
         folder=workshop.folder,
@@ -82,7 +82,7 @@ def _make(method: Method, recipe: Recipe, train: Images, workshop: Workshop) -> 
     observed = _train(method, recipe, train, workshop)
     reestimate_norms(method, train)
     if method.encoder is not None:
-        remedy = PretextStage.remedy if recipe.offer.pretext else "Begin from other weights (--init)"
+        remedy = PretextStage.remedy if recipe.offer.pretrains else "Begin from other weights (--init)"
         own = type(method).features is not Method.features
         pooling = "the method's own features" if own else method.encoder.pooling
         observed |= {"pooling": pooling, **examined(method.encoder, train, remedy)}
@@ -92,7 +92,7 @@ def _make(method: Method, recipe: Recipe, train: Images, workshop: Workshop) -> 
 def build_method(recipe: Recipe) -> Method:
     """The method as it is before its first step."""
     encoder = None
-    if recipe.offer.backbone:
+    if recipe.offer.has_encoder:
         encoder = build_encoder(
             recipe.backbone, recipe.backbone_offer, recipe.init, recipe.image_size, recipe.purpose
         )
@@ -111,7 +111,7 @@ def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[Prete
 
 
 def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
-    if not recipe.offer.pretext:
+    if not recipe.offer.pretrains:
         return {"pretext_steps": 0, "pretext_images": 0, "pretext_forwarded": 0, "pretext_seconds": 0.0}
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)

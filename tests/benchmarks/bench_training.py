@@ -10,7 +10,7 @@ from cervbench.evaluations.logistic import fit
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.settings import SettingsError
 
-METHODS = [name for name, entry in plugins().methods.items() if entry.offer.pretext]
+METHODS = [name for name, entry in plugins().methods.items() if entry.offer.pretrains]
 
 
 @pytest.mark.parametrize("method", METHODS)

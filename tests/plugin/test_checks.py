@@ -37,7 +37,8 @@ from cervbench.plugin import (
     own_rows,
     plain_policy,
 )
-from cervbench.plugin.catalog import CHOSEN, UnknownName
+from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
@@ -537,7 +538,7 @@ class WithoutEncoder(Method):
 
 
 def test_features_without_an_encoder_must_be_finite() -> None:
-    offer = Offer(Settings, WithoutEncoder, PAPER, pretext=False, backbone=False)
+    offer = Offer(Settings, WithoutEncoder, PAPER, pretrains=False, has_encoder=False)
     hook = hookimpl(lambda: {"features": offer})
     hook.__name__ = "cervbench_methods"
     check = named(

@@ -14,7 +14,7 @@ from cervbench.training.encoder import Encoder
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.pretrain import build_method
 
-METHODS = [name for name, entry in plugins().methods.items() if entry.offer.pretext and name != "mae"]
+METHODS = [name for name, entry in plugins().methods.items() if entry.offer.pretrains and name != "mae"]
 
 
 built = cache(build_encoder)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
-from cervbench.plugin.catalog import CHOSEN, UnknownName
+from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins
 
 PLUGINS = Path(__file__).parents[2] / "plugins"

@@ -31,7 +31,7 @@ STEPS, STOP = 8, 3
 METHODS = [
     ExaminedMethod(name, entry.offer)
     for name, entry in sorted(plugins().methods.items())
-    if entry.offer.pretext
+    if entry.offer.pretrains
 ]
 CASES = [
     pytest.param(method, kind, id=f"{method.method} on a {kind}")
