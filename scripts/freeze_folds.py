@@ -11,13 +11,13 @@ from pathlib import Path
 
 from cervbench.data.cards import cric, herlev
 from cervbench.protocol.folds import Manifest, deal
-from cervbench.protocol.protocol import load
+from cervbench.protocol.protocol import load_rules
 
 
 def main(name: str, data_root: Path) -> None:
     images, labels, groups = {"herlev": herlev_images, "cric": cric_cells}[name](data_root / name)
-    protocol = load("quick")
-    manifest = deal(images, labels, groups, protocol.folds, protocol.labels.draws)
+    rules = load_rules()
+    manifest = deal(images, labels, groups, rules.folds, rules.labels.draws)
     out = Path(__file__).parent.parent / "cervbench" / "protocol" / "frozen" / f"{name}.csv"
     out.write_text(manifest.to_csv(), "utf-8")
     print(f"{out.name}: hash {manifest.hash}")

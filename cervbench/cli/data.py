@@ -65,14 +65,14 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
 def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     """Build the pack and the folds that runs read. `run` does the same where it was not done before."""
     from cervbench.data.dataset import open_dataset
-    from cervbench.protocol.protocol import load
+    from cervbench.protocol.protocol import load_rules
 
     with shown() as progress:
         dataset = open_dataset(
             card,
             data_root,
             place.cache_root(),
-            load("quick"),
+            load_rules(),
             lambda n, of: progress(f"pack {card.name}", n, of, {}),
         )
     pack = dataset.pack
@@ -132,9 +132,9 @@ def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     """Measure what a random split of a dataset would leak, and write it as a page."""
     from cervbench.audit import audit as audit_dataset
     from cervbench.data.dataset import open_dataset
-    from cervbench.protocol.protocol import load
+    from cervbench.protocol.protocol import load_rules
 
-    dataset = open_dataset(card, data_root, place.cache_root(), load("quick"))
+    dataset = open_dataset(card, data_root, place.cache_root(), load_rules())
     click.echo(f"auditing {dataset.variant}: {len(dataset.pack.images)} images", err=True)
     found, paths = audit_dataset(dataset, out / "audits")
     click.echo(json.dumps(asdict(found)) if as_json else "\n".join(str(path.resolve()) for path in paths))

@@ -12,7 +12,7 @@ from cervbench.data.cards.card import Card
 from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, prepare
 from cervbench.protocol.folds import FoldError, Manifest, deal, frozen, require_dealable
-from cervbench.protocol.protocol import Protocol
+from cervbench.protocol.protocol import Rules
 from cervbench.watching import WatchCount, unwatched
 
 
@@ -42,14 +42,14 @@ def open_dataset(
     card: Card,
     data_root: Path,
     cache: Path,
-    protocol: Protocol,
+    rules: Rules,
     progress: WatchCount = unwatched,
 ) -> Dataset:
     """The pack, built where it is not there yet, with frozen folds or folds by the same rule."""
-    pack = prepare(card, data_root, cache, protocol.pack.stored_size, progress)
+    pack = prepare(card, data_root, cache, rules.pack.stored_size, progress)
     _refuse_missing_classes(card, pack)
     try:
-        return Dataset(card, pack, _frozen(card, pack) if card.manifest else _dealt(pack, protocol))
+        return Dataset(card, pack, _frozen(card, pack) if card.manifest else _dealt(pack, rules))
     except FoldError as error:
         raise DataError(f"{card.name}: {error}") from None
 
@@ -76,14 +76,13 @@ def _refuse_missing_classes(card: Card, pack: Pack) -> None:
             )
 
 
-def _dealt(pack: Pack, protocol: Protocol) -> Manifest:
+def _dealt(pack: Pack, rules: Rules) -> Manifest:
     """Folds by the rule, dealt once a pack and kept beside it."""
-    kept = pack.folder / f"folds-v{protocol.version}.csv"
+    kept = pack.folder / f"folds-v{rules.version}.csv"
     if (manifest := _kept(kept)) and (manifest.images, manifest.labels) == (pack.images, pack.labels):
         return manifest
     splits = pack.splits if any(pack.splits) else None
-    rules = protocol.labels
-    manifest = deal(pack.images, pack.labels, pack.groups, protocol.folds, rules.draws, splits)
+    manifest = deal(pack.images, pack.labels, pack.groups, rules.folds, rules.labels.draws, splits)
     write_text(kept, manifest.to_csv())
     return manifest
 

@@ -48,14 +48,20 @@ class Pretext(Settings):
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """The rules of one tier."""
+class Rules:
+    """What is the same at every tier: it decides a dataset's pack, folds and label orders."""
 
     version: int
-    tier: str
     folds: FoldRules
     labels: LabelRules
     pack: PackRules
+
+
+@dataclass(frozen=True)
+class Protocol(Rules):
+    """The rules, with the budget of one tier."""
+
+    tier: str
     image_size: int
     pretext: Pretext
     evaluations: Mapping[str, Mapping[str, Any]]
@@ -68,22 +74,24 @@ class Protocol:
         return self.evaluations.get(evaluation, {}) if package == CORE else {}
 
 
+def load_rules() -> Rules:
+    """Protocol v1 without a tier."""
+    return _rules(_read())
+
+
 def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     """Protocol v1 at a tier; `changes` (dotted key to value) put it off protocol."""
     if tier not in TIERS:
         raise SettingsError(f"no tier {tier!r}; there are {', '.join(TIERS)}")
-    rules = tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
-    budget = rules["tiers"][tier]
+    read = _read()
+    budget = read["tiers"][tier]
     changed = {key: value for key, value in (changes or {}).items() if _change(budget, key, value)}
     size = Size.parse({"image_size": budget["image_size"]}, "protocol")
     pretext = Pretext.parse(budget["pretext"], "protocol.pretext")
     meant = {**size.model_dump(), **{f"pretext.{key}": value for key, value in pretext.model_dump().items()}}
     return Protocol(
-        version=rules["version"],
+        **vars(_rules(read)),
         tier=tier,
-        folds=FoldRules.parse(rules["folds"], "protocol.folds"),
-        labels=LabelRules.parse(rules["labels"], "protocol.labels"),
-        pack=PackRules.parse(rules["pack"], "protocol.pack"),
         image_size=size.image_size,
         pretext=pretext,
         evaluations={
@@ -91,6 +99,19 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
         },
         # By what was meant: 10.0 epochs are 10, and no other row.
         off=tuple(f"{key}={meant.get(key, value)}" for key, value in sorted(changed.items())),
+    )
+
+
+def _read() -> dict[str, Any]:
+    return tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
+
+
+def _rules(read: Mapping[str, Any]) -> Rules:
+    return Rules(
+        version=read["version"],
+        folds=FoldRules.parse(read["folds"], "protocol.folds"),
+        labels=LabelRules.parse(read["labels"], "protocol.labels"),
+        pack=PackRules.parse(read["pack"], "protocol.pack"),
     )
 
 

@@ -13,7 +13,7 @@ from cervbench.data.error import DataError
 from cervbench.data.pack import Pack
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.folds import frozen
-from cervbench.protocol.protocol import PackRules, load
+from cervbench.protocol.protocol import PackRules, load_rules
 
 
 def test_groups_that_are_not_those_of_the_frozen_folds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_groups_that_are_not_those_of_the_frozen_folds_are_refused(monkeypatch: 
     groups = list(herlev.groups)
     pack = SimpleNamespace(images=herlev.images, labels=herlev.labels, groups=herlev.groups)
     monkeypatch.setattr("cervbench.data.dataset.prepare", lambda *_: pack)
-    asked = (plugins().datasets.get("herlev").offer, Path(), Path(), load("smoke"))
+    asked = (plugins().datasets.get("herlev").offer, Path(), Path(), load_rules())
     assert open_dataset(*asked).manifest.hash == herlev.hash
     groups[7] = groups[-1]
     pack.groups = tuple(groups)
@@ -34,7 +34,7 @@ def test_a_complete_dataset_has_its_name_and_a_part_of_it_a_name_of_its_own(
     real: Callable[[str], Path], tmp_path: Path
 ) -> None:
     card = plugins().datasets.get("herlev").offer
-    rules = replace(load("smoke"), pack=PackRules(stored_size=8))
+    rules = replace(load_rules(), pack=PackRules(stored_size=8))
     assert open_dataset(card, real("herlev").parent, tmp_path, rules).variant == "herlev"
     for path in sorted(real("herlev").glob("*/*"))[::2]:
         part = tmp_path / "data" / "herlev" / path.parent.name

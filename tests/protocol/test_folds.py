@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from cervbench.protocol.folds import FoldError, Manifest, deal, frozen
-from cervbench.protocol.protocol import load
+from cervbench.protocol.protocol import load_rules
 
-PROTOCOL = load("quick")
+RULES = load_rules()
 
 
 def dealt(labels: list[str], groups: list[str], splits: list[str | None] | None = None) -> Manifest:
     images = [f"image-{n:04d}" for n in range(len(labels))]
-    return deal(images, labels, groups, PROTOCOL.folds, PROTOCOL.labels.draws, splits)
+    return deal(images, labels, groups, RULES.folds, RULES.labels.draws, splits)
 
 
 @pytest.fixture(params=["herlev", "cric"])
@@ -71,7 +71,7 @@ def test_frozen_folds_have_not_changed() -> None:
 
 def test_frozen_folds_are_the_rule_applied_to_the_frozen_ids() -> None:
     manifest = frozen("herlev")
-    again = deal(manifest.images, manifest.labels, manifest.groups, PROTOCOL.folds, PROTOCOL.labels.draws)
+    again = deal(manifest.images, manifest.labels, manifest.groups, RULES.folds, RULES.labels.draws)
     assert again.to_csv() == manifest.to_csv()
 
 
@@ -84,9 +84,9 @@ def test_the_order_of_the_files_does_not_matter() -> None:
     images = [f"i{n:03d}" for n in range(120)]
     labels = [("a", "b", "c")[n % 3] for n in range(120)]
     groups = [f"g{n // 4}" for n in range(120)]
-    one = deal(images, labels, groups, PROTOCOL.folds, 5)
+    one = deal(images, labels, groups, RULES.folds, 5)
     mixed = rng.permutation(120)
-    other = deal(*([column[n] for n in mixed] for column in (images, labels, groups)), PROTOCOL.folds, 5)
+    other = deal(*([column[n] for n in mixed] for column in (images, labels, groups)), RULES.folds, 5)
     assert one.to_csv() == other.to_csv()
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.labels import uncovered
-from cervbench.protocol.protocol import load
+from cervbench.protocol.protocol import load_rules
 
-RULES = load("quick").labels
+RULES = load_rules().labels
 
 
 @pytest.fixture(params=[(fold, draw) for fold in (0, 3) for draw in (0, 4)])
