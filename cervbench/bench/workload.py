@@ -15,9 +15,10 @@ from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.runs import Understood, name_run, recipe_of, understand
 from cervbench.study import Request
-from cervbench.training.loop import Sitting, State, begin, train
+from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.stage import Stage
+from cervbench.training.state import State
 
 STEPS = 100_000
 """How long the stage is told to be, so that it logs as seldom as a long one."""

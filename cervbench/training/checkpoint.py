@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from cervbench.atomic import discard, naming, whole_folder
+from cervbench.training.state import State
 from cervbench.training.weight_file import (
     HOST,
     fitting,
@@ -32,51 +33,41 @@ class Checkpoints:
     header: Mapping[str, str] = field(default_factory=dict)
     """The header of the files of weights."""
 
-    def save(
-        self,
-        step: int,
-        stage: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        *,
-        seconds: float,
-        logged: Mapping[str, float],
-    ) -> None:
-        state = io.BytesIO()  # torch, writing to the disk itself, would not say that it is full
-        kept = {"optimizer": optimizer.state_dict(), "seconds": seconds, "logged": dict(logged)}
-        torch.save(kept, state)
+    def save(self, stage: nn.Module, state: State) -> None:
+        content = io.BytesIO()  # torch, writing to the disk itself, would not say that it is full
+        kept = {"optimizer": state.optimizer.state_dict(), "seconds": state.seconds, "logged": state.logged}
+        torch.save(kept, content)
         older = list(self.folder.iterdir()) if self.folder.exists() else []
-        checkpoint = self.folder / f"step-{step:09d}"
+        checkpoint = self.folder / f"step-{state.step:09d}"
         with naming(checkpoint), whole_folder(checkpoint) as beside:
             save_weights(stage, beside / "weights.safetensors", self.header)
-            (beside / "optimizer.pt").write_bytes(state.getbuffer())
+            (beside / "optimizer.pt").write_bytes(content.getbuffer())
             for path in list(beside.iterdir()):
                 seal(path)
         for path in older:
             shutil.rmtree(path, ignore_errors=True)
 
-    def resume(
-        self, stage: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[int, float, dict[str, float]]:
-        """Load the latest checkpoint, if there is a whole one: its step, seconds, and what was logged."""
+    def resume(self, stage: nn.Module, state: State) -> None:
+        """Give both what the latest checkpoint holds, if there is a whole one."""
         found = sorted(self.folder.glob("step-*"))
         if not found:
-            return 0, 0.0, {}
-        weights, optimizer_state = found[-1] / "weights.safetensors", found[-1] / "optimizer.pt"
-        state = _read(optimizer_state)
-        if state is None or not is_whole(weights):
+            return
+        weights, beside = found[-1] / "weights.safetensors", found[-1] / "optimizer.pt"
+        kept = _read(beside)
+        if kept is None or not is_whole(weights):
             logging.getLogger("cervbench").warning(
                 "%s is missing or damaged: the checkpoint is discarded, its stage begins anew",
-                optimizer_state if state is None else weights,
+                beside if kept is None else weights,
             )
             self.clear()
-            return 0, 0.0, {}
+            return
         warn_of_other_code(weights, self.header)
         self._warn_of_another_host(weights)
         load_weights(stage, weights)
-        with fitting(optimizer_state, stage):
-            optimizer.load_state_dict(state["optimizer"])
-        step = int(found[-1].name.removeprefix("step-"))
-        return step, float(state["seconds"]), state["logged"]
+        with fitting(beside, stage):
+            state.optimizer.load_state_dict(kept["optimizer"])
+        state.step = int(found[-1].name.removeprefix("step-"))
+        state.seconds, state.logged = float(kept["seconds"]), dict(kept["logged"])
 
     def _warn_of_another_host(self, weights: Path) -> None:
         """A stage ends with the same bits where it was begun, and is recorded as of where it ends."""

@@ -18,6 +18,7 @@ from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.precision import autocast
 from cervbench.training.schedule import rate_at
 from cervbench.training.stage import Stage
+from cervbench.training.state import State
 
 CLIP = 1.0
 """Norm to which gradients are clipped, in every stage."""
@@ -38,18 +39,6 @@ class Diverged(CervbenchError, ArithmeticError):  # noqa: N818
     """Training has diverged: numbers are not finite any more; the message says which and what to try."""
 
 
-@dataclass
-class State:
-    """What a stage has beside its weights. Rounds and ranks pass weights; this stays at home."""
-
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-    """Spent in training, earlier sittings included."""
-    logged: dict[str, float] = field(default_factory=dict)
-    """The last value of everything that was logged, earlier sittings included."""
-
-
 @dataclass(frozen=True)
 class Sitting:
     """What accompanies the training: where it is saved, how often, and who looks on."""
@@ -66,7 +55,7 @@ def begin(stage: Stage, sitting: Sitting) -> State:
     """The state at the start of a stage, or where an earlier sitting left it."""
     state = State(_optimizer(stage))
     if sitting.checkpoints is not None:
-        state.step, state.seconds, state.logged = sitting.checkpoints.resume(stage, state.optimizer)
+        sitting.checkpoints.resume(stage, state)
     return state
 
 
@@ -91,9 +80,7 @@ def train(
             if sitting.checkpoints and (state.step == until or now - saved > apart):
                 log.refuse_non_finite(state.step)  # and so waits for the device, which is no part of saving
                 begun = time.perf_counter()
-                sitting.checkpoints.save(
-                    state.step, stage, state.optimizer, seconds=state.seconds, logged=state.logged
-                )
+                sitting.checkpoints.save(stage, state)
                 saved = time.perf_counter()
                 if sitting.every_seconds:
                     apart = max(sitting.every_seconds, SAVING_COSTS * (saved - begun))

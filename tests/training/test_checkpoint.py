@@ -11,6 +11,7 @@ from torch import nn
 
 from cervbench.plugin.problems import ContractError
 from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.state import State
 from cervbench.training.trained import Trained
 from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, seal, warn_of_other_code
 
@@ -103,11 +104,12 @@ def test_a_stage_that_goes_on_elsewhere_is_told(tmp_path: Path, caplog: pytest.L
     """Regression: it ended with other bits, and its record named one of the two places."""
     stage = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(stage.parameters())
-    Checkpoints(tmp_path / "pretext", {HOST: "cpu, bf16"}).save(3, stage, optimizer, seconds=1.0, logged={})
+    Checkpoints(tmp_path / "pretext", {HOST: "cpu, bf16"}).save(stage, State(optimizer, 3, 1.0))
     for here, told in (("cpu, bf16", False), ("", False), ("cpu, fp32", True)):
         caplog.clear()
-        step, *_ = Checkpoints(tmp_path / "pretext", {HOST: here}).resume(stage, optimizer)
-        assert step == 3
+        state = State(optimizer)
+        Checkpoints(tmp_path / "pretext", {HOST: here}).resume(stage, state)
+        assert (state.step, state.seconds) == (3, 1.0)
         assert ("is of cpu, bf16, and its stage goes on with cpu, fp32" in caplog.text) == told
 
 
@@ -115,11 +117,11 @@ def test_a_checkpoint_of_other_parameter_groups_is_named_with_what_to_do(tmp_pat
     """Regression: an author who regrouped parameters between a kill and its resume met torch's traceback."""
     stage = nn.Linear(2, 2)
     checkpoints = Checkpoints(tmp_path / "pretext")
-    checkpoints.save(3, stage, torch.optim.SGD(stage.parameters()), seconds=1.0, logged={})
+    checkpoints.save(stage, State(torch.optim.SGD(stage.parameters()), 3, 1.0))
     regrouped = torch.optim.SGD([{"params": [stage.weight]}, {"params": [stage.bias]}])
     told = r"optimizer\.pt does not fit .*different number of parameter groups.* or delete .*-000000003 to"
     with pytest.raises(ContractError, match=told):
-        checkpoints.resume(stage, regrouped)
+        checkpoints.resume(stage, State(regrouped))
 
 
 def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -129,11 +131,13 @@ def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path, caplog: pytes
     checkpoints, before = Checkpoints(tmp_path / "pretext"), stage.weight.clone()
     state = tmp_path / "pretext" / "step-000000003" / "optimizer.pt"
     for hostile in (pickle.dumps(_Writes(tmp_path / "ran"), 2), pickle.dumps({}, 2), b"junk", b""):
-        checkpoints.save(3, nn.Linear(2, 2), optimizer, seconds=1.0, logged={})
+        checkpoints.save(nn.Linear(2, 2), State(optimizer, 3, 1.0))
         state.write_bytes(hostile)
         seal(state)
         caplog.clear()
-        assert checkpoints.resume(stage, optimizer) == (0, 0.0, {})
+        fresh = State(optimizer)
+        checkpoints.resume(stage, fresh)
+        assert (fresh.step, fresh.seconds, fresh.logged) == (0, 0.0, {})
         assert f"{state} is missing or damaged" in caplog.text
         assert torch.equal(stage.weight, before)
     assert not (tmp_path / "ran").exists()

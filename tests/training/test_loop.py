@@ -22,6 +22,7 @@ from cervbench.training.looking import looking_at
 from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, train
 from cervbench.training.schedule import rate_at
 from cervbench.training.stage import PretextStage, Stage
+from cervbench.training.state import State
 
 STEPS = 12
 
@@ -181,8 +182,8 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path: Path, monkeypatch
     now, saved = [0.0], list[int]()
     monkeypatch.setattr("cervbench.training.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def save(self: Checkpoints, step: int, *_: object, **__: object) -> None:
-        saved.append(step)
+    def save(self: Checkpoints, stage: object, state: State) -> None:
+        saved.append(state.step)
         now[0] += 3
 
     monkeypatch.setattr(Checkpoints, "save", save)
