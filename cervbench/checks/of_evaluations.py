@@ -40,17 +40,21 @@ class ExaminedEvaluation:
     def table(self) -> pa.Table:
         return self.answered()
 
-    def due(self, record: str = "checked") -> Due:
+    @property
+    def due(self) -> Due:
         """As a run would ask for it, at half the labels."""
         fixed = ground.protocol().settings_of(self.entry.package, self.entry.name)
-        return Due(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, record)
+        return Due(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, "checked")
 
-    def answered(self, record: str = "checked") -> pa.Table:
+    def answered(self) -> pa.Table:
         """The table of predictions, joined with the truth, stored, and read back."""
-        one, parts, store = self.due(record), parts_at(32), Store(ground.folder())
-        table = one.table(_untrained(), one.labelled(parts), parts)
-        store.write_predictions(self.evaluation, record, table)
-        return store.table(self.evaluation, record)
+        one, parts, store = self.due, parts_at(32), Store(ground.folder())
+        try:
+            table = one.table(_untrained(), one.labelled(parts), parts)
+        finally:  # what trains next begins anew, and not where this one ended or failed
+            _untrained().at(one.id).clear_checkpoints()
+        store.write_predictions(self.evaluation, one.id, table)
+        return store.table(self.evaluation, one.id)
 
 
 @cache
@@ -66,7 +70,7 @@ def it_answers_each_test_image_once_a_draw(evaluation: ExaminedEvaluation) -> No
 
 def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
     """The same question has the same answer, to the bit."""
-    if content_hash(evaluation.table) != content_hash(evaluation.answered("checked again")):
+    if content_hash(evaluation.table) != content_hash(evaluation.answered()):
         raise CheckFailed(
             "the same images, labels and encoder gave two tables of predictions",
             "draw from torch after trained.seed(…), which makes a draw a function of seed and fold",
@@ -75,7 +79,7 @@ def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
 
 def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> None:
     """`score` works from the stored table alone and gives named numbers that JSON can hold."""
-    one, task = evaluation.due(), task_of(ground.dataset())
+    one, task = evaluation.due, task_of(ground.dataset())
     first, second = (one.scores(evaluation.table, task) for _ in range(2))
     if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
         raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")

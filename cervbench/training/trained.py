@@ -45,8 +45,8 @@ class Trained:
     record: str = ""
     """The record that is being worked on."""
     _features: list[np.ndarray] = field(default_factory=list, init=False)
-    _fitted: set[tuple[str, str]] = field(default_factory=set, init=False)
-    """Records and purposes that a stage was fitted for in this sitting."""
+    _fitted: set[str] = field(default_factory=set, init=False)
+    """Purposes that a stage was fitted for since work on the record began."""
 
     @property
     def encoder(self) -> Encoder | None:
@@ -59,7 +59,7 @@ class Trained:
     def at(self, record: str) -> "Trained":
         """A copy at work on a record: checkpoints of one are never taken for those of another."""
         at_work = copy.copy(self)  # with the same features, which are made once
-        at_work.record = record
+        at_work.record, at_work._fitted = record, set()
         return at_work
 
     def features(self, images: Images) -> np.ndarray:
@@ -103,12 +103,12 @@ class Trained:
             examples.labels if stage.sees == "labelled" else None,
         )
         name = "-".join(map(str, purpose))
-        if (self.record, name) in self._fitted:
+        if name in self._fitted:
             raise ValueError(
                 f"two stages are fitted for the purpose {purpose}, under which the second would go on where "
                 "the first one ended; give each a purpose of its own"
             )
-        self._fitted.add((self.record, name))
+        self._fitted.add(name)
         checkpoints = Checkpoints(self.folder / self.record / name)
         sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
         train(stage, begin(stage, sitting), feed, steps, sitting)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
 from cervbench.checks.pretended import PretendedGPU
 from cervbench.data.parts import Parts
+from cervbench.evaluations import FineTuneSettings
+from cervbench.evaluations.finetune import fine_tuned
 from cervbench.plugin import (
     BackboneOffer,
     Columns,
@@ -34,6 +36,7 @@ from cervbench.plugin import (
     View,
     gather,
     hookimpl,
+    one_answer_a_draw,
     own_rows,
     plain_policy,
 )
@@ -42,6 +45,7 @@ from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
+from cervbench.records.table import content_hash
 
 PAPER = "A paper, 2020"
 
@@ -530,6 +534,43 @@ def test_a_sound_plugin_passes(check: Check) -> None:
     if not PretendedGPU.possible():
         notes["it_keeps_to_the_device_of_its_views"] = WITHOUT_A_PRETENCE
     assert check() == notes.get(check.demand.__name__, "")
+
+
+def fine_tunes(steps: int, fails: bool = False) -> Callable[..., Columns]:
+    settings = FineTuneSettings(
+        steps=steps,
+        epochs=1,
+        batch_size=1000,  # all of the labels, so that an epoch is one step
+        draws=1,
+        learning_rate_scratch=1e-2,
+        learning_rate_trained=1e-2,
+        weight_decay=0.0,
+    )
+
+    def predict(trained: Trained, labelled: Sequence[Labelled], images: Images, own: Settings) -> Columns:
+        def answer(seen: Labelled) -> np.ndarray:
+            classifier = fine_tuned(trained, seen, settings)
+            if fails:
+                raise ArithmeticError("after it was trained")
+            return trained.probabilities(classifier, images)
+
+        return one_answer_a_draw(labelled, images, answer)
+
+    return predict
+
+
+def test_an_evaluation_that_trains_is_checked_on_its_own_whatever_was_checked_before() -> None:
+    """Regression: a second that trains for the same purpose was told that it fits two stages for it."""
+
+    def told(predict: Callable[..., Columns]) -> str:
+        [(name, entry)] = plugin(predict=predict).evaluations.of_package("a-package")
+        return content_hash(of_evaluations.ExaminedEvaluation(name, entry).table)
+
+    once = told(fine_tunes(1))
+    with pytest.raises(ArithmeticError):
+        told(fine_tunes(3, fails=True))
+    assert told(fine_tunes(2)) != once
+    assert told(fine_tunes(1)) == once
 
 
 class WithoutEncoder(Method):

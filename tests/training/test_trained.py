@@ -140,10 +140,11 @@ def test_a_second_stage_never_goes_on_where_another_ended(
         monkeypatch.setattr(f"cervbench.training.trained.{name}", lambda *_: None)
     stage: Any = SimpleNamespace(views=lambda: (), sees="images")
     examples: Any = SimpleNamespace(images=trained.images)
-    for record, purpose in (("one", "first"), ("one", "second"), ("other", "first")):
-        trained.at(record).fit(stage, examples, 1, 1, purpose)
+    one, other = trained.at("one"), trained.at("other")
+    for at_work, purpose in ((one, "first"), (one, "second"), (other, "first")):
+        at_work.fit(stage, examples, 1, 1, purpose)
     with pytest.raises(ValueError, match="give each a purpose of its own"):
-        trained.at("one").fit(stage, examples, 1, 1, "first")
+        one.fit(stage, examples, 1, 1, "first")
 
 
 def test_vectors_of_images_that_are_not_the_runs_own_are_refused(trained: Trained) -> None:
