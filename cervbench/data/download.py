@@ -91,8 +91,7 @@ def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
     try:
-        with urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT) as response:
-            _store(response, archive, part, have, watch)
+        response = urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         if error.code == 416:  # nothing lies beyond the part at hand: it is the whole file, or no part of it
             if error.headers.get("Content-Range") == f"bytes */{have}":
@@ -106,8 +105,13 @@ def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
         raise _BrokeOffError(f"{error.code} {error.reason}") from None
     except URLError as error:
         raise _BrokeOffError(str(error.reason)) from None
-    except (HTTPException, TimeoutError, ConnectionError) as error:
+    except (OSError, HTTPException) as error:
         raise _BrokeOffError(str(error) or type(error).__name__) from None
+    with response:
+        try:
+            _store(response, archive, part, have, watch)
+        except OSError as error:  # of the disk: `_read` has other words for the network's
+            raise DataError(f"{part} cannot be written: {error}; run the command again to go on") from error
 
 
 def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watch: DownloadWatch) -> None:
@@ -121,18 +125,9 @@ def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watc
     if not start:
         _validator_file(part).write_text(_validator(response), "utf-8")
     received = start
-    try:
-        out = part.open("ab" if start else "wb")
-    except OSError as error:
-        raise DataError(f"{part} cannot be written: {error}") from None
-    with out:
-        while chunk := response.read(_CHUNK):
-            try:
-                out.write(chunk)
-            except OSError as error:
-                raise DataError(
-                    f"{part} cannot be written: {error}; run the command again to go on"
-                ) from None
+    with part.open("ab" if start else "wb") as out:
+        while chunk := _read(response):
+            out.write(chunk)
             received += len(chunk)
             watch(archive, received, total)
             if archive.size is not None and received > archive.size:
@@ -140,6 +135,14 @@ def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watc
                 raise DataError(f"{archive.url} sends more than the {archive.size} bytes that the card says")
     if total is not None and received < total:
         raise _BrokeOffError(f"{received} of {total} bytes came")
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """The next bytes; whatever the network refuses, by an OSError of any kind, is worth another attempt."""
+    try:
+        return response.read(_CHUNK)
+    except (OSError, HTTPException) as error:
+        raise _BrokeOffError(str(error) or type(error).__name__) from None
 
 
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:

@@ -1,18 +1,22 @@
 """Fetching from a server that breaks off, lies, forgets and attacks."""
 
+import errno
 import hashlib
 import io
+import ssl
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from cervbench.data.cards.card import Archive, Card, Source
-from cervbench.data.download import ATTEMPTS, _checked, download
+from cervbench.data.download import ATTEMPTS, _checked, _file_name, download
 from cervbench.data.error import DataError
 from cervbench.data.fetch import fetch
 
@@ -150,6 +154,44 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_stopped(server, card,
     fetched(card, tmp_path)
     assert server.asked == [None, *(f"bytes={n}-" for n in range(4000, len(GOOD), 4000))]
     assert waited == [1, 2, 4][: len(server.asked) - 1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac"),
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+        IncompleteRead(b""),
+    ],
+    ids=["tls", "route", "http"],
+)
+@pytest.mark.parametrize("step", ["getresponse", "read"])
+def test_whatever_the_network_refuses_is_asked_again(server, card, tmp_path, monkeypatch, error, step):
+    """Regression: the number 1 of TLS was read as EPERM, with the advice for it; a lost route ended it."""
+    of = HTTPConnection if step == "getresponse" else HTTPResponse
+    works, refusals = getattr(of, step), [error, error]
+
+    def breaks(*asked):
+        if refusals:
+            raise refusals.pop()
+        return works(*asked)
+
+    monkeypatch.setattr(of, step, breaks)
+    assert (fetched(card, tmp_path).folder / "a" / "2.bmp").read_bytes() == b"x" * 5000
+    assert refusals == []
+
+
+@pytest.mark.parametrize(
+    ("name", "leads_to"), [("part", "/dev/full"), ("part", "/no/folder"), ("part.validator", "/no/folder")]
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_what_the_disk_refuses_is_said_with_the_path_and_not_asked_again(server, tmp_path, name, leads_to):
+    """Regression: of a full disk nothing was said where the last bytes, of less than a block, did not fit."""
+    server.content = b"small"
+    (tmp_path / f"{_file_name(server.url)}.{name}").symlink_to(leads_to)
+    with pytest.raises(DataError, match=r"set-20one\.zip\.part cannot be written: .*; run the command again"):
+        download(Archive(server.url), tmp_path, silent)
+    assert len(server.asked) == 1
 
 
 def test_what_a_killed_process_left_is_taken_up_by_the_next(server, card, tmp_path):
