@@ -17,20 +17,26 @@ OUTPUT = Path("leaderboards")
 """Where records and pages go, unless another folder is named."""
 
 
+def _told(variable: str) -> str | None:
+    """What the environment says; an empty variable says nothing, as XDG has it."""
+    return os.environ.get(variable) or None
+
+
 def data_root() -> Path:
     """One folder a dataset; never written to but by `data fetch`."""
-    return Path(os.environ.get("CERVBENCH_DATA", "data"))
+    return Path(_told("CERVBENCH_DATA") or "data")
 
 
 def cache_root() -> Path:
     """Packs, encoders, checkpoints, downloads, recomputed scores: all of it can be deleted."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cervbench"
-    return Path(os.environ.get("CERVBENCH_CACHE", default))
+    if told := _told("CERVBENCH_CACHE"):
+        return Path(told)
+    return Path(_told("XDG_CACHE_HOME") or Path.home() / ".cache") / "cervbench"
 
 
 def checkpoint_seconds() -> float:
     """How long a stage trains before it is saved; longer where that takes long, each step with 0."""
-    given = os.environ.get("CERVBENCH_CHECKPOINT_SECONDS", "30")
+    given = _told("CERVBENCH_CHECKPOINT_SECONDS") or "30"
     try:
         return float(given)
     except ValueError:

@@ -1,0 +1,36 @@
+"""Folders that the environment names."""
+
+from pathlib import Path
+
+import pytest
+
+from cervbench.place import cache_root, checkpoint_seconds, data_root
+
+
+def folders() -> tuple[Path, Path, float]:
+    return cache_root(), data_root(), checkpoint_seconds()
+
+
+VARIABLES = ("XDG_CACHE_HOME", "CERVBENCH_CACHE", "CERVBENCH_DATA", "CERVBENCH_CHECKPOINT_SECONDS")
+
+
+@pytest.mark.parametrize("empty", VARIABLES)
+def test_a_variable_that_is_empty_is_as_one_that_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    """Regression: the cache, gigabytes of packs and encoders, was the folder that one stood in."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", "/home/her")
+    unset = (Path("/home/her/.cache/cervbench"), Path("data"), 30.0)
+    assert folders() == unset
+    monkeypatch.setenv(empty, "")
+    assert folders() == unset
+
+
+def test_a_cache_that_is_named_goes_before_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CERVBENCH_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/fast")
+    assert cache_root() == Path("/fast/cervbench")
+    monkeypatch.setenv("CERVBENCH_CACHE", "/large")
+    assert cache_root() == Path("/large")
