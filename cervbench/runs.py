@@ -29,7 +29,7 @@ from cervbench.records.record import (
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training import RULES
-from cervbench.training.backbones import require_timm_name, weights_package
+from cervbench.training.backbones import PLACES, require_timm_name, weights_package
 from cervbench.training.recipe import Recipe
 
 
@@ -70,9 +70,7 @@ def understand(request: Request, plugins: Plugins) -> Understood:
             f"the protocol has no ratio {', '.join(map(str, sorted(strange)))}; it has "
             f"{', '.join(map(str, protocol.labels.ratios))} per cent"
         )
-    offered = plugins.backbones
-    named = method.offer.has_encoder and request.backbone in offered
-    backbone = offered.get(request.backbone) if named else None
+    backbone = _offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
     return Understood(
         request=request,
         method=method,
@@ -255,10 +253,18 @@ def chosen(run: Run, plugins: Plugins) -> dict[str, Any]:
     }
 
 
+def _offered_backbone(asked: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
+    """None for a model that timm knows by this name; one that nobody knows is refused."""
+    offered = plugins.backbones
+    if asked in offered or (":" in asked and not asked.startswith(PLACES)):
+        return offered.get(asked)
+    require_timm_name(asked, offered)
+    return None
+
+
 def _name_backbone(offered: Entry[BackboneOffer] | None, asked: str) -> str:
     """A built-in's or timm's own name; a package's backbone has the package's before it."""
     if offered is None:
-        require_timm_name(asked)
         return asked
     return offered.name if offered.package == CORE else f"{offered.package}:{offered.name}"
 

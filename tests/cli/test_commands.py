@@ -68,6 +68,7 @@ def test_torch_is_not_imported_for_what_computes_nothing() -> None:
         *(["list", kind] for kind in ("methods", "datasets", "backbones", "evaluations", "studies")),
         ["run", "--method", "simclr", "--dataset", "herlev", "--set", "temprature=1"],
         ["run", "--method", "nothing", "--dataset", "herlev"],
+        ["run", "--method", "supervised", "--dataset", "herlev", "--backbone", "not-installed:convnet"],
         [*SMOKE, "--dry-run"],
         [*SMOKE, *IMAGENET, "--dry-run"],
     ]
@@ -311,8 +312,11 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (("--backbone", "resnet19"), "timm has no model 'resnet19'; near it: resnet18"),
-        (("--backbone", "not-installed:convnet"), "timm has no model 'not-installed:convnet'"),
+        (("--backbone", "resnet19"), "a backbone 'resnet19', and timm has no such model; near it: resnet18"),
+        (("--backbone", "vti"), "a backbone 'vti', and timm has no such model; near it: vit"),
+        (("--backbone", "ViT"), "a backbone 'ViT', and timm has no such model; near it: vit"),
+        (("--backbone", "2nn"), "see cervbench list backbones and timm.list_models()"),
+        (("--backbone", "not-installed:convnet"), "no backbone 'not-installed:convnet' (there are resnet18,"),
         (("--backbone", "local-dir:/some/model"), "local-dir:/some/model names a place"),
         (("--device", "tpu"), "--device tpu: say auto, cpu, cuda or cuda:0"),
         (("--method", "SimCLR"), "did you mean 'simclr'?"),
