@@ -1,8 +1,11 @@
 """Policies: what is drawn, and that an image's view depends on its own row alone."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import ColorJitter
 
 from cervbench.data.views import (
     Brightness,
@@ -220,8 +223,17 @@ def test_an_operation_of_no_known_kind_is_refused() -> None:
         def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
             return np.ones((count, 1))
 
-    with pytest.raises(TypeError, match="Solarise"):
-        Policy([Solarise()])
+    foreign: Any = ColorJitter(0.4)
+    for part in (Solarise(), foreign, Together((Flip(), Solarise())), Together((Flip(), foreign))):
+        with pytest.raises(TypeError, match=r"^(Solarise|.*\.Solarise|ColorJitter).* is no operation that a"):
+            Policy([part])
+
+
+def test_operations_together_hold_no_others_together() -> None:
+    """Regression: that was told in the first draw, as a Together that has no attribute `identity`."""
+    inner: Any = Together((Hue(), Brightness()), p=0.5)
+    with pytest.raises(TypeError, match=r"^Together\(operations=\(Hue.* stands in another Together"):
+        Policy([Together((inner, Greyscale()))])
 
 
 @pytest.mark.parametrize("name", ["simclr", "A", "B", "C", "D", "E"])

@@ -56,12 +56,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(self.operations))
-        for part in self.operations:
-            if not isinstance(part, (*_KINDS, Together)):
-                raise TypeError(
-                    f"{part!r} is no operation that a policy can apply: take Crop, Flip, Rotation and the "
-                    "others of cervbench.plugin; what torchvision has is for a view of your own (its View)"
-                )
+        for one in self.operations:
+            for part in one.operations if isinstance(one, Together) else (one,):
+                _require_kind(part)
 
     def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
         arrays = [array for operation in self.operations for array in operation.draw(rng, count)]
@@ -113,3 +110,13 @@ class Policy:
     def _keyed(self) -> dict[str, Operation]:
         simple = (part for operation in self.operations for part in operation.simple)
         return {f"{place}_{type(part).__name__.lower()}": part for place, part in enumerate(simple)}
+
+
+def _require_kind(part: object) -> None:
+    if isinstance(part, Together):
+        raise TypeError(f"{part!r} stands in another Together: give the outer one its operations, one by one")
+    if not isinstance(part, _KINDS):
+        raise TypeError(
+            f"{part!r} is no operation that a policy can apply: take Crop, Flip, Rotation and the "
+            "others of cervbench.plugin; what torchvision has is for a view of your own (its View)"
+        )
