@@ -9,7 +9,7 @@ A dataset whose source fixes the parts has one fold, the official one.
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -24,6 +24,7 @@ from cervbench.protocol.randomness import generator
 FOLDS = 5
 BINS = 2 * FOLDS
 OFFICIAL = {"train": 0, "val": 1, "test": 2}
+_SHIPPED = files("cervbench.protocol").joinpath("frozen")
 
 
 class FoldError(UsageError, ValueError):
@@ -101,7 +102,7 @@ class Manifest:
 
     @cached_property
     def hash(self) -> str:
-        return hashlib.sha256(self.to_csv().encode()).hexdigest()[:16]
+        return _hash_of(self.to_csv())
 
     def to_csv(self) -> str:
         out = io.StringIO()
@@ -152,21 +153,21 @@ class Manifest:
         )
 
 
-def frozen(name: str) -> Manifest:
-    """The manifest that ships with the package under this name."""
-    return Manifest.from_csv(files("cervbench.protocol").joinpath("frozen", f"{name}.csv").read_text("utf-8"))
+def _hash_of(csv: str) -> str:
+    return hashlib.sha256(csv.encode()).hexdigest()[:16]
 
 
 @cache
-def shipped() -> dict[str, Manifest]:
-    """The manifests that come with the package, by the dataset whose they are."""
-    names = [path.name for path in files("cervbench.protocol").joinpath("frozen").iterdir()]
-    datasets = [name.removesuffix(".csv") for name in names if name.endswith(".csv")]
-    return {dataset: frozen(dataset) for dataset in datasets}
+def frozen(name: str) -> Manifest:
+    """The manifest that ships with the package under this name."""
+    return Manifest.from_csv(_SHIPPED.joinpath(f"{name}.csv").read_text("utf-8"))
 
 
-def is_shipped(hash: str) -> bool:
-    return any(manifest.hash == hash for manifest in shipped().values())
+@cache
+def shipped() -> Mapping[str, str]:
+    """The hashes of the manifests that come with the package, by name; none of them is parsed for it."""
+    tables = [path for path in _SHIPPED.iterdir() if path.name.endswith(".csv")]
+    return {path.name.removesuffix(".csv"): _hash_of(path.read_text("utf-8")) for path in tables}
 
 
 def deal(

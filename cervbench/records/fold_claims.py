@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cervbench.protocol.folds import FoldError, Manifest, shipped
+from cervbench.protocol.folds import FoldError, Manifest, frozen, shipped
 from cervbench.protocol.protocol import Protocol
 from cervbench.records.record import Record
 
@@ -19,11 +19,11 @@ def fold_differences(
     """
     tested = record.run.dataset
     known = shipped().get(tested.variant)
-    if known is not None and known.hash != tested.manifest:
-        yield f"run.dataset.manifest: stored {tested.manifest}, recomputed {known.hash}"
+    if known is not None and known != tested.manifest:
+        yield f"run.dataset.manifest: stored {tested.manifest}, recomputed {known}"
         return
-    by_hash = {manifest.hash: manifest for manifest in shipped().values()}
-    manifest = by_hash.get(tested.manifest, beside)
+    name = next((name for name, hash in shipped().items() if hash == tested.manifest), None)
+    manifest = beside if name is None else frozen(name)
     if manifest is None:
         return
     if tested.folds != manifest.folds:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.plugin.settings import wrong_values
-from cervbench.protocol.folds import Manifest, is_shipped
+from cervbench.protocol.folds import Manifest, shipped
 from cervbench.records.record import Record
 from cervbench.records.table import content_hash, read_table, to_columns, write_table
 
@@ -92,7 +92,7 @@ class Store:
     def write_folds(self, manifest: Manifest) -> None:
         """With what decides a fold beside them, labels and groups of records can be checked elsewhere too."""
         path = self._folds_path(manifest.hash)
-        if not is_shipped(manifest.hash) and not path.exists():
+        if not path.exists() and manifest.hash not in shipped().values():
             write_text(path, manifest.to_csv())
 
     def folds(self, hash: str) -> Manifest | None:

@@ -1,10 +1,12 @@
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cervbench.protocol.folds import FoldError, Manifest, deal, frozen
+from cervbench.protocol.folds import FoldError, Manifest, deal, frozen, shipped
 from cervbench.protocol.protocol import load_rules
+from cervbench.records.store import Store
 
 RULES = load_rules()
 
@@ -67,6 +69,23 @@ def test_frozen_folds_have_not_changed() -> None:
     """A change would be another protocol: every record carries these hashes."""
     assert frozen("herlev").hash == "96f24ebaf4a77786"
     assert frozen("cric").hash == "8762b1e50066dac6"
+    assert shipped() == {"herlev": "96f24ebaf4a77786", "cric": "8762b1e50066dac6"}
+
+
+def test_whether_folds_are_shipped_is_known_without_reading_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: of a dataset of one's own, all rows of CRIC were parsed to find what is done already."""
+    own, herlev = dealt(["a", "b"] * 25, [f"g{n}" for n in range(50)]), frozen("herlev")
+
+    def read(text: str) -> Manifest:
+        raise AssertionError("folds are read")
+
+    shipped.cache_clear()
+    monkeypatch.setattr(Manifest, "from_csv", read)
+    for manifest in (own, own, herlev):
+        Store(tmp_path).write_folds(manifest)
+    assert [path.stem for path in (tmp_path / "folds").iterdir()] == [own.hash]
 
 
 def test_frozen_folds_are_the_rule_applied_to_the_frozen_ids() -> None:
