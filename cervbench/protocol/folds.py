@@ -159,15 +159,25 @@ def _hash_of(csv: str) -> str:
 
 @cache
 def frozen(name: str) -> Manifest:
-    """The manifest that ships with the package under this name."""
-    return Manifest.from_csv(_SHIPPED.joinpath(f"{name}.csv").read_text("utf-8"))
+    """The manifest that ships with cervbench under this name, or with another package as `package:file`."""
+    package, _, file = name.rpartition(":")
+    try:
+        table = files(package).joinpath(file) if package else _SHIPPED.joinpath(f"{name}.csv")
+        return Manifest.from_csv(table.read_text("utf-8"))
+    except (ImportError, OSError) as error:
+        raise FoldError(
+            f"the frozen folds {name!r} are not there: {error}. Name a file of a package as "
+            f"'my_package:folds.csv', or one of cervbench's: {', '.join(shipped())}"
+        ) from error
+    except (ValueError, IndexError, csv.Error) as error:
+        raise FoldError(f"the frozen folds {name!r} are no table of folds: {error}") from error
 
 
 @cache
 def shipped() -> Mapping[str, str]:
     """The hashes of the manifests that come with the package, by name; none of them is parsed for it."""
-    tables = [path for path in _SHIPPED.iterdir() if path.name.endswith(".csv")]
-    return {path.name.removesuffix(".csv"): _hash_of(path.read_text("utf-8")) for path in tables}
+    names = sorted(path.name for path in _SHIPPED.iterdir() if path.name.endswith(".csv"))
+    return {name.removesuffix(".csv"): _hash_of(_SHIPPED.joinpath(name).read_text("utf-8")) for name in names}
 
 
 def deal(

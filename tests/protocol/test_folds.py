@@ -229,3 +229,21 @@ def test_fold_k_tests_bins_2k_and_2k_plus_1_and_validates_on_the_next(manifest: 
         fold = manifest.fold(k)
         assert set(manifest.bins[fold.test]) == {2 * k, 2 * k + 1}
         assert set(manifest.bins[fold.val]) == {(2 * k + 2) % 10}
+
+
+def test_folds_ship_with_any_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: only those of cervbench itself were found, and others ended in a bare FileNotFoundError."""
+    (tmp_path / "with_folds").mkdir()
+    (tmp_path / "with_folds" / "__init__.py").touch()
+    (tmp_path / "with_folds" / "mine.csv").write_text(frozen("herlev").to_csv(), "utf-8")
+    (tmp_path / "with_folds" / "torn.csv").write_text("image,label\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert frozen("with_folds:mine.csv").hash == frozen("herlev").hash
+    for name, told in (
+        ("nobodys", "are not there.*cric, herlev"),
+        ("with_folds:other.csv", "are not there"),
+        ("no_such_package:mine.csv", "are not there: No module named 'no_such_package'"),
+        ("with_folds:torn.csv", "are no table of folds"),
+    ):
+        with pytest.raises(FoldError, match=told):
+            frozen(name)

@@ -90,7 +90,7 @@ class Card:
     ignored: tuple[str, ...] = ()
     """Patterns of the source's image files that are not images to classify: masks, whole slides."""
     manifest: str = ""
-    """Name of the frozen fold manifest, where one ships with the package."""
+    """Of the frozen folds, where there are: `my_package:folds.csv`, or a name of those that cervbench has."""
     revision: int = 1
     """Raised by the author when the same files give other images: `read` or what it draws changed."""
     synthetic: bool = False
