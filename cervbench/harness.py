@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.due import Due, due
 from cervbench.lineage import code_of, header, warn_of_records_of_other_code
-from cervbench.observed import observe_host, peak_memory, reset_peak_memory
+from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError
@@ -24,6 +24,7 @@ from cervbench.records.store import Store
 from cervbench.records.table import content_hash
 from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand, warn_of_untrained_classes
 from cervbench.study import Request
+from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
 
 if TYPE_CHECKING:
@@ -115,7 +116,6 @@ class _Work:
         from cervbench.training.device import use
 
         device = use(self.place.device, self.place.threads)
-        reset_peak_memory(device)
         self.plugins.watch("cervbench_run_started", run=self.run)
         parts = part(self.dataset, self.run.fold, self.asked.protocol, device)
         trained, observed = self._pretrain(parts, device)
@@ -140,6 +140,7 @@ class _Work:
 
     def _evaluate(self, one: Due, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]) -> Record:
         """Predict the test images once, join the truth, score the table as it is stored, and store it."""
+        reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = one.labelled(parts)
         task = task_of(self.dataset)

@@ -1,17 +1,13 @@
-"""What varies by nature and stands in a record as testimony: host, versions, memory, commit."""
+"""What varies by nature and stands in a record as testimony: host, versions, commit."""
 
 import os
 import platform
-import re
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -47,39 +43,6 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
         },
         "commit": _commit(),
     }
-
-
-def reset_peak_memory(device: "torch.device") -> None:
-    """Start the peak anew: the device's, and where Linux allows it this process's, which counts on a CPU."""
-    import torch
-
-    from cervbench.training.device import hand_back_freed_memory
-
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    hand_back_freed_memory()
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
-
-
-def peak_memory(device: "torch.device") -> int:
-    """The peak in bytes: the device's where it has memory of its own, otherwise the process's."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    # The second is not as good: a process inherits the peak of the one that started it.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resident_peak() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def resident_peak(process: int | Literal["self"] = "self") -> int:
-    """The most memory of a process that was resident so far, in bytes; 0 where the system does not say."""
-    with suppress(OSError):
-        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
-        if told := re.search(r"VmHWM:\s*(\d+) kB", status):
-            return int(told[1]) * 1024
-    return 0
 
 
 def _version(package: str) -> str | None:

@@ -21,12 +21,12 @@ from cervbench.data.batches import Feed
 from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import part
-from cervbench.observed import resident_peak
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 from cervbench.protocol.randomness import generator
 from cervbench.training.device import use
 from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.memory import resident_peak
 from cervbench.training.pretrain import build_method
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage

@@ -29,7 +29,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from cervbench.data.cards.herlev import EXPECTED, SEVERITY
-from cervbench.observed import resident_peak
 from cervbench.protocol import protocol
 from cervbench.protocol.folds import FOLDS, Manifest, frozen
 from cervbench.protocol.labels import uncovered
@@ -47,6 +46,7 @@ from cervbench.records.store import Store
 from cervbench.records.table import canonical, content_hash, to_columns
 from cervbench.scoring.classification import classification
 from cervbench.scoring.task import Task
+from cervbench.training.memory import resident_peak
 
 RULES = protocol.load("quick")
 TASK = Task(

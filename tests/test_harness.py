@@ -271,6 +271,30 @@ def test_a_method_that_collapsed_is_noticed_said_and_recorded(
     assert "Forgetful has collapsed: its vectors have rank 1.0 and spread 0.0" in caplog.text
 
 
+class Heavy(Forgetful):
+    """Holds 300 MB while it is trained, and none of it afterwards."""
+
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        torch.ones(75_000_000)
+        return super().loss(views)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak anew")
+def test_a_record_has_the_memory_of_its_evaluation_beside_that_of_its_pretext_stage(place: Place) -> None:
+    """Regression: an evaluation had the peak of what came before it, unless the encoder was kept."""
+
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {"heavy": Offer(MethodConfig, Heavy, "nobody")}
+
+    found, request = with_package(Package(), "package"), replace(SIMCLR, method="heavy", evaluations=("knn",))
+    for ratio in (1, 100):  # pretrained in this sitting, and kept from the one before
+        [outcome] = execute([replace(request, ratios=(ratio,))], place, found=found)
+        observed = outcome.record.observed
+        assert observed["pretext_peak_memory_bytes"] - observed["peak_memory_bytes"] > 200_000_000
+
+
 class Blank(Method):
     """Has the same number in all its weights, and learns nothing."""
 

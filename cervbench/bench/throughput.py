@@ -14,8 +14,8 @@ from cervbench.bench.rows import Row
 from cervbench.bench.setups import Setup
 from cervbench.bench.timing import alternate, median_ratio, seconds
 from cervbench.bench.workload import Bench, Workload
-from cervbench.observed import peak_memory, reset_peak_memory
 from cervbench.plugin.settings import SettingsError
+from cervbench.training.memory import peak_memory, reset_peak_memory
 
 WARM_UP = 3.0
 """Seconds, at the least; the first step, in which things are compiled and chosen, does not count."""

@@ -18,6 +18,7 @@ from cervbench.training.initial_weights import build_encoder
 from cervbench.training.kept import Kept
 from cervbench.training.looking import examined, looking_at
 from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
 from cervbench.training.trained import Trained, reestimate_norms
@@ -112,7 +113,9 @@ def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[Prete
 
 def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
     if not recipe.offer.pretrains:
-        return {"pretext_steps": 0, "pretext_images": 0, "pretext_forwarded": 0, "pretext_seconds": 0.0}
+        nothing = ("pretext_steps", "pretext_images", "pretext_forwarded", "pretext_peak_memory_bytes")
+        return {**dict.fromkeys(nothing, 0), "pretext_seconds": 0.0}
+    reset_peak_memory(workshop.device)
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
     forwarded = steps * images_forwarded(method, feed.batch(0).views)
@@ -135,5 +138,6 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
         "pretext_forwarded": forwarded,
         "pretext_seconds": round(state.seconds, 3),
         "pretext_images_per_second": round(views / state.seconds, 1),
+        "pretext_peak_memory_bytes": peak_memory(workshop.device),
         "pretext_last": {name: value for name, value in state.logged.items() if name != "images_per_second"},
     }

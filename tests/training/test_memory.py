@@ -1,0 +1,35 @@
+"""The peak of memory, as records and the page of throughput have it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MEGABYTE = 10**6
+
+_LARGE_THEN_SMALL = """
+import torch
+from cervbench.training.device import use
+from cervbench.training.memory import peak_memory, reset_peak_memory
+
+device = use("cpu", None)
+
+def peak_of(megabytes):
+    reset_peak_memory(device)
+    torch.ones(megabytes * 250_000)
+    return peak_memory(device)
+
+print(peak_of(300), peak_of(10))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak anew")
+def test_the_peak_of_memory_is_of_what_was_done_since_and_by_this_process() -> None:
+    """Regression: freed memory that the process keeps counted on, and so did what its parent had."""
+    ballast = bytearray(b"x") * (1200 * MEGABYTE)
+    asked = [sys.executable, "-c", _LARGE_THEN_SMALL]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    large, small = map(int, done.stdout.split())
+    assert large - small > 250 * MEGABYTE
+    assert large < len(ballast)
