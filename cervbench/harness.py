@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cervbench.data.dataset import Dataset, open_dataset
-from cervbench.due import Due, due
+from cervbench.due import Due
 from cervbench.lineage import code_of, header, warn_of_records_of_other_code
 from cervbench.observed import observe_host
 from cervbench.place import Place
+from cervbench.plan import Planned, plan
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
-from cervbench.runs import Understood, chosen, recipe_of, runs, task_of, understand, warn_of_untrained_classes
+from cervbench.runs import chosen, task_of
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
@@ -55,50 +55,31 @@ def execute(
     """
     found = found or plugins()
     planned = list(plan(requests, place, progress, found))
-    for asked, dataset, run in planned:
+    for one in planned:
         try:
-            yield from _Work(asked, dataset, run, place, progress, found).outcomes()
+            yield from _Work(one, place, progress, found).outcomes()
         except Exception as error:
             if failed is None or len(planned) == 1:
                 raise
-            failed(run, error)
-
-
-def plan(
-    requests: Sequence[Request], place: Place, progress: WatchStages, found: Plugins
-) -> Iterator[tuple[Understood, Dataset, Run]]:
-    """The runs that requests ask for, in order; all requests are understood before the first run is given."""
-    opened: dict[str, Dataset] = {}
-    for asked in [understand(request, found) for request in requests]:
-        if asked.request.dataset not in opened:
-            opened[asked.request.dataset] = _opened(asked, place, progress)
-            warn_of_untrained_classes(opened[asked.request.dataset])
-        dataset = opened[asked.request.dataset]
-        for run in runs(asked, dataset, found):
-            yield asked, dataset, run
-
-
-def _opened(asked: Understood, place: Place, progress: WatchStages) -> Dataset:
-    def packing(done: int, total: int) -> None:
-        progress(f"pack {asked.card.name}", done, total, {})
-
-    return open_dataset(asked.card, place.data_root, place.cache, asked.protocol, packing)
+            failed(one.run, error)
 
 
 @dataclass
 class _Work:
     """One run: pretrain once, then predict and score what is wanted and not there yet."""
 
-    asked: Understood
-    dataset: Dataset
-    run: Run
+    planned: Planned
     place: Place
     progress: WatchStages
     plugins: Plugins
 
+    @property
+    def run(self) -> Run:
+        return self.planned.run
+
     def outcomes(self) -> Iterator[Outcome]:
-        wanted = due(self.asked, self.run)
-        self._store.write_folds(self.dataset.manifest)
+        wanted = self.planned.due
+        self._store.write_folds(self.planned.dataset.manifest)
         done = self._done(wanted)  # refuses a damaged one at once
         warn_of_records_of_other_code([outcome.record for outcome in done], self._code)
         if len(done) == len(wanted):
@@ -117,7 +98,7 @@ class _Work:
 
         device = use(self.place.device, self.place.threads)
         self.plugins.watch("cervbench_run_started", run=self.run)
-        parts = part(self.dataset, self.run.fold, self.asked.protocol, device)
+        parts = part(self.planned.dataset, self.run.fold, self.planned.asked.protocol, device)
         trained, observed = self._pretrain(parts, device)
         for one in wanted:
             if stored := self._stored(one):
@@ -136,14 +117,14 @@ class _Work:
             told = {"stage": stage, "step": step, "steps": steps, "values": values}
             self.plugins.watch("cervbench_step", run=self.run, **told)
 
-        return pretrained(self.asked, self.run, parts, self.place, device, watch)
+        return pretrained(self.planned, parts, self.place, device, watch)
 
     def _evaluate(self, one: Due, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]) -> Record:
         """Predict the test images once, join the truth, score the table as it is stored, and store it."""
         reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = one.labelled(parts)
-        task = task_of(self.dataset)
+        task = task_of(self.planned.dataset)
         with _blamed_on(one):
             table = one.table(trained, labelled, parts)
             scores = one.scores(table, task)
@@ -172,7 +153,7 @@ class _Work:
 
     @cached_property
     def _code(self) -> str:
-        return code_of(self.asked.used)
+        return code_of(self.planned.asked.used)
 
     @property
     def _store(self) -> Store:
@@ -192,15 +173,16 @@ class _Work:
 
 
 def pretrained(
-    asked: Understood, run: Run, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
+    planned: Planned, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
     """The trained method of a run and what was observed on the way; loaded where they are kept."""
     from cervbench.training.pretrain import Workshop, pretrain
 
+    asked, run = planned.asked, planned.run
     host = observe_host(device, {method.package: method.version for method in asked.used})
     folder, told = place.pretraining(run.id), header(run, asked.used, asked.request.init)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
-    return pretrain(recipe_of(asked, run), parts.train, parts.everything, workshop)
+    return pretrain(planned.recipe, parts.train, parts.everything, workshop)
 
 
 @contextmanager

@@ -28,11 +28,12 @@ from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
 from cervbench.due import due
-from cervbench.harness import Outcome, execute, plan
+from cervbench.harness import Outcome, execute
 from cervbench.leaderboard import build
 from cervbench.lineage import code_of, header
 from cervbench.observed import observe_host
 from cervbench.place import Place
+from cervbench.plan import plan
 from cervbench.plugin import (
     BackboneOffer,
     Card,
@@ -182,15 +183,15 @@ def test_a_record_off_protocol_is_never_taken_for_one_on_protocol(place: Place) 
 )
 def test_another_run_has_another_id(done: tuple[Place, list[Outcome]], change: dict[str, object]) -> None:
     place, outcomes = done
-    ((_, _, run),) = plan([replace(SIMCLR, **change)], place, lambda *_: None, plugins())  # type: ignore[arg-type]
-    assert run.id != outcomes[0].record.run.id
+    (planned,) = plan([replace(SIMCLR, **change)], place, lambda *_: None, plugins())  # type: ignore[arg-type]
+    assert planned.run.id != outcomes[0].record.run.id
 
 
 def test_place_is_not_part_of_a_run(done: tuple[Place, list[Outcome]]) -> None:
     place, outcomes = done
     other = replace(place, threads=1, out=Path("elsewhere"), data_root=Path("elsewhere"))
-    ((_, _, run),) = plan([SIMCLR], other, lambda *_: None, plugins())
-    assert run.id == outcomes[0].record.run.id
+    (planned,) = plan([SIMCLR], other, lambda *_: None, plugins())
+    assert planned.run.id == outcomes[0].record.run.id
 
 
 def test_a_pretext_stage_is_handed_the_train_images_of_its_fold_and_no_others(
@@ -310,7 +311,7 @@ def execute_blank(place: Place, value: float) -> Outcome:
         @hookimpl
         def cervbench_methods(self) -> dict[str, Offer]:
             return {
-                "blank": Offer(Settings, type("Blank", (Blank,), {"value": value}), "nobody", pretext=False)
+                "blank": Offer(Settings, type("Blank", (Blank,), {"value": value}), "nobody", pretrains=False)
             }
 
     found = with_package(Package(), "package")
@@ -861,11 +862,11 @@ def test_weights_that_change_between_plan_and_training_are_refused(
     place, outcomes = done
     begun = tmp_path / "begun.safetensors"
     shutil.copy(place.pretraining(outcomes[0].record.run.id) / "method.safetensors", begun)
-    [(asked, _, run)] = plan([replace(SIMCLR, init=str(begun))], place, lambda *_: None, plugins())
-    assert recipe_of(asked, run).init == str(begun)
+    [planned] = plan([replace(SIMCLR, init=str(begun))], place, lambda *_: None, plugins())
+    assert planned.recipe.init == str(begun)
     begun.write_bytes(begun.read_bytes() + b" ")
     with pytest.raises(SettingsError, match="is another file than when this run was planned"):
-        recipe_of(asked, run)
+        _ = planned.recipe
 
 
 def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:

@@ -21,6 +21,7 @@ ORDER = [
     {"study", "lineage", "observed"},
     {"runs"},
     {"due"},
+    {"plan"},
     {"harness"},
     {"audit", "leaderboard", "bench", "checks", "attention"},
     {"cli"},

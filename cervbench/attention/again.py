@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 
-from cervbench.data.dataset import Dataset
-from cervbench.due import Due, due
-from cervbench.harness import plan
+from cervbench.due import Due
 from cervbench.place import Place
+from cervbench.plan import Planned, plan
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import changes_of
-from cervbench.records.record import Record, Run
+from cervbench.records.record import Record
 from cervbench.records.store import RecordError
 from cervbench.records.verify import differences
-from cervbench.runs import Understood
 from cervbench.study import Request
 from cervbench.watching import WatchStages
 
 
 def asked_again(
     record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
-) -> tuple[Understood, Dataset, Run, Due]:
+) -> tuple[Planned, Due]:
     """What a record was asked by; refused where the same would be another record today."""
     run = record.run
     evaluation = f"{record.evaluation.package}:{record.evaluation.name}"
@@ -41,10 +39,10 @@ def asked_again(
         tier=run.protocol.tier,
         settings={**run.method.config, **changes_of(run.protocol.off)},
     )
-    [(asked, dataset, again)] = plan([request], place, progress, plugins)
-    [one] = due(asked, again)
+    [again] = plan([request], place, progress, plugins)
+    [one] = again.due
     if one.id != record.id:
-        pairs = {"run": (run, again), "evaluation": (record.evaluation, one.evaluation)}
+        pairs = {"run": (run, again.run), "evaluation": (record.evaluation, one.evaluation)}
         changed = "; ".join(
             difference
             for part, pair in pairs.items()
@@ -54,4 +52,4 @@ def asked_again(
             f"record {record.id} cannot be made again here, so its classifier cannot be shown: {changed}. "
             "Use the code, data and weights that it was made with, or run it again and show the new record"
         )
-    return asked, dataset, again, one
+    return again, one

@@ -15,12 +15,12 @@ from cervbench.attention.again import asked_again
 from cervbench.data.dataset import Dataset
 from cervbench.harness import pretrained
 from cervbench.place import Place
+from cervbench.plan import Planned
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
-from cervbench.runs import Understood, recipe_of
 from cervbench.watching import WatchStages
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def attention(
     record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
 ) -> Attention:
     """The attention of the classifier of a record; `files` are its dataset and init where these are paths."""
-    asked, dataset, run, one = asked_again(record, place, plugins, progress, files)
+    planned, one = asked_again(record, place, plugins, progress, files)
+    dataset, run = planned.dataset, planned.run
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
     with place.alone(run.id, lambda: progress("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import part
@@ -66,10 +67,10 @@ def attention(
 
         device = use(place.device, place.threads)
         if one.entry.package == CORE:  # which fine-tunes the method's own classifier; others may have theirs
-            _require_attention(asked, run, dataset)
-        parts = part(dataset, run.fold, asked.protocol, device)
+            _require_attention(planned)
+        parts = part(dataset, run.fold, planned.asked.protocol, device)
         _say_where_not_kept(place, run)
-        trained = one.begun(pretrained(asked, run, parts, place, device, progress)[0])
+        trained = one.begun(pretrained(planned, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
         train = one.entry.offer.load_classifier()
         assert train is not None
@@ -83,12 +84,12 @@ def attention(
     return Attention(dataset, rows, answers, weights, places, float(np.abs(answers - recorded).max()))
 
 
-def _require_attention(asked: Understood, run: Run, dataset: Dataset) -> None:
+def _require_attention(planned: Planned) -> None:
     """Refuse a method whose own classifier has no attention, before anything is trained."""
     from cervbench.training.pretrain import build_method
 
-    method = build_method(recipe_of(asked, run))
-    _attentive(method.classifier(method.encoder, len(dataset.card.classes)), run)
+    method = build_method(planned.recipe)
+    _attentive(method.classifier(method.encoder, len(planned.dataset.card.classes)), planned.run)
 
 
 def _attentive(classifier: "nn.Module | None", run: Run) -> "Attentive":

@@ -13,10 +13,10 @@ from cervbench import place
 from cervbench.cli import options, parsing
 from cervbench.cli.errors import Failed, WrongUsage, expected
 from cervbench.cli.progress import shown
-from cervbench.due import due
 from cervbench.error import UsageError
-from cervbench.harness import Outcome, execute, plan
+from cervbench.harness import Outcome, execute
 from cervbench.leaderboard.pages import build
+from cervbench.plan import plan
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import Run
@@ -162,8 +162,9 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
         use(here.device, here.threads)
     store = Store(here.out)
     with shown() as progress:
-        for asked, _, run in plan(requests, here, progress, plugins()):
-            for one in due(asked, run):
+        for planned in plan(requests, here, progress, plugins()):
+            run = planned.run
+            for one in planned.due:
                 done = store.has(run.dataset.variant, one.id)
                 if as_json:
                     line = {"id": one.id, "done": done, "evaluation": one.evaluation.name, "ratio": one.ratio}
