@@ -176,7 +176,8 @@ def pretrained(
     planned: Planned, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
     """The trained method of a run and what was observed on the way; loaded where they are kept."""
-    from cervbench.training.pretrain import Workshop, pretrain
+    from cervbench.training.pretrain import pretrain
+    from cervbench.training.workshop import Workshop
 
     asked, run = planned.asked, planned.run
     host = observe_host(device, {method.package: method.version for method in asked.used})

@@ -17,9 +17,10 @@ from cervbench.plugin.problems import home_of
 from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train
-from cervbench.training.pretrain import Workshop, build_method, pretext_stage, pretrain
+from cervbench.training.pretrain import build_method, pretext_stage, pretrain
 from cervbench.training.recipe import Recipe
 from cervbench.training.trained import Trained
+from cervbench.training.workshop import Workshop
 
 CPU = torch.device("cpu")
 
@@ -110,7 +111,7 @@ class ExaminedMethod:
         """As `cervbench run` does it; in a `folder` where it was begun before, it is resumed."""
         folder = folder or self.new_folder()
         parts = parts_at(recipe.image_size, permuted, device)
-        workshop = Workshop(folder, device, 1e9, lambda *_: None, {})
+        workshop = Workshop(folder, device, 1e9)
         trained, _ = pretrain(recipe, parts.train, parts.everything, workshop)
         return Pretraining(trained, folder)
 
@@ -122,7 +123,7 @@ class ExaminedMethod:
                 raise _Killed
 
         parts = parts_at(recipe.image_size)
-        workshop = Workshop(folder, CPU, 0.0, watch, {})
+        workshop = Workshop(folder, CPU, 0.0, watch)
         try:
             pretrain(recipe, parts.train, parts.everything, workshop)
         except _Killed:

@@ -1,7 +1,6 @@
 """From a run to a trained method: the pretext stage, where the method has one, kept for later evaluations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,29 +22,7 @@ from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
 from cervbench.training.trained import Trained, reestimate_norms
 from cervbench.training.weight_file import HOST
-from cervbench.watching import WatchStages
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Folder, device and onlooker of one pretraining."""
-
-    folder: Path
-    """Of this pretraining alone: checkpoints while it is made, weights when it is done."""
-    device: torch.device
-    checkpoint_seconds: float
-    watch: WatchStages
-    host: Mapping[str, Any]
-    """What is kept of where the pretext stage was trained: evaluations may happen elsewhere."""
-    header: Mapping[str, str] = field(default_factory=dict)
-    """Of the file of weights: what is to be known of them by whoever is handed it."""
-
-    @property
-    def computed_on(self) -> str:
-        """What the bits of a stage depend on, in words."""
-        known = {**self.host, **self.host.get("versions", {})}
-        deciding = ("device", "precision", "threads", "torch")
-        return ", ".join(f"{name} {known[name]}" for name in deciding if name in known)
+from cervbench.training.workshop import Workshop
 
 
 def pretrain(
@@ -66,11 +43,8 @@ def pretrain(
         method=method,
         images=everything,
         from_scratch=not recipe.offer.pretrains and recipe.init == "random",
-        device=workshop.device,
         purpose=recipe.purpose,
-        folder=workshop.folder,
-        checkpoint_seconds=workshop.checkpoint_seconds,
-        watch=workshop.watch,
+        workshop=workshop,
     )
     return trained, observed
 

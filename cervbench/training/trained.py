@@ -3,7 +3,6 @@
 import copy
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from cervbench.training.encoder import Encoder
 from cervbench.training.forwarded import forwarded
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.stage import Stage
-from cervbench.watching import WatchStages, unwatched
+from cervbench.training.workshop import Workshop
 
 
 @dataclass
@@ -35,18 +34,19 @@ class Trained:
     """Nothing was learnt before: random weights and no pretext stage."""
     images: Images
     """All of the dataset, so that what is made of one image never depends on which others were asked for."""
-    device: torch.device
     purpose: tuple[object, ...]
     """Seed and fold: every draw of an evaluation is a function of them."""
-    folder: Path
-    """Of this pretraining; checkpoints of fine-tuning stand below it."""
-    checkpoint_seconds: float = 30.0
-    watch: WatchStages = unwatched
+    workshop: Workshop
+    """Of its pretraining; checkpoints of fine-tuning stand below its folder."""
     record: str = ""
     """The record that is being worked on."""
     _features: list[np.ndarray] = field(default_factory=list, init=False)
     _fitted: set[str] = field(default_factory=set, init=False)
     """Purposes that a stage was fitted for since work on the record began."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.workshop.device
 
     @property
     def encoder(self) -> Encoder | None:
@@ -109,14 +109,14 @@ class Trained:
                 "the first one ended; give each a purpose of its own"
             )
         self._fitted.add(name)
-        checkpoints = Checkpoints(self.folder / self.record / name)
-        sitting = Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, name))
+        checkpoints = Checkpoints(self.workshop.folder / self.record / name)
+        sitting = Sitting(checkpoints, self.workshop.checkpoint_seconds, partial(self.workshop.watch, name))
         train(stage, begin(stage, sitting), feed, steps, sitting)
 
     def clear_checkpoints(self) -> None:
         """Delete those of the record that was worked on, once it is written."""
         assert self.record  # without one it is all of the pretraining
-        discard(self.folder / self.record)
+        discard(self.workshop.folder / self.record)
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
         """Softmax of a classifier over images as they are, in float32."""

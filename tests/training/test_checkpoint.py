@@ -14,6 +14,7 @@ from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.state import State
 from cervbench.training.trained import Trained
 from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, seal, warn_of_other_code
+from cervbench.training.workshop import Workshop
 
 
 def test_without_a_record_there_is_nothing_to_clear(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_without_a_record_there_is_nothing_to_clear(tmp_path: Path) -> None:
     weights = tmp_path / "method.safetensors"
     weights.touch()
     nothing: Any = None
-    trained = Trained(nothing, True, nothing, torch.device("cpu"), (), tmp_path)
+    trained = Trained(nothing, True, nothing, (), Workshop(tmp_path, torch.device("cpu")))
     with pytest.raises(AssertionError):
         trained.clear_checkpoints()
     assert weights.exists()

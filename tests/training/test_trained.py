@@ -15,6 +15,7 @@ from cervbench.data.views import Normalise, Pyramid
 from cervbench.methods.reference import ColourHistogram, ImageSize
 from cervbench.plugin.problems import ContractError
 from cervbench.training.trained import Trained, reestimate_norms
+from cervbench.training.workshop import Workshop
 
 
 @pytest.fixture
@@ -69,9 +70,8 @@ def trained(tmp_path: Path, sorted_by_class: np.ndarray) -> Trained:
         method=method,
         images=images_of(sorted_by_class),
         from_scratch=True,
-        device=torch.device("cpu"),
         purpose=("test",),
-        folder=tmp_path,
+        workshop=Workshop(tmp_path, torch.device("cpu")),
     )
 
 
