@@ -39,7 +39,7 @@ class Due:
         """What may be seen, once a draw; an evaluation may ask for fewer draws by a setting of that name."""
         return parts.labelled(self.ratio, getattr(self.settings, "draws", None))
 
-    def begun(self, trained: "Trained") -> "Trained":
+    def begin(self, trained: "Trained") -> "Trained":
         """What is trained, as it sets to work on this record: its own checkpoints, its own random numbers."""
         trained.seed(self.entry.name, self.ratio)
         return trained.at(self.id)
@@ -47,7 +47,7 @@ class Due:
     def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
         """The test images predicted and joined with the truth, as it is stored."""
         predict = self.entry.offer.load_predict()
-        answers = predict(self.begun(trained), labelled, parts.test, self.settings)
+        answers = predict(self.begin(trained), labelled, parts.test, self.settings)
         return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
 
     def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:

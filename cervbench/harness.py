@@ -22,7 +22,7 @@ from cervbench.plugin.problems import AnswerError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
-from cervbench.runs import chosen, task_of
+from cervbench.runs import changed_settings, task_of
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
@@ -141,7 +141,7 @@ class _Work:
                 **observed,
                 **observe_host(trained.device, {one.entry.package: one.entry.version}),
                 "code": self._code,
-                "chosen": sorted(chosen(self.run, self.plugins)),
+                "chosen": sorted(changed_settings(self.run, self.plugins)),
                 "draws": len(labelled),
                 "evaluation_seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory(trained.device),

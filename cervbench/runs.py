@@ -240,7 +240,7 @@ def warn_of_untrained_classes(dataset: Dataset) -> None:
             )
 
 
-def chosen(run: Run, plugins: Plugins) -> dict[str, Any]:
+def changed_settings(run: Run, plugins: Plugins) -> dict[str, Any]:
     """Settings of its method that are not the package's defaults."""
     offered = f"{run.method.package}:{run.method.name}"
     if offered not in plugins.methods:

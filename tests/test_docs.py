@@ -18,7 +18,7 @@ import cervbench.plugin as api
 from cervbench.cli import COMMANDS, main
 from cervbench.data.dataset import open_dataset
 from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Normalise, Offer, Pyramid, plain_policy
-from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.checks import checks_of
 from cervbench.plugin.contract import SPECS
 from cervbench.plugin.manager import Plugins, plugins
@@ -168,7 +168,7 @@ def test_the_evaluation_of_the_tutorial_passes_its_checks(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv(CHOSEN, "my-package")
+    monkeypatch.setenv(PLUGINS_VARIABLE, "my-package")
     checks = checks_of("my-package", Plugins.discover())
     assert "evaluation centroid" in {check.subject.name for check in checks}
     for check in checks:

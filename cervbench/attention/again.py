@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from cervbench.due import Due
+from cervbench.error import UsageError
 from cervbench.place import Place
 from cervbench.plan import Planned, plan
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import changes_of
 from cervbench.records.record import Record
 from cervbench.records.store import RecordError
@@ -23,7 +23,7 @@ def asked_again(
     evaluation = f"{record.evaluation.package}:{record.evaluation.name}"
     if plugins.evaluations.get(evaluation).offer.classifier is None:
         offering = [name for name, entry in plugins.evaluations.items() if entry.offer.classifier]
-        raise SettingsError(
+        raise UsageError(
             f"record {record.id} is of {record.evaluation.name}, which offers no classifier to look at; "
             f"name a record of {' or '.join(offering)}"
         )

@@ -13,12 +13,12 @@ import numpy as np
 
 from cervbench.attention.again import asked_again
 from cervbench.data.dataset import Dataset
+from cervbench.error import UsageError
 from cervbench.harness import pretrained
 from cervbench.place import Place
 from cervbench.plan import Planned
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.settings import SettingsError
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.watching import WatchStages
@@ -70,7 +70,7 @@ def attention(
             _require_attention(planned)
         parts = part(dataset, run.fold, planned.asked.protocol, device)
         _say_where_not_kept(place, run)
-        trained = one.begun(pretrained(planned, parts, place, device, progress)[0])
+        trained = one.begin(pretrained(planned, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
         train = one.entry.offer.load_classifier()
         assert train is not None
@@ -97,7 +97,7 @@ def _attentive(classifier: "nn.Module | None", run: Run) -> "Attentive":
 
     if isinstance(classifier, Attentive):
         return classifier
-    raise SettingsError(
+    raise UsageError(
         f"the classifier of {run.method.name} has no attention to show: attentive-patch has, and any "
         "method whose classifier offers attention(images) (see cervbench.plugin.Attentive)"
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
 from cervbench.checks.check import Check
-from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins, plugins
 
@@ -26,7 +26,8 @@ def _checks(package: str, found: Plugins) -> Iterator[Check]:
         known = ", ".join(found.packages) or "none"
         raise UnknownName(
             f"no package {package!r} is installed that has an entry point in the group cervbench (there are "
-            f"{known}). Install it: pip install -e FOLDER; where {CHOSEN} is set, it must name the package"
+            f"{known}). Install it: pip install -e FOLDER; where {PLUGINS_VARIABLE} is set, it must name the "
+            "package"
         )
     whole = of_packages.WholePackage(package, found)
     yield from (Check(demand, whole) for demand in of_packages.DEMANDS)

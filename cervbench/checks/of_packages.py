@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cervbench.checks.check import CheckFailed
-from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
 
 
@@ -66,7 +66,7 @@ def it_registers_without_torch(whole: WholePackage) -> str | None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(sys.path)],
-        env=os.environ | {CHOSEN: whole.package},
+        env=os.environ | {PLUGINS_VARIABLE: whole.package},
         capture_output=True,
         text=True,
         check=False,

@@ -21,7 +21,7 @@ from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import Run
 from cervbench.records.store import Store
-from cervbench.runs import chosen
+from cervbench.runs import changed_settings
 from cervbench.scoring.classification import HEADLINE
 from cervbench.study import PARTS, SEVERAL, Request, Study
 
@@ -197,7 +197,7 @@ def _in_words(outcome: Outcome) -> str:
 def _run_in_words(run: Run) -> str:
     """What tells a run from the others of a study."""
     trained = f"{run.method.name} {run.backbone} {run.init} seed {run.seed}"
-    others = [f"{name} {json.dumps(value)}" for name, value in chosen(run, plugins()).items()]
+    others = [f"{name} {json.dumps(value)}" for name, value in changed_settings(run, plugins()).items()]
     if run.protocol.off:
         others.append(f"off protocol: {', '.join(run.protocol.off)}")
     told = f" ({'; '.join(others)})" if others else ""

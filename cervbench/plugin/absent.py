@@ -7,7 +7,7 @@ from functools import partial
 from cervbench.plugin.catalog import Told
 from cervbench.plugin.problems import Problem
 
-CHOSEN = "CERVBENCH_PLUGINS"
+PLUGINS_VARIABLE = "CERVBENCH_PLUGINS"
 """Environment: the packages to load beside the core, with commas; unset loads all."""
 
 PACKAGES = {
@@ -38,7 +38,7 @@ def _in_a_package(name: str, problems: Sequence[Problem]) -> str:
     if broken := [problem for problem in problems if problem.package == package]:
         return f"method {name!r} is installed but does not work:\n" + "\n".join(map(str, broken))
     how = " ".join(f"-e plugins/{needed}" for needed in (package, *NEEDED.get(package, ())))
-    beside = f"; if it is installed, name it in {CHOSEN}" if CHOSEN in os.environ else ""
+    beside = f"; if it is installed, name it in {PLUGINS_VARIABLE}" if PLUGINS_VARIABLE in os.environ else ""
     return f"method {name!r} is in a package of its own: in a clone: pip install {how}{beside}"
 
 

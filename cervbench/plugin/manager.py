@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
-from cervbench.plugin.absent import ABSENT_METHODS, CHOSEN
+from cervbench.plugin.absent import ABSENT_METHODS, PLUGINS_VARIABLE
 from cervbench.plugin.catalog import CORE, Catalog, Entry
 from cervbench.plugin.contract import (
     invalid_hook,
@@ -69,7 +69,7 @@ class Plugins:
         """Everything that is installed, or the core and what CERVBENCH_PLUGINS names where it is set."""
         found = cls()
         installed, damaged = _distributions()
-        chosen = os.environ.get(CHOSEN)
+        chosen = os.environ.get(PLUGINS_VARIABLE)
         if chosen is not None:
             named = {CORE, *(canonicalize_name(name.strip()) for name in chosen.split(",") if name.strip())}
             damaged = [problem for problem in damaged if problem.package in named]
@@ -259,7 +259,7 @@ def _unreadable(distribution: Distribution, error: Exception) -> Problem:
 def _not_installed(chosen: str, installed: Iterable[str]) -> Problem:
     """A package that the environment names: a slip would leave it out without a word."""
     hint = did_you_mean(chosen, installed)
-    return Problem(chosen, CHOSEN, "is not installed", f"name packages with commas between{hint}")
+    return Problem(chosen, PLUGINS_VARIABLE, "is not installed", f"name packages with commas between{hint}")
 
 
 def _refused(distribution: Distribution, core: Distribution | None) -> str:

@@ -9,8 +9,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
 from cervbench.atomic import whole_folder
+from cervbench.error import UsageError
 from cervbench.plugin.absent import PACKAGES
-from cervbench.plugin.settings import SettingsError
 
 LONGEST = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -22,7 +22,7 @@ def new_package(name: str, into: Path, taken: Container[str] = ()) -> Path:
     _refuse_unusable(name, taken, template)
     target = into / f"cervbench-{name}"
     if target.exists() or target.is_symlink():
-        raise SettingsError(f"{target} is there already; choose another name, or another folder with --into")
+        raise UsageError(f"{target} is there already; choose another name, or another folder with --into")
     with whole_folder(target) as beside:
         for path, text in template.items():
             file = beside / _renamed(path.as_posix(), name, in_a_path=True)
@@ -33,18 +33,18 @@ def new_package(name: str, into: Path, taken: Container[str] = ()) -> Path:
 
 def _refuse_unusable(name: str, taken: Container[str], template: dict[PurePosixPath, str]) -> None:
     if not _NAME.fullmatch(name) or len(name) > LONGEST:
-        raise SettingsError(
+        raise UsageError(
             f"{name!r} cannot be the name of a method: say small letters and digits, with single dashes "
             f"between words, a letter first, {LONGEST} at the most"
         )
     if name in taken or name in PACKAGES:
-        raise SettingsError(
+        raise UsageError(
             f"there is a method {name!r} already, and a name offered twice belongs to neither; choose another"
         )
     code = "\n".join(text for path, text in template.items() if path.suffix == ".py")
     in_use = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} - {"Example"}
     if keyword.iskeyword(_class(name)) or _class(name) in in_use:
-        raise SettingsError(
+        raise UsageError(
             f"the class of {name!r} would be called {_class(name)}, which is something else in its module; "
             "choose another name"
         )

@@ -40,7 +40,7 @@ from cervbench.plugin import (
     own_rows,
     plain_policy,
 )
-from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
 from cervbench.plugin.manager import Plugins
@@ -703,7 +703,7 @@ def test_a_package_that_imports_torch_to_register_is_told_the_line(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: heavy-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[cervbench]\nit = heavy_plugin\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv(CHOSEN, "heavy-plugin")
+    monkeypatch.setenv(PLUGINS_VARIABLE, "heavy-plugin")
     checks = {check.demand.__name__: check for check in checks_of("heavy-plugin", Plugins.discover())}
     assert checks["it_loads_and_registers"]() == "it offers nothing: it only watches"
     with pytest.raises(CheckFailed, match=r"import of torch .*heavy_plugin\.py:3\)"):
@@ -711,5 +711,6 @@ def test_a_package_that_imports_torch_to_register_is_told_the_line(
 
 
 def test_an_unknown_package_is_told_how_to_install() -> None:
-    with pytest.raises(UnknownName, match=rf"'my-package' is installed.*a-package.*pip install -e.*{CHOSEN}"):
+    told = rf"'my-package' is installed.*a-package.*pip install -e.*{PLUGINS_VARIABLE}"
+    with pytest.raises(UnknownName, match=told):
         checks_of("my-package", plugin())

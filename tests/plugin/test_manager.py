@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
-from cervbench.plugin.absent import CHOSEN
+from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins
 
@@ -55,7 +55,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.delenv(CHOSEN, raising=False)
+    monkeypatch.delenv(PLUGINS_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(
         "cervbench.plugin.manager.distributions",
@@ -210,7 +210,7 @@ def test_a_package_whose_own_files_are_damaged_is_named_by_its_folder(
     if bytes_left is not None:
         (folder / damaged).write_bytes(bytes_left)
     if chosen is not None:
-        monkeypatch.setenv(CHOSEN, chosen)
+        monkeypatch.setenv(PLUGINS_VARIABLE, chosen)
     found = site.discover()
     assert list(found.methods) == ["good"]
     if chosen == "good-plugin":
@@ -227,7 +227,7 @@ def test_packages_can_be_chosen(site: Site, monkeypatch: pytest.MonkeyPatch, cho
     site.install("another", "1.0", "")
     site.install("good-plugin", "1.0", GOOD)
     site.install("bad-plugin", "1.0", "import nothing_of_the_kind")
-    monkeypatch.setenv(CHOSEN, chosen)
+    monkeypatch.setenv(PLUGINS_VARIABLE, chosen)
     found = site.discover()
     assert list(found.methods) == ["good"]
     assert found.problems == []
@@ -239,9 +239,9 @@ def test_a_package_that_was_chosen_and_is_not_there_is_told(
 ) -> None:
     """Regression: a slip left the core alone, without a word."""
     site.install("good-plugin", "1.0", GOOD)
-    monkeypatch.setenv(CHOSEN, chosen)
+    monkeypatch.setenv(PLUGINS_VARIABLE, chosen)
     [problem] = site.discover().problems
-    assert (problem.package, problem.where) == (chosen, CHOSEN)
+    assert (problem.package, problem.where) == (chosen, PLUGINS_VARIABLE)
     assert problem.what == "is not installed"
     assert "did you mean 'good-plugin'?" in problem.how_to_mend
     assert "commas between" in problem.how_to_mend
