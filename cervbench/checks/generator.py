@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
+from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
 from cervbench.checks.check import Check
 from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import UnknownName
@@ -34,6 +34,9 @@ def _checks(package: str, found: Plugins) -> Iterator[Check]:
     for name, method in found.methods.of_package(package):
         learner = of_methods.ExaminedMethod(name, method.offer)
         yield from (Check(demand, learner) for demand in of_methods.demands(method.offer))
+    for name, dataset in found.datasets.of_package(package):
+        images = of_datasets.ExaminedDataset(name, dataset.offer)
+        yield from (Check(demand, images) for demand in of_datasets.DEMANDS)
     for name, evaluation in found.evaluations.of_package(package):
         judge = of_evaluations.ExaminedEvaluation(name, evaluation)
         yield from (Check(demand, judge) for demand in of_evaluations.DEMANDS)

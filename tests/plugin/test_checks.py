@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -11,26 +12,31 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from pydantic import BaseModel, PlainSerializer
 from torch import Tensor, nn
 
-from cervbench.checks import of_backbones, of_evaluations, of_methods, of_packages
+from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
 from cervbench.checks.pretended import PretendedGPU
 from cervbench.data.parts import Parts
 from cervbench.evaluations import FineTuneSettings
 from cervbench.evaluations.finetune import fine_tuned
+from cervbench.place import data_root
 from cervbench.plugin import (
     BackboneOffer,
+    Card,
     Columns,
     Encoder,
     EvaluationOffer,
     Images,
+    Item,
     Labelled,
     Method,
     MethodConfig,
     Offer,
     Progress,
     Settings,
+    Source,
     Task,
     Trained,
     View,
@@ -88,6 +94,35 @@ def sound_backbone(image_size: int, pretrained: bool) -> Any:
     return timm.create_model("resnet18", num_classes=0, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
 
 
+def listed(folder: Path) -> Sequence[Item]:
+    """Cells that lie in folders of their classes."""
+    return [Item(path.stem, path.parent.name, path.stem, path) for path in sorted(folder.glob("*/*.png"))]
+
+
+CARD = Card(
+    name="cells",
+    title="Cells",
+    classes=("round", "long"),
+    items=listed,
+    citation=PAPER,
+    licence="CC0",
+    source=Source("https://example.org", by_hand="Unpack the cells into cells/."),
+    group="cell",
+    read=lambda item: Image.new("RGB", (8, 8)),
+)
+
+
+def of_a_table(folder: Path) -> Sequence[Item]:
+    rows = (folder / "labels.csv").read_text().splitlines()
+    return [Item(id, label, id, folder / id) for id, label in (row.split(",") for row in rows)]
+
+
+def of_one_cell(label: str, mode: str = "RGB") -> Card:
+    """Found wherever one looks: it is of no files."""
+    items = [Item("one", label, "one", Path("one.png"))]
+    return replace(CARD, synthetic=True, items=lambda folder: items, read=lambda _: Image.new(mode, (8, 8)))
+
+
 def plugin(
     method: str | type = Sound,
     config: type[MethodConfig] = MethodConfig,
@@ -96,6 +131,7 @@ def plugin(
     score: Callable[..., Any] | None = None,
     backbone: str | Callable[..., Any] = sound_backbone,
     builds_on: tuple[str, ...] = (),
+    card: Card = CARD,
 ) -> Plugins:
     own_score = {} if score is None else {"score": score, "schema": "own/1"}
 
@@ -111,7 +147,11 @@ def plugin(
     def cervbench_backbones() -> Mapping[str, BackboneOffer]:
         return {"net": BackboneOffer(backbone, PAPER)}
 
-    hooks = (cervbench_methods, cervbench_evaluations, cervbench_backbones)
+    @hookimpl
+    def cervbench_datasets() -> Mapping[str, Card]:
+        return {card.name: card}
+
+    hooks = (cervbench_methods, cervbench_evaluations, cervbench_backbones, cervbench_datasets)
     return Plugins.of({"a-package": SimpleNamespace(**{hook.__name__: hook for hook in hooks})})
 
 
@@ -488,11 +528,32 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "scores at random": (plugin(score=scores_at_random), "two results"),
         "scores a list": (plugin(score=scores_a_list), "returns a list"),
     },
+    "it_says_where_its_files_come_from": {
+        "leaves its users alone": (
+            plugin(card=replace(CARD, licence="", source=Source("https://example.org"))),
+            "silent on licence, source.archives or source.by_hand",
+        )
+    },
+    "an_empty_folder_is_refused": {
+        "looks elsewhere": (
+            plugin(card=replace(of_one_cell("round"), synthetic=False)),
+            "finds 1 images in an empty folder",
+        ),
+        "takes for granted": (plugin(card=replace(CARD, items=of_a_table)), "FileNotFoundError"),
+    },
+    "its_frozen_folds_are_there": {
+        "forgot to ship them": (plugin(card=replace(CARD, manifest="json:mine.csv")), "are not there")
+    },
+    "an_image_of_each_class_can_be_read": {
+        "has a class of its own": (plugin(card=of_one_cell("square")), "'square', and its card knows round"),
+        "gives grey": (plugin(card=of_one_cell("round", "L")), "one of mode L"),
+    },
     "it_makes_a_vector_of_its_width_at_every_image_size": {
         "has another width": (plugin(backbone=widens), "at 32 px two images become")
     },
 }
 
+NOT_HERE = f"not looked at: there is no folder {data_root() / 'cells'}"
 WITHOUT_A_GPU = "not looked at: torch finds no CUDA device here"
 WITHOUT_A_PRETENCE = f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
 BY_HAND = "not looked at: it was registered by hand, and only an installed package can be loaded anew"
@@ -528,7 +589,7 @@ def test_a_check_catches_a_plugin_that(demand: str, fault: str, monkeypatch: pyt
 
 @pytest.mark.parametrize("check", checks_of("a-package", plugin()), ids=str)
 def test_a_sound_plugin_passes(check: Check) -> None:
-    notes = {"it_registers_without_torch": BY_HAND}
+    notes = {"it_registers_without_torch": BY_HAND, "an_image_of_each_class_can_be_read": NOT_HERE}
     if not torch.cuda.is_available():
         notes["it_works_on_a_gpu"] = WITHOUT_A_GPU
     if not PretendedGPU.possible():
@@ -599,6 +660,7 @@ def test_every_check_has_a_plugin_that_it_catches() -> None:
         *of_methods.ALWAYS,
         *of_methods.WITH_A_PRETEXT_STAGE,
         *of_methods.WITH_AN_ENCODER,
+        *of_datasets.DEMANDS,
         *of_evaluations.DEMANDS,
         *of_backbones.DEMANDS,
     ]

@@ -1,0 +1,98 @@
+"""What is demanded of a dataset: of its card, and of its images where these are on this disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cervbench.checks.check import CheckFailed
+from cervbench.data.cards.card import Card
+from cervbench.data.error import DataError
+from cervbench.place import data_root
+from cervbench.plugin.problems import home_of
+from cervbench.protocol.folds import frozen
+
+
+@dataclass(frozen=True)
+class ExaminedDataset:
+    dataset: str
+    card: Card
+
+    @property
+    def name(self) -> str:
+        return f"dataset {self.dataset}"
+
+    @property
+    def home(self) -> str:
+        return home_of(self.card.items)
+
+
+def it_says_where_its_files_come_from(examined: ExaminedDataset) -> None:
+    """A page, a licence, and archives to fetch or which files to put where by hand."""
+    card = examined.card
+    said = {
+        "licence": card.licence,
+        "source.page": card.source.page,
+        "source.archives or source.by_hand": card.source.archives or card.source.by_hand,
+    }
+    silent = [name for name, told in said.items() if not told]
+    if silent and not card.synthetic:
+        raise CheckFailed(
+            f"its card is silent on {', '.join(silent)}",
+            "whoever has not got the images reads there how to get them, and what they may do with them",
+        )
+
+
+def an_empty_folder_is_refused(examined: ExaminedDataset) -> str | None:
+    """Where its files are not there, `items` lists nothing or raises DataError with what to do."""
+    if examined.card.synthetic:
+        return "not looked at: its images are drawn, and come from no files"
+    with TemporaryDirectory() as root:
+        folder = examined.card.below(Path(root))
+        if not folder.is_relative_to(root):
+            return "not looked at: its folder is an absolute path"
+        folder.mkdir(parents=True)
+        try:
+            found = examined.card.items(folder)
+        except DataError:
+            return None
+    if found:
+        raise CheckFailed(
+            f"`items` finds {len(found)} images in an empty folder",
+            "list what is in the folder that it is given, and look nowhere else",
+        )
+    return None
+
+
+def its_frozen_folds_are_there(examined: ExaminedDataset) -> None:
+    """What the card's `manifest` names is a table of folds."""
+    if examined.card.manifest:
+        frozen(examined.card.manifest)
+
+
+def an_image_of_each_class_can_be_read(examined: ExaminedDataset) -> str | None:
+    """Of files that are below CERVBENCH_DATA; its class is known to the card, and it is an RGB image."""
+    card, root = examined.card, data_root()
+    if not (card.synthetic or card.below(root).exists()):
+        return f"not looked at: there is no folder {card.below(root)}"
+    try:
+        found = card.listed(root)
+    except DataError as error:  # which says what is wrong with the files, and nothing of the package
+        return f"not looked at: {error}"
+    first = {item.label: item for item in reversed(found)}
+    for label, item in first.items():
+        if label is not None and label not in card.classes:
+            raise CheckFailed(
+                f"{item.path} has the class {label!r}, and its card knows {', '.join(card.classes)}",
+                "give it one of these, or name it in `classes`",
+            )
+        card.image(item)
+    return None
+
+
+DEMANDS: tuple[Callable[[ExaminedDataset], str | None], ...] = (
+    it_says_where_its_files_come_from,
+    an_empty_folder_is_refused,
+    its_frozen_folds_are_there,
+    an_image_of_each_class_can_be_read,
+)
