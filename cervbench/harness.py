@@ -22,7 +22,7 @@ from cervbench.plugin.problems import AnswerError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
-from cervbench.runs import changed_settings, task_of
+from cervbench.runs import changed_settings, name_init, task_of
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
@@ -176,10 +176,16 @@ def pretrained(
     planned: Planned, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
     """The trained method of a run and what was observed on the way; loaded where they are kept."""
+    from cervbench.training.initial_weights import WeightsError
     from cervbench.training.pretrain import pretrain
     from cervbench.training.workshop import Workshop
 
     asked, run = planned.asked, planned.run
+    if name_init(asked) != run.init:  # hours may lie between the two
+        raise WeightsError(
+            f"{asked.request.init} is another file than when this run was planned; give the command again, "
+            "and leave the file as it is meanwhile"
+        )
     host = observe_host(device, {method.package: method.version for method in asked.used})
     folder, told = place.pretraining(run.id), header(run, asked.used, asked.request.init)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)

@@ -60,36 +60,38 @@ def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
 
 def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
     """Warn of weights that have seen what these folds test: one fold tests what another trains on."""
-    for before in _came_through(Path(init)):
-        others = [fold for fold in folds if fold != before.fold]
-        if not (others and before.method.pretext and _has_images_of(card, before.dataset.name, plugins)):
-            continue
-        logging.getLogger("cervbench").warning(
-            "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
-            "trained on, so that scores there may be too high: take weights of the same fold",
-            init,
-            before.fold,
-            before.dataset.name,
-            ", ".join(map(str, others)),
-            card.name,
-        )
+    trained = [run for run in _came_through(Path(init)) if run.method.pretext]
+    for dataset, seen in dict.fromkeys((run.dataset.name, run.fold) for run in trained):
+        others = [fold for fold in folds if fold != seen]
+        if others and _has_images_of(card, dataset, plugins):
+            logging.getLogger("cervbench").warning(
+                "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
+                "trained on, so that scores there may be too high: take weights of the same fold",
+                init,
+                seen,
+                dataset,
+                ", ".join(map(str, others)),
+                card.name,
+            )
 
 
 def _came_through(weights: Path) -> list[Run]:
     """The runs that a file of weights has behind it, the last first; none where it is from elsewhere."""
-    try:
-        return [Run.model_validate_json(told) for told in _told_of(weights)]
-    except ValueError:
+    runs, told = [], _told_of(weights)
+    for one in told:
+        with suppress(ValueError):
+            runs.append(Run.model_validate_json(one))
+    if len(runs) < len(told):
         logging.getLogger("cervbench").warning(
-            "%s was left by another version of cervbench, whose header cannot be read here: whether it has "
-            "seen images that are tested cannot be told",
+            "%s has a run behind it that another version of cervbench wrote down, which cannot be read here: "
+            "whether it has seen images that are tested cannot be told",
             weights,
         )
-        return []
+    return runs
 
 
 def _told_of(weights: Path) -> list[str]:
-    """The same as the file's header has them."""
+    """The runs behind a file as JSON, the last first; an empty word stands for what cannot be read."""
     from cervbench.training.weight_file import BEFORE, RUN, header_of
 
     told = header_of(weights)

@@ -34,6 +34,8 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "device": f"{device.type}: {name}",
+        # Processors of one name differ in them, and then in the last bits of every sum.
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "precision": precision(device),
         "threads": torch.get_num_threads(),
         "versions": {
@@ -53,16 +55,12 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """Its name, cores, and the instructions that torch takes: with others the sums have other last bits."""
-    import torch
-
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
             names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
     except OSError:
         names = []
-    name, instructions = names[0] if names else platform.machine(), torch.backends.cpu.get_cpu_capability()
-    return f"{name}, {os.cpu_count()} cores, {instructions}"
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 @cache

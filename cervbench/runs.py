@@ -70,16 +70,18 @@ def understand(request: Request, plugins: Plugins) -> Understood:
             f"the protocol has no ratio {', '.join(map(str, sorted(strange)))}; it has "
             f"{', '.join(map(str, protocol.labels.ratios))} per cent"
         )
+    card = find_card(request.dataset, plugins)
+    evaluations = tuple(_evaluations(request, method.offer, protocol, plugins))
     backbone = _offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
     return Understood(
         request=request,
         method=method,
         builds_on=tuple(_built_on(method, plugins)),
         config=config,
-        card=find_card(request.dataset, plugins),
+        card=card,
         backbone=_name_backbone(backbone, request.backbone) if method.offer.has_encoder else NO_BACKBONE,
         backbone_offer=backbone.offer if backbone else None,
-        evaluations=tuple(_evaluations(request, method.offer, protocol, plugins)),
+        evaluations=evaluations,
         ratios=ratios,
         protocol=protocol,
     )
@@ -157,7 +159,7 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
         ),
         backbone=asked.backbone,
         backbone_revision=asked.backbone_offer.revision if asked.backbone_offer else 1,
-        init=_name_init(asked.request.init) if offer.has_encoder else "random",
+        init=name_init(asked),
         weights=_weights_source(asked) if asked.request.init == "imagenet" and offer.has_encoder else "",
         fold=fold,
         seed=asked.request.seed,
@@ -173,11 +175,6 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
 
 
 def recipe_of(asked: Understood, run: Run) -> Recipe:
-    if _name_init(asked.request.init) != run.init:  # hours may lie between the two
-        raise SettingsError(
-            f"{asked.request.init} is another file than when this run was planned; give the command again, "
-            "and leave the file as it is meanwhile"
-        )
     return Recipe(
         offer=asked.method.offer,
         config=asked.config,
@@ -275,8 +272,9 @@ def _weights_source(asked: Understood) -> str:
     return f"{package} {version(package)}"
 
 
-def _name_init(init: str) -> str:
+def name_init(asked: Understood) -> str:
     """A file is known by its content, not by its path."""
+    init = asked.request.init if asked.method.offer.has_encoder else "random"
     if init in ("random", "imagenet"):
         return init
     path = Path(init)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from inspect import getdoc, isclass, isfunction, signature
+from inspect import getdoc, isclass, isfunction, signature, unwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,7 +84,7 @@ BY_HAND = {"Columns", "ViewPolicy", "hookimpl"}
 @pytest.mark.parametrize("name", api.__all__)
 def test_every_name_that_authors_may_use_is_documented_as_it_says_itself(name: str) -> None:
     offered = getattr(api, name)
-    takes_its_own = isfunction(offered) or (
+    takes_its_own = isfunction(unwrap(offered)) or (
         isclass(offered) and "__init__" in vars(offered) and not getattr(offered, "_is_protocol", False)
     )
     called = f"{name}({', '.join(signature(offered).parameters)})" if takes_its_own else name

@@ -28,7 +28,7 @@ from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
 from cervbench.due import due
-from cervbench.harness import Outcome, execute
+from cervbench.harness import Outcome, execute, pretrained
 from cervbench.leaderboard import build
 from cervbench.lineage import code_of, header
 from cervbench.observed import observe_host
@@ -61,9 +61,11 @@ from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
 from cervbench.runs import name_run, recipe_of, runs, task_of, understand, warn_of_untrained_classes
 from cervbench.study import Request
+from cervbench.training.initial_weights import WeightsError
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
 from cervbench.training.recipe import Recipe
+from cervbench.watching import unwatched
 
 SIMCLR = Request("simclr", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,), ratios=(1, 100))
 MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
@@ -827,7 +829,7 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     for told in ('{"run": "{}"}', '{"run": "not JSON"}', '{"run": 7}'):
         save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
         [warning] = warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog)
-        assert f"{elsewhere} was left by another version of cervbench" in warning
+        assert f"{elsewhere} has a run behind it that another version of cervbench wrote down" in warning
     for metadata in (None, {}):
         save_file(load_file(of_fold_0), elsewhere, metadata)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
@@ -852,7 +854,13 @@ def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
     for before in ("7", "not JSON", "[7]"):
         save_file({}, weights, {"cervbench": json.dumps({**told, "before": before})})
         [warning] = warnings_of(begins, place, plugins(), caplog)
-        assert "was left by another version of cervbench" in warning
+        assert "another version of cervbench" in warning
+    # One that cannot be read silences none of the others, and the same is said once.
+    trained = outcomes[0].record.run.model_dump_json()
+    save_file({}, weights, {"cervbench": json.dumps({"run": trained, "before": json.dumps([trained, "7"])})})
+    unread, seen = warnings_of(begins, place, plugins(), caplog)
+    assert "another version of cervbench" in unread
+    assert f"{weights} was trained on fold 0 of synthetic" in seen
 
 
 def test_weights_that_change_between_plan_and_training_are_refused(
@@ -863,10 +871,18 @@ def test_weights_that_change_between_plan_and_training_are_refused(
     begun = tmp_path / "begun.safetensors"
     shutil.copy(place.pretraining(outcomes[0].record.run.id) / "method.safetensors", begun)
     [planned] = plan([replace(SIMCLR, init=str(begun))], place, lambda *_: None, plugins())
-    assert planned.recipe.init == str(begun)
     begun.write_bytes(begun.read_bytes() + b" ")
-    with pytest.raises(SettingsError, match="is another file than when this run was planned"):
-        _ = planned.recipe
+    nothing: Any = None
+    with pytest.raises(WeightsError, match="is another file than when this run was planned"):
+        pretrained(planned, nothing, place, torch.device("cpu"), unwatched)
+
+
+def test_a_row_without_an_encoder_begins_from_nothing_whatever_the_others_of_its_study_begin_from(
+    place: Place,
+) -> None:
+    """Regression: it was refused, as if its weights had changed since it was planned."""
+    [one] = execute([replace(MAJORITY, init="imagenet")], place)
+    assert one.record.run.init == "random"
 
 
 def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:

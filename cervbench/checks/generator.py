@@ -35,7 +35,7 @@ def _checks(package: str, found: Plugins) -> Iterator[Check]:
         learner = of_methods.ExaminedMethod(name, method.offer)
         yield from (Check(demand, learner) for demand in of_methods.demands(method.offer))
     for name, dataset in found.datasets.of_package(package):
-        images = of_datasets.ExaminedDataset(name, dataset.offer)
+        images = of_datasets.ExaminedDataset(name, dataset.offer, package)
         yield from (Check(demand, images) for demand in of_datasets.DEMANDS)
     for name, evaluation in found.evaluations.of_package(package):
         judge = of_evaluations.ExaminedEvaluation(name, evaluation)

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from cervbench.training.encoder import Encoder
     from cervbench.training.stage import Stage
     from cervbench.training.trained import Trained
+    from cervbench.training.workshop import Workshop
 
 _LATER = {
     "cervbench.data.batches": ("Batch", "Examples", "Images", "Labelled"),
@@ -84,6 +85,7 @@ _LATER = {
     "cervbench.training.encoder": ("Encoder",),
     "cervbench.training.stage": ("Stage",),
     "cervbench.training.trained": ("Trained",),
+    "cervbench.training.workshop": ("Workshop",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from cervbench.error import UsageError
 from cervbench.plugin.problems import Problem
-from cervbench.plugin.settings import did_you_mean
+from cervbench.plugin.settings import nearest
 
 Offered = TypeVar("Offered")
 Told = Callable[[Sequence[Problem]], str]
@@ -90,7 +90,10 @@ class Catalog(Generic[Offered]):
         if told := self._told_of.get(name):
             return told(self._problems)
         known = list(self)
-        hint = did_you_mean(name, [*known, *self._told_of])
+        near = nearest(name, [*known, *self._told_of])
+        if near and near in self._told_of and near not in known:
+            return f"no {self.kind} {name!r}; did you mean {near!r}? {self._told_of[near](self._problems)}"
+        hint = f"; did you mean {near!r}?" if near else ""
         there_are = f"there are {', '.join(known)}" if known else f"no package offers any {self.kind}"
         problems = "; some packages have problems, see: cervbench list plugins" if self._problems else ""
         return f"no {self.kind} {name!r}{hint} ({there_are}{problems})"

@@ -196,7 +196,8 @@ class Plugins:
             how = "what it adds is left out; repair the hook"
             self.problems.append(_failed_hook(plugin, hook, error, how))
             return
-        if not answers and getattr(plugin.relay.hook, hook).get_hookimpls():
+        asked = getattr(plugin.relay.hook, hook).get_hookimpls()
+        if not answers and any(not (one.wrapper or one.hookwrapper) for one in asked):
             answers = [None]  # a forgotten `return`, which pluggy leaves out of the answers
         for offers in answers:
             where = place_of_function(plugin.function(hook))

@@ -75,9 +75,15 @@ def _wrong_value(found: ErrorDetails) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to follow an unknown name with; empty where nothing known is near."""
+    near = nearest(name, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another, if one is; in any case of letters."""
     as_written = {one.lower(): one for one in known}
     near = get_close_matches(name.lower(), as_written, n=1)
-    return f"; did you mean {as_written[near[0]]!r}?" if near else ""
+    return as_written[near[0]] if near else None
 
 
 ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]

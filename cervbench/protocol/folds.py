@@ -164,7 +164,7 @@ def frozen(name: str) -> Manifest:
     try:
         table = files(package).joinpath(file) if package else _SHIPPED.joinpath(f"{name}.csv")
         return Manifest.from_csv(table.read_text("utf-8"))
-    except (ImportError, OSError) as error:
+    except (ImportError, TypeError, OSError) as error:  # TypeError: of a module that is no package
         raise FoldError(
             f"the frozen folds {name!r} are not there: {error}. Name a file of a package as "
             f"'my_package:folds.csv', or one of cervbench's: {', '.join(shipped())}"

@@ -85,20 +85,20 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
         raise SettingsError(f"no tier {tier!r}; there are {', '.join(TIERS)}")
     read = _read()
     budget = read["tiers"][tier]
-    changed = {key: value for key, value in (changes or {}).items() if _change(budget, key, value)}
-    size = Size.parse({"image_size": budget["image_size"]}, "protocol")
-    pretext = Pretext.parse(budget["pretext"], "protocol.pretext")
-    meant = {**size.model_dump(), **{f"pretext.{key}": value for key, value in pretext.model_dump().items()}}
+    changed = {}
+    for key, value in (changes or {}).items():
+        old, new = _change(budget, key, value)
+        if new != old:
+            changed[key] = new
     return Protocol(
         **vars(_rules(read)),
         tier=tier,
-        image_size=size.image_size,
-        pretext=pretext,
+        image_size=Size.parse({"image_size": budget["image_size"]}, "protocol").image_size,
+        pretext=Pretext.parse(budget["pretext"], "protocol.pretext"),
         evaluations={
             name: table for name, table in budget.items() if isinstance(table, dict) and name != "pretext"
         },
-        # By what was meant: 10.0 epochs are 10, and no other row.
-        off=tuple(f"{key}={meant.get(key, value)}" for key, value in sorted(changed.items())),
+        off=tuple(f"{key}={value}" for key, value in sorted(changed.items())),
     )
 
 
@@ -140,8 +140,8 @@ def _keys(budget: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _change(budget: dict[str, Any], key: str, value: Any) -> bool:
-    """Set a dotted key of a tier in place, if it has it; whether that changed anything."""
+def _change(budget: dict[str, Any], key: str, value: Any) -> tuple[Any, Any]:
+    """Set a dotted key of a tier in place, if it has it; what it was, and what it is now."""
     *path, last = key.split(".")
     table: Any = budget
     for name in path:
@@ -149,6 +149,17 @@ def _change(budget: dict[str, Any], key: str, value: Any) -> bool:
     if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
         hint = did_you_mean(key, _keys(budget))
         raise SettingsError(f"the protocol has no number {key!r}{hint} (it has {', '.join(_keys(budget))})")
-    changes = bool(table[last] != value)
-    table[last] = value
-    return changes
+    old = table[last]
+    table[last] = _as_meant(key, old, value)
+    return old, table[last]
+
+
+def _as_meant(key: str, old: Any, value: Any) -> Any:
+    """A number as the protocol has it: 10.0 epochs are 10, and no other row of a page."""
+    if type(old) not in (int, float):
+        return value
+    if type(value) not in (int, float):
+        raise SettingsError(f"protocol.{key} is a number ({old}), and cannot be {value!r}")
+    if type(old) is float:
+        return float(value)
+    return int(value) if float(value).is_integer() else value

@@ -12,7 +12,7 @@ from cervbench.scoring.metrics import METRICS, recalls
 from cervbench.scoring.tally import Floats, Ints, Table, confusion
 from cervbench.scoring.task import Task
 
-__all__ = ["HEADLINE", "Layout", "Predictions", "Task", "classification", "mean_or_none", "read_predictions"]
+__all__ = ["HEADLINE", "Layout", "Predictions", "classification", "mean_or_none", "read_predictions"]
 
 HEADLINE = "balanced_accuracy"
 

@@ -28,5 +28,5 @@ class Workshop:
     def computed_on(self) -> str:
         """What the bits of a stage depend on, in words."""
         known = {**self.host, **self.host.get("versions", {})}
-        deciding = ("device", "precision", "threads", "torch")
+        deciding = ("device", "instructions", "precision", "threads", "torch")
         return ", ".join(f"{name} {known[name]}" for name in deciding if name in known)

@@ -100,8 +100,8 @@ def test_crics_lesions_rank_as_bethesda_has_them():
 @pytest.mark.parametrize(
     ("slip", "told"),
     [
-        ({"classes": ()}, "name each once, and at least one"),
-        ({"classes": ("low", "high", "low")}, "name each once"),
+        ({"classes": ()}, "it has no classes; name at least one"),
+        ({"classes": ("low", "high", "low")}, "`classes` names low more than once"),
         ({"abnormal": frozenset({"hihg"})}, "`abnormal` names 'hihg', .* did you mean 'high'"),
         ({"expected": {"low": 3, "higher": 3}}, "`expected` names 'higher'"),
         ({"severity": {"low": 0}}, "`severity` ranks all classes or none, and lacks high"),

@@ -546,7 +546,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     },
     "an_image_of_each_class_can_be_read": {
         "has a class of its own": (plugin(card=of_one_cell("square")), "'square', and its card knows round"),
-        "gives grey": (plugin(card=of_one_cell("round", "L")), "one of mode L"),
+        "gives grey": (plugin(card=of_one_cell("round", "L")), "an image of mode L"),
     },
     "it_makes_a_vector_of_its_width_at_every_image_size": {
         "has another width": (plugin(backbone=widens), "at 32 px two images become")

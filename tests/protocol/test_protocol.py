@@ -35,6 +35,11 @@ def test_a_changed_number_is_off_protocol_and_says_which() -> None:
     assert protocol.off == ("pretext.epochs=3",)
     # Regression: 3.0 epochs are the same 3, and were a row beside them.
     assert load("quick", {"pretext.epochs": 3.0}) == protocol
+    assert load("quick", {"finetune.weight_decay": 0}) == load("quick", {"finetune.weight_decay": 0.0})
+    assert load("quick", {"finetune.steps": float(load("quick").evaluations["finetune"]["steps"])}).off == ()
+    for wrong in ("3", True, None, float("inf")):
+        with pytest.raises(SettingsError, match="epochs"):
+            load("quick", {"pretext.epochs": wrong})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A card: what is known of a dataset before it is on disk, and how its files are read."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cervbench.data.error import DataError
 from cervbench.error import some
-from cervbench.plugin.problems import in_words, shown
+from cervbench.plugin.problems import in_words, place_of, shown
 from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
@@ -99,8 +99,10 @@ class Card:
 
     def __post_init__(self) -> None:
         """A slip here would show in a score, after all training, or nowhere."""
-        if not self.classes or len(set(self.classes)) < len(self.classes):
-            raise DataError(f"{self.name}: its classes are {self.classes}; name each once, and at least one")
+        if not self.classes:
+            raise DataError(f"{self.name}: it has no classes; name at least one")
+        if twice := [name for name, times in Counter(self.classes).items() if times > 1]:
+            raise DataError(f"{self.name}: `classes` names {some(twice)} more than once")
         named = {
             "abnormal": self.abnormal,
             "severity": self.severity or (),
@@ -126,10 +128,13 @@ class Card:
         except DataError:
             raise
         except Exception as error:  # another package's, which may fail in any way
-            raise DataError(f"`read` of its card failed: {in_words(error)}") from error
+            home = getattr(self.read, "__module__", "").partition(".")[0]
+            where = place_of(error, home, otherwise="")
+            told = f"{in_words(error)} (at {where})" if where else in_words(error)
+            raise DataError(f"`read` of its card failed: {told}") from error
         if not isinstance(image, Image) or image.mode != "RGB":
-            given = f"one of mode {image.mode}" if isinstance(image, Image) else shown(image)
-            raise DataError(f"`read` of its card gives {given}, and not a PIL image of mode RGB")
+            given = f"an image of mode {image.mode}" if isinstance(image, Image) else shown(image)
+            raise DataError(f"`read` of its card gives {given}, where a PIL image of mode RGB is due")
         return image
 
     def below(self, data_root: Path) -> Path:
