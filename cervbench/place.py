@@ -17,9 +17,9 @@ OUTPUT = Path("leaderboards")
 """Where records and pages go, unless another folder is named."""
 
 
-def _told(variable: str) -> str | None:
+def _told(variable: str) -> str:
     """What the environment says; an empty variable says nothing, as XDG has it."""
-    return os.environ.get(variable) or None
+    return os.environ.get(variable, "")
 
 
 def data_root() -> Path:
