@@ -44,7 +44,11 @@ def code_of(methods: Sequence[Entry[Offer]]) -> str:
 
 def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
     """Records are found by what was asked for, and an author who edits a method asks for the same."""
-    older = [record for record in records if record.observed.get("code", code) != code]
+    older = [
+        record
+        for record in records
+        if {record.observed.get("code", code), record.observed.get("pretext_code") or code} != {code}
+    ]
     if older:
         run = older[0].run
         logging.getLogger("cervbench").warning(

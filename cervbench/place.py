@@ -31,7 +31,12 @@ def cache_root() -> Path:
     """Packs, encoders, checkpoints, downloads, recomputed scores: all of it can be deleted."""
     if told := _told("CERVBENCH_CACHE"):
         return Path(told)
-    return Path(_told("XDG_CACHE_HOME") or Path.home() / ".cache") / "cervbench"
+    if told := _told("XDG_CACHE_HOME"):
+        return Path(told) / "cervbench"
+    try:
+        return Path.home() / ".cache" / "cervbench"
+    except RuntimeError as error:  # in a container, say, of a user without a name
+        raise PlaceError(f"{error} Say with CERVBENCH_CACHE where packs and encoders go") from None
 
 
 def checkpoint_seconds() -> float:

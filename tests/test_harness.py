@@ -30,7 +30,7 @@ from cervbench.data.parts import opaque
 from cervbench.due import due
 from cervbench.harness import Outcome, execute, pretrained
 from cervbench.leaderboard import build
-from cervbench.lineage import code_of, header
+from cervbench.lineage import code_of, header, warn_of_records_of_other_code
 from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plan import plan
@@ -642,6 +642,20 @@ def test_records_that_other_code_has_made_are_told(
     assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in outcomes]
     [told] = caplog.messages
     assert re.search(r"simclr on synthetic, fold 0: the code .* has changed .*: \w+.* Raise `revision`", told)
+
+
+def test_a_record_of_an_older_encoder_is_told_though_it_is_of_todays_code(
+    done: tuple[Place, list[Outcome]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: evaluated after an edit, it passed for one of the edited code, and nobody was warned."""
+    record = done[1][0].record
+    own = record.observed["code"]
+    assert record.observed["pretext_code"] == own
+    warn_of_records_of_other_code([record], own)
+    assert not caplog.messages
+    later = record.model_copy(update={"observed": {**record.observed, "code": "edited"}})
+    warn_of_records_of_other_code([later], "edited")
+    assert len(caplog.messages) == 1
 
 
 def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names() -> None:

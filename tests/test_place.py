@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cervbench.place import cache_root, checkpoint_seconds, data_root
+from cervbench.place import PlaceError, cache_root, checkpoint_seconds, data_root
 
 
 def folders() -> tuple[Path, Path, float]:
@@ -34,3 +34,16 @@ def test_a_cache_that_is_named_goes_before_the_users_own(monkeypatch: pytest.Mon
     assert cache_root() == Path("/fast/cervbench")
     monkeypatch.setenv("CERVBENCH_CACHE", "/large")
     assert cache_root() == Path("/large")
+
+
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: in a container, all ended in a RuntimeError, `doctor` included."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(PlaceError, match=r"home directory\. Say with CERVBENCH_CACHE where"):
+        cache_root()

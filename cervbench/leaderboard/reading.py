@@ -35,6 +35,7 @@ def _seen(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[P
             found = _from_json(known[key])
         else:
             found = new[key] = seen(store.record(path, content))
+        store.require_predictions(path.parent.name, path.stem)  # though what is computed of them is known
         yield path, content, found
     cache.keep(new)
 

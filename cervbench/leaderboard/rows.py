@@ -129,12 +129,15 @@ def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
     by_name: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_name[short(_base_name(row, beneath))].append(index)
+    # An id stands for an image, not for its pixels: rows of two packs saw two preparations of a dataset.
+    of_one_pack = len({row.sample.run.dataset.pack for row in rows}) == 1
     named = [""] * len(rows)
     for name, indices in by_name.items():
         traits = [_traits(rows[index]) for index in indices]
         apart = differing(traits)
         for index, own in zip(indices, traits, strict=True):
-            telling = own.keys() & (apart | _always_told(rows[index]))
+            always = _always_told(rows[index]) | (set() if of_one_pack else {"images"})
+            telling = own.keys() & (apart | always)
             told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in sorted(telling))
             named[index] = f"{name} ({told})" if told else name
     return _unique(named)

@@ -15,15 +15,14 @@ def fold_differences(
     """Images, groups, labels and label counts that are not those of the record's fold; one line each kind.
 
     A whole dataset whose folds are shipped has these, and no others. Those of another are known where they
-    stand `beside` its records; where they do not, only their hash is, and nothing is said.
+    stand `beside` its records; where they do not, only their hash is, and nothing can be said.
     """
     tested = record.run.dataset
     known = shipped().get(tested.variant)
     if known is not None and known != tested.manifest:
         yield f"run.dataset.manifest: stored {tested.manifest}, recomputed {known}"
         return
-    name = next((name for name, hash in shipped().items() if hash == tested.manifest), None)
-    manifest = beside if name is None else frozen(name)
+    manifest = known_folds(record, beside)
     if manifest is None:
         return
     if tested.folds != manifest.folds:
@@ -47,3 +46,10 @@ def fold_differences(
     for part, rows, stored in (("train", train, record.labels.train), ("val", val, record.labels.val)):
         if stored != len(rows):
             yield f"labels.{part}: stored {stored}, recomputed {len(rows)}"
+
+
+def known_folds(record: Record, beside: Manifest | None) -> Manifest | None:
+    """Those that a record names, where cervbench ships them or they stand beside it."""
+    hash = record.run.dataset.manifest
+    name = next((name for name, one in shipped().items() if one == hash), None)
+    return beside if name is None else frozen(name)

@@ -69,13 +69,18 @@ class Store:
     def write_predictions(self, variant: str, id: str, table: pa.Table) -> None:
         write_table(self.predictions_path(variant, id), table)
 
+    def require_predictions(self, variant: str, id: str) -> None:
+        path = self.predictions_path(variant, id)
+        if not path.exists():
+            raise _without_predictions(path)
+
     def table(self, variant: str, id: str) -> pa.Table:
         """The predictions of a record, whatever they are."""
         path = self.predictions_path(variant, id)
         try:
             return read_table(path)
         except FileNotFoundError:
-            raise RecordError(f"{path} is missing: a record is nothing without its predictions") from None
+            raise _without_predictions(path) from None
         except (OSError, ValueError, pa.ArrowException) as error:
             raise RecordError(f"{path} cannot be read: {error}") from None
 
@@ -160,6 +165,10 @@ def parse_record(path: Path, content: bytes) -> Record:
     except ValueError as error:
         told = str(error)
     raise _unreadable(path, told)
+
+
+def _without_predictions(path: Path) -> RecordError:
+    return RecordError(f"{path} is missing: a record is nothing without its predictions. {_REMEDY}")
 
 
 def _unreadable(path: Path, told: str) -> RecordError:

@@ -21,7 +21,7 @@ from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
 from cervbench.training.trained import Trained, reestimate_norms
-from cervbench.training.weight_file import HOST
+from cervbench.training.weight_file import CODE, HOST
 from cervbench.training.workshop import Workshop
 
 
@@ -107,6 +107,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     views = steps * feed.per_step * len(feed.views)
     return {
         "pretext_host": dict(workshop.host),
+        "pretext_code": workshop.header.get(CODE, ""),
         "pretext_steps": steps,
         "pretext_images": views,
         "pretext_forwarded": forwarded,

@@ -55,6 +55,16 @@ def test_the_same_records_give_the_same_bytes_with_and_without_what_was_cached(
 
 
 @pytest.mark.usefixtures("two_methods")
+def test_predictions_that_are_gone_stop_the_build_though_their_figures_are_known(
+    out: Path, write: Callable[..., list[Record]]
+) -> None:
+    (record, *_) = write(ratios=(100,))
+    build(out)
+    Store(out).predictions_path("cells", record.id).unlink()
+    with pytest.raises(RecordError, match=f"{record.id}.parquet is missing: a record is nothing without"):
+        build(out)
+
+
 def test_a_cache_that_is_broken_costs_time_and_nothing_else(out: Path, cache: Path) -> None:
     build(out)
     first = contents(out)

@@ -291,6 +291,19 @@ def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
     assert names_of([Row(changed(record, run=run))]) == ["simclr (revision 2)"]
 
 
+def test_rows_of_two_preparations_of_a_dataset_say_of_which_they_are(
+    write: Write, changed: Callable[..., Record]
+) -> None:
+    """Regression: an id is no image, and one on noise was ranked against one on cells without a word."""
+    rows = []
+    for method, pack in (("simclr", "cells"), ("byol", "noise")):
+        (record,) = write(method, ratios=(100,), folds=(0,))
+        images = record.run.dataset.model_copy(update={"pack": pack})
+        rows.append(Row(changed(record, run=record.run.model_copy(update={"dataset": images}))))
+    assert names_of(rows) == ["simclr (images cells)", "byol (images noise)"]
+    assert names_of(rows[:1]) == ["simclr"]
+
+
 def test_a_setting_that_is_called_as_a_field_of_the_run_is_not_hidden_by_it(
     write: Write, changed: Callable[..., Record]
 ) -> None:
