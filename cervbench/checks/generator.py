@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 
+from packaging.utils import canonicalize_name
+
 from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
 from cervbench.checks.check import Check
 from cervbench.plugin.absent import PLUGINS_VARIABLE
-from cervbench.plugin.catalog import UnknownName
+from cervbench.plugin.catalog import CORE, UnknownName
 from cervbench.plugin.manager import Plugins, plugins
+from cervbench.plugin.settings import nearest
 
 
 def checks_of(package: str, found: Plugins | None = None) -> list[Check]:
@@ -23,12 +26,7 @@ def checks_of(package: str, found: Plugins | None = None) -> list[Check]:
 
 def _checks(package: str, found: Plugins) -> Iterator[Check]:
     if package not in found.packages:
-        known = ", ".join(found.packages) or "none"
-        raise UnknownName(
-            f"no package {package!r} is installed that has an entry point in the group cervbench (there are "
-            f"{known}). Install it: pip install -e FOLDER; where {PLUGINS_VARIABLE} is set, it must name the "
-            "package"
-        )
+        package = _as_pip_has_it(package, found)
     whole = of_packages.WholePackage(package, found)
     yield from (Check(demand, whole) for demand in of_packages.DEMANDS)
     for name, method in found.methods.of_package(package):
@@ -43,3 +41,20 @@ def _checks(package: str, found: Plugins) -> Iterator[Check]:
     for name, backbone in found.backbones.of_package(package):
         body = of_backbones.ExaminedBackbone(name, backbone.offer)
         yield from (Check(demand, body) for demand in of_backbones.DEMANDS)
+
+
+def _as_pip_has_it(package: str, found: Plugins) -> str:
+    """The installed package that pip too would take this name for; any other name gets a hint."""
+    canonical = canonicalize_name(package)
+    if canonical in found.packages:
+        return canonical
+    prefix = f"{CORE}-"  # most names begin with it, which alone makes any two of them look alike
+    own = {name.removeprefix(prefix): name for name in found.packages}
+    near = nearest(canonical.removeprefix(prefix), own)
+    hint = f"; did you mean {own[near]!r}?" if near else ""
+    known = ", ".join(found.packages) or "none"
+    raise UnknownName(
+        f"no package {package!r} is installed that has an entry point in the group cervbench{hint} (there "
+        f"are {known}). Install it: pip install -e FOLDER; where {PLUGINS_VARIABLE} is set, it must name the "
+        "package"
+    )

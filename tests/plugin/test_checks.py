@@ -776,3 +776,25 @@ def test_an_unknown_package_is_told_how_to_install() -> None:
     told = rf"'my-package' is installed.*a-package.*pip install -e.*{PLUGINS_VARIABLE}"
     with pytest.raises(UnknownName, match=told):
         checks_of("my-package", plugin())
+
+
+def two_packages() -> Plugins:
+    nothing = SimpleNamespace()
+    return Plugins.of({"cervbench-near-far": nothing, "cervbench-other": nothing})
+
+
+@pytest.mark.parametrize("name", ["near-far", "cervbench-near-fra", "Near_Far", "cervbench_near_fra"])
+def test_a_package_whose_name_is_nearly_right_is_named(name: str) -> None:
+    with pytest.raises(UnknownName, match=f"{name}.*; did you mean 'cervbench-near-far'"):
+        checks_of(name, two_packages())
+
+
+def test_a_package_goes_by_every_name_that_pip_takes_for_it() -> None:
+    subjects = {check.subject.name for check in checks_of("Cervbench_near.far", two_packages())}
+    assert subjects == {"package cervbench-near-far"}
+
+
+def test_the_prefix_that_packages_share_makes_no_two_of_them_near() -> None:
+    with pytest.raises(UnknownName) as told:
+        checks_of("cervbench-mine", two_packages())
+    assert "did you mean" not in str(told.value)
