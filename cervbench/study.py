@@ -3,7 +3,7 @@
 import itertools
 import os
 import tomllib
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from numbers import Integral
@@ -24,9 +24,20 @@ def _listed(value: Any) -> Any:
     return listed
 
 
-Numbers = Annotated[tuple[int, ...] | None, BeforeValidator(_listed)]
+def _numbers(value: Any) -> Any:
+    """As a list. No text: pydantic reads `0-4` as the number -4."""
+    listed = _listed(value)
+    if isinstance(listed, Sequence) and any(isinstance(one, str | bytes) for one in listed):
+        raise ValueError("is text; give a list of numbers, like [0, 1, 2]")
+    return listed
+
+
+Numbers = Annotated[tuple[int, ...] | None, BeforeValidator(_numbers)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_listed)]
 NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
+
+OF_THE_COMMAND_LINE = {"labels": "ratios", "eval": "evaluations"}
+"""Fields of a request that are options of another name there."""
 
 
 @checked(frozen=True)
@@ -51,7 +62,8 @@ class Request:
         known = [field.name for field in fields(cls)]
         for key in given:
             if key not in known:
-                hint = did_you_mean(key, known)
+                meant = OF_THE_COMMAND_LINE.get(key)
+                hint = f"; did you mean {meant!r}?" if meant else did_you_mean(key, known)
                 raise SettingsError(f"{of} has no key {key!r}{hint} (it has {', '.join(known)})")
         try:
             return _CHECKED.validate_python(dict(given))

@@ -51,7 +51,15 @@ def test_lists_are_every_combination() -> None:
         ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nfolds = []", r"folds = \[\]"),
         (
             "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nlabels = [10]",
-            r"no key 'labels' \(it has .*ratios",
+            r"no key 'labels'; did you mean 'ratios'\? \(it has ",
+        ),
+        (
+            "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\neval = 'knn'",
+            "'eval'; did you mean 'evaluations'",
+        ),
+        (
+            "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nfolds = '0-4'",
+            "folds = '0-4': is text; give a list",
         ),
         ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nseed = -1", "seed = -1"),
         ("tiers = 3\n[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'", "'tiers' is unknown"),
@@ -66,6 +74,13 @@ def test_one_is_a_list_of_one() -> None:
     text = "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nratios = 10\nfolds = 0\nevaluations = 'linear'"
     [request] = Study.parse("mine", text).requests
     assert (request.ratios, request.folds, request.evaluations) == ((10,), (0,), ("linear",))
+
+
+@pytest.mark.parametrize("folds", ["0-4", "0", ["0-4"], ("0", "1")])
+def test_from_python_numbers_are_no_text(folds: object) -> None:
+    """Regression: `0-4` was read as the number -4."""
+    with pytest.raises(SettingsError, match=r"cervbench\.run: folds = .*give a list of numbers"):
+        cervbench.run("simclr", "synthetic", folds=folds)  # type: ignore[arg-type]
 
 
 def test_a_study_that_is_no_text_is_refused(tmp_path: Path) -> None:
