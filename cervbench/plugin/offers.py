@@ -70,9 +70,15 @@ class EvaluationOffer:
     the answers of `predict`; `cervbench show --attention` looks at it."""
 
     def __post_init__(self) -> None:
-        if (self.schema == CLASSIFICATION_SCHEMA) != (self.score == CLASSIFICATION_SCORE):
+        own_schema, own_score = self.schema != CLASSIFICATION_SCHEMA, self.score != CLASSIFICATION_SCORE
+        if own_score and not own_schema:
             raise TypeError(
                 f"tables of {CLASSIFICATION_SCHEMA} have one score; give another score a schema of its own"
+            )
+        if own_schema and not own_score:
+            raise TypeError(
+                f"tables of {self.schema} have no score: that of {CLASSIFICATION_SCHEMA} reads no others; "
+                "give this schema a score of its own"
             )
         if self.classifier is not None and self.schema != CLASSIFICATION_SCHEMA:
             raise TypeError(f"what has a classifier answers in tables of {CLASSIFICATION_SCHEMA}")

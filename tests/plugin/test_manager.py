@@ -266,6 +266,13 @@ def test_a_classifier_that_cannot_be_imported_shows_as_well() -> None:
     assert "classifier of evaluation 'some' cannot be imported" in problem.what
 
 
+def test_a_score_and_a_schema_of_ones_own_come_together_and_the_one_that_lacks_is_named() -> None:
+    with pytest.raises(TypeError, match="give another score a schema of its own"):
+        EvaluationOffer("json:dumps", "a test", score="json:loads")
+    with pytest.raises(TypeError, match=r"own/1 have no score: .* give this schema a score of its own"):
+        EvaluationOffer("json:dumps", "a test", schema="own/1")
+
+
 class Learner:
     pass
 
