@@ -67,6 +67,8 @@ def test_absolute_paths_may_lie_anywhere(clinic, tmp_path_factory):
     [
         ("file,label\na/1.png,low\n", "lacks the column path.* its first row names file, label"),
         ("", "lacks the column label and path"),
+        ("path;label\na/1.png;low\n", "has ';' and no ','; separate columns with commas"),
+        ("path,label,label\na/1.png,low,high\n", "names the column label more than once"),
         ("path,label\na/1.png,low\na/9.png,high\n", r"row 3: a/9\.png"),
         ("path,label\na/1.png,low\nb/1.png,high\na/./1.png,low\n", r"row 4: .* stands in row 2"),
         ("path,label\n,low\n", "row 2: path is empty"),

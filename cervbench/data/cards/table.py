@@ -23,10 +23,16 @@ def read_table(
         raise DataError(f"{path} is not a csv file in UTF-8: {error}; save it as one") from None
     missing = set(needed) - set(columns)
     if missing:
+        if len(columns) == 1 and (other := next((mark for mark in ";\t" if mark in columns[0]), None)):
+            raise DataError(f"{path}: its first row has {other!r} and no ','; separate columns with commas")
         may = f" (and may name {' and '.join(optional)})" if optional else ""
         raise DataError(
             f"{path} lacks the column {' and '.join(sorted(missing))}; its first row names "
             f"{', '.join(columns) or 'nothing'}, and must name {', '.join(needed)}{may}"
+        )
+    if twice := [name for name in (*needed, *optional) if columns.count(name) > 1]:
+        raise DataError(
+            f"{path} names the column {' and '.join(twice)} more than once; keep the one that is meant"
         )
     for number, row in rows:
         if None in row:
