@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cervbench.protocol.randomness import generator
@@ -65,8 +66,10 @@ def _cross_validated(
         features, labels, groups
     ):
         components = min(COMPONENTS, features.shape[1], len(train) - 1)
-        model = make_pipeline(
+        model: Pipeline | DummyClassifier = make_pipeline(
             StandardScaler(), PCA(components, svd_solver="full"), LogisticRegression(C=0.1, max_iter=1000)
         )
+        if not np.ptp(features[train], axis=0).any():  # images of one size: PCA would divide by no variance
+            model = DummyClassifier(strategy="most_frequent")
         guessed[test] = model.fit(features[train], labels[train]).predict(features[test])
     return accuracy_score(labels, guessed), balanced_accuracy_score(labels, guessed)

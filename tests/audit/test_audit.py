@@ -47,6 +47,13 @@ def test_groups_that_share_nothing_leak_nothing() -> None:
     assert abs(found["images"] - found["groups"]) < 0.06
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_the_same_in_all_images_says_nothing_and_warns_of_nothing() -> None:
+    """Regression: images of one size flooded the terminal."""
+    [rung] = climb(np.ones((320, 5)), LABEL, {"images": [str(n) for n in range(320)]})
+    assert rung.balanced_accuracy == pytest.approx(1 / 3, abs=0.02)
+
+
 def test_the_control_has_groups_of_the_same_sizes_and_classes() -> None:
     groups = [str(g) for g in GROUP]
     mixed = shuffled_within_class(LABEL, groups)
