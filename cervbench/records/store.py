@@ -161,6 +161,10 @@ def parse_record(path: Path, content: bytes) -> Record:
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
+        if (schema := _newer_schema(content)) is not None:
+            raise RecordError(
+                f"{path} has the schema {schema}: a newer cervbench made it; update this one to read it"
+            ) from None
         told = wrong_values(error, most=3)
     except ValueError as error:
         told = str(error)
@@ -169,6 +173,17 @@ def parse_record(path: Path, content: bytes) -> Record:
 
 def _without_predictions(path: Path) -> RecordError:
     return RecordError(f"{path} is missing: a record is nothing without its predictions. {_REMEDY}")
+
+
+def _newer_schema(content: bytes) -> int | None:
+    """The schema that a record says it has, where this version does not know it yet."""
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return None
+    schema = said.get("schema") if isinstance(said, dict) else None
+    known = Record.model_fields["schema_"].default
+    return schema if type(schema) is int and schema > known else None
 
 
 def _unreadable(path: Path, told: str) -> RecordError:

@@ -109,3 +109,11 @@ def test_a_record_without_its_seal_is_refused(tmp_path: Path, unsealed: dict[str
     del content["seal"]
     with pytest.raises(RecordError, match=told):
         store.record(path, json.dumps({**content, **unsealed}).encode())
+
+
+def test_a_record_of_a_newer_cervbench_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    """Regression: one was told to delete it."""
+    content = json.loads(COMMITTED[0].read_text("utf-8")) | {"schema": 2}
+    with pytest.raises(RecordError, match="schema 2: a newer cervbench made it; update") as told:
+        Store(tmp_path).record(tmp_path / "new.json", json.dumps(content).encode())
+    assert "delete" not in str(told.value)
