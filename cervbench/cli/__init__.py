@@ -38,7 +38,7 @@ class _LazyCommands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        with explained():
+        with explained(ctx):
             return super().invoke(ctx)
 
 

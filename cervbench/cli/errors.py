@@ -11,6 +11,9 @@ from cervbench.error import CervbenchError, UsageError
 
 FAILED, WRONG_USAGE = 1, 2
 
+RESUMED = ("run",)
+"""Commands that keep all that is done, and what is half done; others begin again, in part at least."""
+
 
 class Failed(click.ClickException):
     exit_code = FAILED
@@ -38,12 +41,14 @@ _DISK = {
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn expected errors into what click prints on stderr."""
+def explained(ctx: click.Context) -> Iterator[None]:
+    """Turn expected errors of a command into what click prints on stderr."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Failed("interrupted; the same command goes on where this one stopped") from None
+        goes_on = ctx.invoked_subcommand in RESUMED
+        todo = "the same command goes on where this one stopped" if goes_on else "give the same command again"
+        raise Failed(f"interrupted; {todo}") from None
     except Exception as error:
         if told := expected(error):
             raise told from None

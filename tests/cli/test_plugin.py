@@ -128,6 +128,16 @@ def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPa
     assert cervbench("plugin", "check", "a-package").exit_code == 0
 
 
+def test_interrupted_it_does_not_promise_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(package: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checks, "checks_of", stop)
+    answer = cervbench("plugin", "check", "a-package")
+    assert answer.exit_code == 1
+    assert answer.stderr == "Error: interrupted; give the same command again\n"
+
+
 def test_a_package_that_is_not_installed_is_wrong_usage() -> None:
     answer = cervbench("plugin", "check", "cervbench-nothing")
     assert answer.exit_code == 2
