@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from cervbench.due import Due
@@ -18,7 +19,7 @@ from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plan import Planned, plan
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.plugin.problems import AnswerError
+from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
@@ -57,7 +58,8 @@ def execute(
     planned = list(plan(requests, place, progress, found))
     for one in planned:
         try:
-            yield from _Work(one, place, progress, found).outcomes()
+            with _refusing_to_exit(one.run):
+                yield from _Work(one, place, progress, found).outcomes()
         except Exception as error:
             if failed is None or len(planned) == 1:
                 raise
@@ -190,6 +192,19 @@ def pretrained(
     folder, told = place.pretraining(run.id), header(run, asked.used, asked.request.init)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
     return pretrain(planned.recipe, parts.train, parts.everything, workshop)
+
+
+@contextmanager
+def _refusing_to_exit(run: Run) -> Iterator[None]:
+    """A `sys.exit()` in a plugin would end all that is asked, with 0 as if it were done."""
+    try:
+        yield
+    except SystemExit as error:
+        last = extract_tb(error.__traceback__)[-1]
+        raise ContractError(
+            f"sys.exit is called at {last.filename}:{last.lineno}, in a run of method {run.method.name}; "
+            "raise an error there that says what is wrong"
+        ) from error
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """`cervbench run`: from what is asked to records and pages."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from traceback import format_exception
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from click.core import ParameterSource
@@ -104,9 +106,9 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
         said.add(message)
         broken[run.id] = isinstance(error, UsageError)
 
-    with shown() as progress:
+    with shown() as progress, _stdout_alone() as records:
         for outcome in execute(requests, here, progress, failed=failed):
-            click.echo(_as_json(outcome) if as_json else _in_words(outcome))
+            click.echo(_as_json(outcome) if as_json else _in_words(outcome), file=records)
             begun.add(outcome.record.run.id)
             if not outcome.record.task.groups_known:
                 leaky.add(outcome.record.run.dataset.variant)
@@ -126,6 +128,14 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
         if all(broken.values()):
             raise WrongUsage(f"{told}; they cannot be done as they were asked for")
         raise Failed(f"{told}; the same command does what is missing")
+
+
+@contextmanager
+def _stdout_alone() -> Iterator[TextIO]:
+    """stdout, for records and nothing else: what a plugin prints meanwhile goes to stderr."""
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield stdout
 
 
 def _of_a_folder_of(here: place.Place, error: Exception) -> bool:
@@ -161,17 +171,18 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
 
         use(here.device, here.threads)
     store = Store(here.out)
-    with shown() as progress:
+    with shown() as progress, _stdout_alone() as lines:
         for planned in plan(requests, here, progress, plugins()):
             run = planned.run
             for one in planned.due:
                 done = store.has(run.dataset.variant, one.id)
                 if as_json:
                     line = {"id": one.id, "done": done, "evaluation": one.evaluation.name, "ratio": one.ratio}
-                    click.echo(json.dumps(line | {"run": run.model_dump(mode="json")}))
+                    click.echo(json.dumps(line | {"run": run.model_dump(mode="json")}), file=lines)
                 else:
                     click.echo(
-                        f"{_run_in_words(run)} · {one.evaluation.name} {one.ratio} %{_DONE if done else ''}"
+                        f"{_run_in_words(run)} · {one.evaluation.name} {one.ratio} %{_DONE if done else ''}",
+                        file=lines,
                     )
 
 

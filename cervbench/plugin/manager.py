@@ -110,7 +110,7 @@ class Plugins:
                 continue
             try:
                 getattr(plugin.relay.hook, hook)(**values)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._silenced.add((plugin.package, hook))
                 problem = _failed_hook(plugin, hook, error, "the run goes on, without calling it again")
                 self.problems.append(problem)

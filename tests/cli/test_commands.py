@@ -219,19 +219,25 @@ class TooLarge(Method):
 
 
 def beside_majority(
-    name: str, method: type[Method] | str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    method: type[Method] | str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *options: str,
+    **hooks: Callable[..., None],
 ) -> tuple[Result, Path]:
     """What a study of a method and of another that works says, and where it put its records."""
     found = Plugins.discover()
     offer = Offer(MethodConfig, method, "nobody")
-    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {name: offer})), "package")
+    marked = {hook: hookimpl(function) for hook, function in hooks.items()}
+    found.add(SimpleNamespace(cervbench_methods=hookimpl(lambda: {name: offer}), **marked), "package")
     monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
     study, out = folder / "some.toml", folder / "out"
     study.write_text(
         f'[[runs]]\nmethod = ["{name}", "majority"]\ndataset = "synthetic"\nbackbone = "test_resnet"\n'
         'tier = "smoke"\nfolds = [0, 1]\nratios = [100]\nevaluations = ["linear"]\n'
     )
-    return cervbench("run", str(study), "--out", str(out)), out
+    return cervbench("run", str(study), "--out", str(out), *options), out
 
 
 @pytest.mark.parametrize(
@@ -286,6 +292,54 @@ def test_a_mistake_of_a_method_is_told_with_its_run_and_line_and_the_others_go_o
     assert "return views[0] @ views[0].flatten()" in answer.stderr
     assert answer.stderr.splitlines()[-1].startswith("Error: 2 of 4 runs failed")
     assert "majority" in (out / "synthetic.md").read_text()
+
+
+class Talking(Method):
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        print("the loss talks")
+        return self.encoder(views[0]).square().mean()
+
+
+def test_what_a_plugin_prints_goes_to_stderr_and_stdout_has_records_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a print in a loss stood between the records that a script was to read."""
+
+    def talk(step: int) -> None:
+        print("the watcher talks")
+
+    answer, _ = beside_majority("talking", Talking, tmp_path, monkeypatch, "--json", cervbench_step=talk)
+    assert answer.exit_code == 0, answer.output
+    assert len([json.loads(line)["id"] for line in answer.stdout.splitlines()]) == 4
+    assert "the loss talks" in answer.stderr
+    assert "the watcher talks" in answer.stderr
+
+
+class Leaving(Method):
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        sys.exit(0)
+
+
+def test_a_method_that_exits_is_a_run_that_failed_and_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the command ended with 0, without a word and without the records."""
+    answer, out = beside_majority("leaving", Leaving, tmp_path, monkeypatch)
+    assert answer.exit_code == 1, answer.output
+    told = f"sys.exit is called at {__file__}:{Leaving.loss.__code__.co_firstlineno + 1}, in a run of method"
+    assert f"random seed 0: {told} leaving; raise an error" in answer.stderr
+    assert len(answer.stdout.splitlines()) == len(list(out.glob("records/synthetic/*.json"))) == 2
+
+
+def test_a_watcher_that_exits_is_left_alone_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(step: int) -> None:
+        sys.exit(0)
+
+    answer, _ = beside_majority("talking", Talking, tmp_path, monkeypatch, cervbench_step=leave)
+    assert answer.exit_code == 0, answer.output
+    assert len(answer.stdout.splitlines()) == 4
 
 
 def test_runs_that_cannot_be_done_as_they_were_asked_for_end_with_2(tmp_path: Path) -> None:
