@@ -23,6 +23,7 @@ from cervbench.checks.of_states import (
 )
 from cervbench.error import some
 from cervbench.plugin import Offer, Settings
+from cervbench.plugin.problems import ContractError
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.trained import Trained
@@ -211,15 +212,10 @@ def demands(offer: Offer) -> Sequence[Demand]:
 
 
 def _require_features(trained: Trained) -> None:
-    images = trained.images
-    features = trained.features(images)
-    if features.ndim != 2 or len(features) != len(images):
-        raise CheckFailed(
-            f"{len(images)} images become features of shape {features.shape}, where a row for each is due",
-            "`features` answers with one row an image; most methods leave it as it is",
-        )
-    if not np.isfinite(features).all():
-        raise CheckFailed("features hold numbers that are not finite", "look where they overflow or divide")
+    try:
+        trained.features(trained.images)
+    except ContractError as error:
+        raise CheckFailed(str(error), "most methods leave `features` as it is") from error
 
 
 def _require_classifier(trained: Trained) -> None:

@@ -83,6 +83,7 @@ def read_predictions(columns: Columns, task: Task) -> Predictions:
     chances = np.stack([np.asarray(columns[name], float) for name in task.probability_columns], -1)
     probabilities = chances[layout.rows]
     for wrong, told in (
+        (np.isnan(probabilities).any(axis=2), "a probability is not a number"),
         ((probabilities < 0).any(axis=2), "a probability is below 0"),
         (~(np.abs(probabilities.sum(axis=2) - 1) < 1e-3), "the probabilities do not add up to 1"),
     ):

@@ -70,8 +70,24 @@ class Trained:
             )
         if not self._features:
             self.method.eval()
-            self._features.append(forwarded(self.method.features, self.images, self.normalise))
+            made = forwarded(self.method.features, self.images, self.normalise)
+            self._refuse_no_features(made)
+            self._features.append(made)
         return self._features[0][images.rows]
+
+    def _refuse_no_features(self, made: np.ndarray) -> None:
+        """Here, where they are a method's: an evaluation would be blamed for what it makes of them."""
+        of = type(self.method).__name__
+        if made.ndim != 2 or len(made) != len(self.images) or not made.size:
+            raise ContractError(
+                f"features of {of} makes an array of shape {made.shape} of {len(self.images)} images; give "
+                "n × width, an image a row"
+            )
+        if wrong := np.count_nonzero(~np.isfinite(made).all(axis=1)):
+            raise ContractError(
+                f"features of {of} has numbers that are not finite, of {wrong} of {len(made)} images; look "
+                "where they overflow or divide"
+            )
 
     def seed(self, *purpose: object) -> None:
         """Seed torch for what an evaluation draws itself: the first weights of a classifier, say."""

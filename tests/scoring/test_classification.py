@@ -106,7 +106,7 @@ def _without_rows(columns):
         (_with_a_gap, "not predicted in every draw"),
         (_with_another_image_in_one_draw, "not predicted in every draw"),
         (_with_an_image_twice, "0-04 is predicted twice"),
-        (_with_a_probability_lost, "image 0-03, draw 1"),
+        (_with_a_probability_lost, "image 0-03, draw 1: a probability is not a number"),
         (_with_less_than_nothing, "image 0-03, draw 1: a probability is below 0"),
         (_with_two_labels, "different labels"),
         (_with_two_groups, "different groups"),

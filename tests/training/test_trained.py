@@ -176,6 +176,24 @@ def test_features_are_of_a_method_in_evaluation_and_in_float32(
     np.testing.assert_allclose(found, sorted_by_class.mean((1, 2)) / 255 @ weight.T + bias, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        (lambda x, _: x.mean((2, 3)) / 0, "not finite, of"),
+        (lambda x, _: x.mean((2, 3))[:1], r"of shape \(.*give n × width"),
+        (lambda x, _: x.mean((1, 2, 3)), r"of shape \(.*give n × width"),
+    ],
+)
+def test_features_that_are_none_are_told_with_the_class_that_gave_them(
+    trained: Trained, features: Any, told: str
+) -> None:
+    """Regression: kNN was blamed for its probabilities, and of too few rows an index was out of range."""
+    method: Any = Mixes()
+    method.features = features
+    with pytest.raises(ContractError, match=f"^features of Mixes .*{told}"):
+        replace(trained, method=method).features(trained.images)
+
+
 def test_what_an_evaluation_draws_is_of_its_seed_and_fold_too(trained: Trained) -> None:
     drawn = []
     for purpose in ((0, 0), (0, 1), (1, 0), (0, 0)):
