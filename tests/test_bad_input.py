@@ -588,9 +588,14 @@ def trained_further(trained: Any, *arguments: Any) -> None:
     trained.classifier(2)
 
 
+def nothing(*arguments: Any) -> None:
+    """Whose author forgot the return."""
+
+
 @pytest.mark.parametrize(
     ("predict", "told"),
     [
+        (nothing, "predict returns None, where a dict of columns is due"),
         (without_draw, "the columns draw are missing"),
         (without_the_last, "each of the"),
         (of_two_lengths, "different lengths"),

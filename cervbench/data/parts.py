@@ -12,7 +12,7 @@ from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.data.dataset import Dataset
 from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
-from cervbench.plugin.problems import AnswerError
+from cervbench.plugin.problems import AnswerError, shown
 from cervbench.protocol.folds import Fold
 from cervbench.protocol.protocol import Protocol
 
@@ -53,6 +53,8 @@ class Parts:
 
     def with_truth(self, answers: Mapping[str, np.ndarray], draws: Sequence[int]) -> dict[str, np.ndarray]:
         """Answers with group and label; refused unless each test image is there once in each draw."""
+        if not callable(getattr(answers, "items", None)):
+            raise AnswerError(f"predict returns {shown(answers)}, where a dict of columns is due")
         columns = {name: np.asarray(values) for name, values in answers.items()}
         self._refuse_partial(columns, draws)
         row_of = dict(zip(self.test.ids, self.in_pack(self.test), strict=True))

@@ -124,7 +124,7 @@ class Plugins:
                     target = getattr(entry.offer, part, None)
                     try:
                         resolve(target)
-                    except (OfferError, ValueError) as error:
+                    except OfferError as error:
                         why = error.__cause__ or error
                         self._problem(
                             entry.package,

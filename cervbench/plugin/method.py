@@ -55,13 +55,16 @@ class Method(nn.Module):
         from cervbench.plugin import named_policy
 
         if not hasattr(self.config, "policy"):
-            raise TypeError(f"{type(self).__name__} must define views(), or have a MethodConfig")
+            raise ContractError(f"{type(self).__name__} must define views(), or have a MethodConfig")
         policy = named_policy(self.config.policy)
         return (policy, policy)
 
     def loss(self, views: Sequence[Tensor]) -> Loss:
         """One scalar, and optionally named parts of it to log."""
-        raise TypeError(f"{type(self).__name__} has no loss: it cannot be pretrained")
+        raise ContractError(
+            f"{type(self).__name__} has no loss to learn from; define loss(views), or say pretrains=False in "
+            "its Offer"
+        )
 
     def after_step(self, progress: Progress) -> None:
         """Called after each step of the optimiser; a moving average, say."""
@@ -77,7 +80,7 @@ class Method(nn.Module):
     def features(self, images: Tensor, native_size: Tensor) -> Tensor:
         """What frozen evaluations see of a batch: n × width. `native_size` is width, height in pixels."""
         if self.encoder is None:
-            raise TypeError(f"{type(self).__name__} has no encoder and must define features()")
+            raise ContractError(f"{type(self).__name__} has no encoder and must define features()")
         features: Tensor = self.encoder(images)
         return features
 
@@ -115,6 +118,14 @@ def total_and_parts(loss: Loss, of: str) -> tuple[Tensor, dict[str, Tensor]]:
     if not (isinstance(total, Tensor) and total.numel() == 1 and isinstance(parts, Mapping)):
         raise ContractError(
             f"loss of {of} returns {shown(loss)}; give one scalar, or a scalar and a dict of parts to log"
+        )
+    if not total.is_floating_point():
+        kind = str(total.dtype).removeprefix("torch.")
+        raise ContractError(f"loss of {of} is {kind}, which has no slope to follow; give a scalar of floats")
+    if torch.is_grad_enabled() and not total.requires_grad:
+        raise ContractError(
+            f"loss of {of} depends on nothing that can be learnt; look for detach, no_grad, or a number "
+            "made of a tensor on the way to it"
         )
     named = {name: torch.as_tensor(part).detach() for name, part in parts.items()}
     for name, part in named.items():

@@ -114,7 +114,7 @@ def resolve(target: Any) -> Any:
         return target
     module, _, name = target.partition(":")
     if not name:
-        raise ValueError(f"{target!r} does not read 'package.module:name'")
+        raise OfferError(f"{target!r} does not read 'package.module:name'; mend it in the offer")
     try:
         return getattr(import_module(module), name)
     except (Exception, SystemExit) as error:

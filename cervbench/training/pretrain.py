@@ -10,6 +10,7 @@ import torch
 from cervbench.atomic import discard
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
+from cervbench.plugin.problems import ContractError, shown
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.collapse import warn_of_collapse
 from cervbench.training.effort import images_forwarded
@@ -19,7 +20,7 @@ from cervbench.training.looking import examined, looking_at
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.training.recipe import Recipe
-from cervbench.training.stage import PretextStage
+from cervbench.training.stage import PretextStage, views_of
 from cervbench.training.trained import Trained, reestimate_norms
 from cervbench.training.weight_file import CODE, HOST
 from cervbench.training.workshop import Workshop
@@ -71,7 +72,13 @@ def build_method(recipe: Recipe) -> Method:
         encoder = build_encoder(
             recipe.backbone, recipe.backbone_offer, recipe.init, recipe.image_size, recipe.purpose
         )
-    method: Method = recipe.offer.load()(recipe.config, encoder)
+    offered = recipe.offer.load()
+    if not (isinstance(offered, type) and issubclass(offered, Method)):
+        raise ContractError(
+            f"the Offer names {shown(offered)} as its method ({recipe.offer.method}); give a subclass of "
+            "cervbench.plugin.Method"
+        )
+    method = offered(recipe.config, encoder)
     return method.to(memory_format=torch.channels_last)
 
 
@@ -82,7 +89,7 @@ def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[Prete
         torch.compiler.reset()  # of a function torch keeps eight versions, and runs a ninth as it is
         stage.compile()
     purpose = (*recipe.purpose, "pretext")
-    return stage, Feed(images, stage.views(), method.encoder.normalise, recipe.pretext.batch_size, purpose)
+    return stage, Feed(images, views_of(stage), method.encoder.normalise, recipe.pretext.batch_size, purpose)
 
 
 def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:

@@ -69,3 +69,15 @@ class PretextStage(Stage):
 
     def after_step(self, progress: Progress) -> None:
         self.method.after_step(progress)
+
+
+def name_of(stage: Stage) -> str:
+    """The name of the class that its author wrote: of a pretext stage, the method's."""
+    return type(getattr(stage, "method", stage)).__name__
+
+
+def views_of(stage: Stage) -> Sequence[View]:
+    """What a stage is fed: one view at least, for whoever counts or trains looks at the first."""
+    if views := stage.views():
+        return views
+    raise ContractError(f"{name_of(stage)} is shown nothing: views() answers with no policy, and needs one")

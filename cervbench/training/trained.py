@@ -18,7 +18,7 @@ from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.encoder import Encoder
 from cervbench.training.forwarded import forwarded
 from cervbench.training.loop import Sitting, begin, train
-from cervbench.training.stage import Stage
+from cervbench.training.stage import Stage, views_of
 from cervbench.training.workshop import Workshop
 
 
@@ -112,7 +112,7 @@ class Trained:
             )
         feed = Feed(
             examples.images,
-            stage.views(),
+            views_of(stage),
             self.normalise,
             batch_size,
             (*self.purpose, *purpose),

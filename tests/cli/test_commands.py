@@ -277,6 +277,26 @@ def test_a_method_whose_module_cannot_be_imported_is_told_and_the_others_go_on(
     assert len(answer.stdout.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("json.loads", "'json.loads' does not read 'package.module:name'"),
+        (
+            "json:loads",
+            "names a function as its method (json:loads); give a subclass of cervbench.plugin.Method",
+        ),
+        ("json:JSONDecoder", "names the class JSONDecoder as its method"),
+    ],
+)
+def test_an_offer_that_names_no_method_is_told(
+    method: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, _ = beside_majority("misnamed", method, tmp_path, monkeypatch, "--folds", "0")
+    assert answer.exit_code == 1, answer.output
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 class Mistaken(Method):
     def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
         return views[0] @ views[0].flatten()

@@ -11,9 +11,9 @@ from cervbench.data.views import Policy, plain_policy
 from cervbench.plugin import Method, MethodConfig
 from cervbench.plugin.problems import ContractError
 from cervbench.training.loop import Sitting, begin
-from cervbench.training.stage import PretextStage
+from cervbench.training.stage import PretextStage, views_of
 
-ONE = torch.tensor(1.0)
+ONE = torch.tensor(1.0, requires_grad=True)
 
 
 class Answers(Method):
@@ -52,6 +52,9 @@ def stage(**answers: Any) -> PretextStage:
         (None, "loss of Answers returns None"),
         (torch.ones(3), r"returns a Tensor of shape \(3,\)"),
         ((ONE, ONE), "returns a tuple of a Tensor"),
+        (ONE.detach(), "depends on nothing that can be learnt"),
+        (torch.tensor(1), "is int64, which has no slope"),
+        (ONE * 1j, "is complex64, which has no slope"),
         ((ONE, {"each": torch.ones(3)}), r"a part 'each' that is a Tensor of shape \(3,\)"),
     ],
 )
@@ -59,6 +62,12 @@ def test_a_loss_that_is_none_is_told(loss: Any, told: str) -> None:
     batch: Any = type("Batch", (), {"views": []})
     with pytest.raises(ContractError, match=told):
         stage(loss_is=loss)(batch)
+
+
+def test_a_loss_without_a_gradient_is_one_where_none_is_asked_for() -> None:
+    batch: Any = type("Batch", (), {"views": []})
+    with torch.no_grad():
+        assert stage(loss_is=ONE.detach())(batch)[0] == 1
 
 
 @pytest.mark.parametrize("loss", [ONE, (ONE, {}), (ONE, {"part": ONE, "number": 2.0})])
@@ -73,6 +82,17 @@ def test_a_scalar_is_a_loss_with_parts_or_without(loss: Any) -> None:
 def test_views_that_are_none_are_told(views: Any) -> None:
     with pytest.raises(ContractError, match=r"views of Answers returns (a .*|None); give a list of views"):
         stage(views_are=views).views()
+
+
+def test_a_stage_without_views_is_told_so() -> None:
+    """Regression: the first of no views was looked for, and a list index was out of range."""
+    with pytest.raises(ContractError, match=r"Answers .*views\(\)"):
+        views_of(stage(views_are=[]))
+
+
+def test_a_method_without_a_loss_is_told_what_to_define() -> None:
+    with pytest.raises(ContractError, match=r"Method has no loss .*define loss\(views\)"):
+        Method(MethodConfig(), None).loss([])
 
 
 def test_groups_are_dicts_and_hold_whatever_wants_a_gradient() -> None:
