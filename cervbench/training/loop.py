@@ -17,7 +17,7 @@ from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.precision import autocast
 from cervbench.training.schedule import rate_at
-from cervbench.training.stage import Stage
+from cervbench.training.stage import Stage, name_of
 from cervbench.training.state import State
 
 CLIP = 1.0
@@ -63,8 +63,6 @@ def train(
     stage: Stage, state: State, feed: Feed, steps: int, sitting: Sitting, until: int | None = None
 ) -> None:
     """Train a stage that is `steps` long in place, from where its state is; to its end, or `until` a step."""
-    if not feed.views:
-        raise ContractError(f"{_name(stage)} is shown nothing: views() answers with no policy, and needs one")
     until = steps if until is None else until
     device = next(stage.parameters()).device
     stage.train()
@@ -98,8 +96,8 @@ def _step(
         loss, parts = stage(batch)
     if taken := RESERVED.intersection(parts):
         raise ContractError(
-            f"{_name(stage)} names a part of its loss {', '.join(sorted(taken))}, under which something else "
-            "is logged; call it something else"
+            f"{name_of(stage)} names a part of its loss {', '.join(sorted(taken))}, under which something "
+            "else is logged; call it something else"
         )
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -124,7 +122,7 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
     for group in given:
         if not isinstance(group, Mapping) or "params" not in group:
             raise ContractError(
-                f"param_groups of {_name(stage)} returns {shown(given)}; give dicts, each with its `params`"
+                f"param_groups of {name_of(stage)} returns {shown(given)}; give dicts, each with its `params`"
             )
         held = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         groups.append({"initial_lr": group.get("lr", stage.learning_rate), **group, "params": held})
@@ -133,15 +131,10 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
     if wanting:
         named = some([name.removeprefix("method.") for name in wanting])
         raise ContractError(
-            f"{named}: wants a gradient and is in no group of param_groups of {_name(stage)}; put it in one, "
-            "or freeze it with requires_grad_(False)"
+            f"{named}: wants a gradient and is in no group of param_groups of {name_of(stage)}; put it in "
+            "one, or freeze it with requires_grad_(False)"
         )
     return groups
-
-
-def _name(stage: Stage) -> str:
-    """The name of the class that its author wrote: of a pretext stage, the method's."""
-    return type(getattr(stage, "method", stage)).__name__
 
 
 class _Log:
@@ -152,8 +145,11 @@ class _Log:
         self.every = max(1, steps // LOGGED)
         self.since, self.clock = step, time.perf_counter()
         self.sums: dict[str, Tensor] = {}
+        self.first: dict[str, Tensor] = {}
 
     def add(self, state: State, values: Mapping[str, Tensor]) -> None:
+        if state.step == 1:
+            self.first = dict(values)
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
         if state.step % self.every and state.step != self.steps:
@@ -169,9 +165,18 @@ class _Log:
         self.sitting.watch(state.step, self.steps, means)
 
     def refuse_non_finite(self, step: int) -> None:
-        wrong = [name for name, total in self.sums.items() if not bool(torch.isfinite(total))]
-        if wrong:
+        wrong = _non_finite(self.sums)
+        if not wrong:
+            return
+        if at_once := _non_finite(self.first):
             raise Diverged(
-                f"{', '.join(wrong)} became non-finite between step {self.since + 1} and {step} of "
-                f"{self.steps}. {self.stage.remedy}"
+                f"{', '.join(at_once)}: not finite in step 1 of {self.steps}, before anything was learnt. "
+                f"Look at the loss of {name_of(self.stage)} (what it divides by, a root or logarithm of 0), "
+                "and at the weights it begins from"
             )
+        when = f"in step {step}" if step == self.since + 1 else f"between step {self.since + 1} and {step}"
+        raise Diverged(f"{', '.join(wrong)} became non-finite {when} of {self.steps}. {self.stage.remedy}")
+
+
+def _non_finite(values: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, value in values.items() if not bool(torch.isfinite(value))]
