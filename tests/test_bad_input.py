@@ -774,6 +774,26 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def test_a_closed_stdout_ends_with_1_and_the_same_command_goes_on(clinic: Path, out: Path) -> None:
+    """Regression: behind `| head`, without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = ["run", "--dataset", str(clinic), "--out", str(out), *MAJORITY, "--json"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "cervbench", *command],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert ended.returncode == 1, ended.stderr
+    told = "Error: stdout was closed; what is done is kept, and the same command goes on"
+    assert ended.stderr.splitlines()[-1] == told
+    assert len(files(out / "records")) == 1
+    done(run(clinic, out))
+
+
 def test_two_processes_on_one_folder_wait_for_each_other_and_both_end_well(
     clinic: Path, out: Path, cache: Path
 ) -> None:

@@ -1,9 +1,11 @@
 """Errors that are the user's to mend become one message and an exit code, without a traceback."""
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
@@ -53,6 +55,17 @@ def explained(ctx: click.Context) -> Iterator[None]:
         if told := expected(error):
             raise told from None
         raise
+
+
+def tell(line: str, stdout: TextIO) -> None:
+    """A line of what was asked for; where nobody reads it any more, as behind `head`, that is the end."""
+    try:
+        click.echo(line, file=stdout)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stdout.fileno())  # else Python would write what is left at its end, and complain
+        os.close(nowhere)
+        raise Failed("stdout was closed; what is done is kept, and the same command goes on") from None
 
 
 def expected(error: Exception) -> click.ClickException | None:

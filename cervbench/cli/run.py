@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from cervbench import place
 from cervbench.cli import options, parsing
-from cervbench.cli.errors import Failed, WrongUsage, expected
+from cervbench.cli.errors import Failed, WrongUsage, expected, tell
 from cervbench.cli.progress import shown
 from cervbench.error import UsageError
 from cervbench.harness import Outcome, execute
@@ -108,7 +108,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
 
     with shown() as progress, _stdout_alone() as records:
         for outcome in execute(requests, here, progress, failed=failed):
-            click.echo(_as_json(outcome) if as_json else _in_words(outcome), file=records)
+            tell(_as_json(outcome) if as_json else _in_words(outcome), records)
             begun.add(outcome.record.run.id)
             if not outcome.record.task.groups_known:
                 leaky.add(outcome.record.run.dataset.variant)
