@@ -122,11 +122,6 @@ def total_and_parts(loss: Loss, of: str) -> tuple[Tensor, dict[str, Tensor]]:
     if not total.is_floating_point():
         kind = str(total.dtype).removeprefix("torch.")
         raise ContractError(f"loss of {of} is {kind}, which has no slope to follow; give a scalar of floats")
-    if torch.is_grad_enabled() and not total.requires_grad:
-        raise ContractError(
-            f"loss of {of} depends on nothing that can be learnt; look for detach, no_grad, or a number "
-            "made of a tensor on the way to it"
-        )
     named = {name: torch.as_tensor(part).detach() for name, part in parts.items()}
     for name, part in named.items():
         if part.numel() != 1:

@@ -94,6 +94,11 @@ def _step(
         group["lr"] = group["initial_lr"] * rate_at(state.step, steps)
     with autocast(batch.views[0].device):
         loss, parts = stage(batch)
+    if not loss.requires_grad:
+        raise ContractError(
+            f"loss of {name_of(stage)} depends on nothing that can be learnt; look for detach, no_grad, or a "
+            "number made of a tensor on the way to it"
+        )
     if taken := RESERVED.intersection(parts):
         raise ContractError(
             f"{name_of(stage)} names a part of its loss {', '.join(sorted(taken))}, under which something "

@@ -52,7 +52,6 @@ def stage(**answers: Any) -> PretextStage:
         (None, "loss of Answers returns None"),
         (torch.ones(3), r"returns a Tensor of shape \(3,\)"),
         ((ONE, ONE), "returns a tuple of a Tensor"),
-        (ONE.detach(), "depends on nothing that can be learnt"),
         (torch.tensor(1), "is int64, which has no slope"),
         (ONE * 1j, "is complex64, which has no slope"),
         ((ONE, {"each": torch.ones(3)}), r"a part 'each' that is a Tensor of shape \(3,\)"),
@@ -62,12 +61,6 @@ def test_a_loss_that_is_none_is_told(loss: Any, told: str) -> None:
     batch: Any = type("Batch", (), {"views": []})
     with pytest.raises(ContractError, match=told):
         stage(loss_is=loss)(batch)
-
-
-def test_a_loss_without_a_gradient_is_one_where_none_is_asked_for() -> None:
-    batch: Any = type("Batch", (), {"views": []})
-    with torch.no_grad():
-        assert stage(loss_is=ONE.detach())(batch)[0] == 1
 
 
 @pytest.mark.parametrize("loss", [ONE, (ONE, {}), (ONE, {"part": ONE, "number": 2.0})])

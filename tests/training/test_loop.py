@@ -196,6 +196,13 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path: Path, monkeypatch
         assert saved[:3] == expected
 
 
+def test_a_loss_that_nothing_can_be_learnt_from_is_told() -> None:
+    stage, feed, sitting, _ = setup()
+    stage.register_forward_hook(lambda stage, asked, told: (told[0].detach(), told[1]))
+    with pytest.raises(ContractError, match="loss of Means depends on nothing that can be learnt"):
+        train(stage, begin(stage, sitting), feed, STEPS, sitting)
+
+
 def test_a_checkpoint_half_written_is_never_read(tmp_path: Path) -> None:
     stage, feed, sitting, _ = setup(tmp_path)
     train(stage, begin(stage, sitting), feed, STEPS, sitting, until=5)

@@ -117,7 +117,7 @@ def test_a_stage_is_fed_images_normalised_as_the_encoder_wants_by_draws_of_its_r
     fed: list[Feed] = []
     monkeypatch.setattr("cervbench.training.trained.train", lambda stage, state, feed, *_: fed.append(feed))
     monkeypatch.setattr("cervbench.training.trained.begin", lambda *_: None)
-    stage: Any = SimpleNamespace(views=lambda: (), sees="labelled")
+    stage: Any = SimpleNamespace(views=lambda: ("a view",), sees="labelled")
     labels = np.arange(600)
     asks_for_half.at("one").fit(stage, Examples(asks_for_half.images, labels), 1, 8, "purpose")
     [feed] = fed
@@ -138,7 +138,7 @@ def test_a_second_stage_never_goes_on_where_another_ended(
     """Regression: fitted for the same purpose, it silently took the weights of the first."""
     for name in ("train", "begin"):
         monkeypatch.setattr(f"cervbench.training.trained.{name}", lambda *_: None)
-    stage: Any = SimpleNamespace(views=lambda: (), sees="images")
+    stage: Any = SimpleNamespace(views=lambda: ("a view",), sees="images")
     examples: Any = SimpleNamespace(images=trained.images)
     one, other = trained.at("one"), trained.at("other")
     for at_work, purpose in ((one, "first"), (one, "second"), (other, "first")):
