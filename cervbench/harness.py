@@ -14,7 +14,7 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from cervbench.due import Due
-from cervbench.lineage import code_of, header, warn_of_records_of_other_code
+from cervbench.lineage import code_of, header, trained_on, warn_of_records_of_other_code
 from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plan import Planned, plan
@@ -141,6 +141,7 @@ class _Work:
             scores=scores,
             observed={
                 **observed,
+                **self._observed_of_init,
                 **observe_host(trained.device, {one.entry.package: one.entry.version}),
                 "code": self._code,
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
@@ -152,6 +153,15 @@ class _Work:
         self._store.write_predictions(self.run.dataset.variant, one.id, table)
         self._store.write(record)
         return record
+
+    @cached_property
+    def _observed_of_init(self) -> dict[str, list[int]]:
+        """The folds that it has seen already, where it begins from a file that says so."""
+        if not self.run.init.startswith("file:"):
+            return {}
+        asked = self.planned.asked
+        seen = trained_on(asked.request.init, asked.card, self.plugins)
+        return {"init_trained_on": sorted({fold for _, fold in seen})} if seen else {}
 
     @cached_property
     def _code(self) -> str:

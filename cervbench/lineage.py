@@ -64,10 +64,15 @@ def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
 
 def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
     """Warn of weights that have seen what these folds test: one fold tests what another trains on."""
-    trained = [run for run in _came_through(Path(init)) if run.method.pretext]
-    for dataset, seen in dict.fromkeys((run.dataset.name, run.fold) for run in trained):
-        others = [fold for fold in folds if fold != seen]
-        if others and _has_images_of(card, dataset, plugins):
+    told = _told_of(Path(init))
+    if len(_runs(told)) < len(told):
+        logging.getLogger("cervbench").warning(
+            "%s has a run behind it that another version of cervbench wrote down, which cannot be read here: "
+            "whether it has seen images that are tested cannot be told",
+            init,
+        )
+    for dataset, seen in trained_on(init, card, plugins):
+        if others := [fold for fold in folds if fold != seen]:
             logging.getLogger("cervbench").warning(
                 "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
                 "trained on, so that scores there may be too high: take weights of the same fold",
@@ -79,18 +84,19 @@ def warn_of_tests_seen(init: str, card: Card, folds: Sequence[int], plugins: Plu
             )
 
 
-def _came_through(weights: Path) -> list[Run]:
-    """The runs that a file of weights has behind it, the last first; none where it is from elsewhere."""
-    runs, told = [], _told_of(weights)
+def trained_on(init: str, card: Card, plugins: Plugins) -> list[tuple[str, int]]:
+    """The datasets, with a fold of each, whose images a file of weights was trained on and this card has."""
+    trained = [run for run in _runs(_told_of(Path(init))) if run.method.pretext]
+    seen = dict.fromkeys((run.dataset.name, run.fold) for run in trained)
+    return [(dataset, fold) for dataset, fold in seen if _has_images_of(card, dataset, plugins)]
+
+
+def _runs(told: Sequence[str]) -> list[Run]:
+    """Those that can be read here."""
+    runs = []
     for one in told:
         with suppress(ValueError):
             runs.append(Run.model_validate_json(one))
-    if len(runs) < len(told):
-        logging.getLogger("cervbench").warning(
-            "%s has a run behind it that another version of cervbench wrote down, which cannot be read here: "
-            "whether it has seen images that are tested cannot be told",
-            weights,
-        )
     return runs
 
 

@@ -877,6 +877,18 @@ def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
     assert f"{weights} was trained on fold 0 of synthetic" in seen
 
 
+def test_a_record_says_what_its_weights_had_been_trained_on(
+    done: tuple[Place, list[Outcome]], tmp_path: Path
+) -> None:
+    place, outcomes = done
+    weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
+    supervised = replace(SIMCLR, method="supervised", evaluations=("knn",))
+    begins = replace(supervised, ratios=(100,), folds=(1,), init=str(weights))
+    [one] = execute([begins], replace(place, out=tmp_path))
+    assert one.record.observed["init_trained_on"] == [0]
+    assert "init_trained_on" not in outcomes[0].record.observed
+
+
 def test_weights_that_change_between_plan_and_training_are_refused(
     done: tuple[Place, list[Outcome]], tmp_path: Path
 ) -> None:

@@ -161,7 +161,7 @@ def _conditions(table: Table) -> str:
         _collapsed(table),
     ]
     if run.init.startswith("file:"):
-        said.append("**begun from a file of weights**: nobody here knows which of these images it has seen")
+        said.append(f"**begun from a file of weights**{_seen_before(table)}")
     if off := sorted({change for line in table.lines for change in line.row.sample.run.protocol.off}):
         said.append(f"off protocol: {markdown(', '.join(off))}")
     if table.unrankable:
@@ -222,6 +222,14 @@ def _draws(table: Table) -> str:
 def _seeds(table: Table) -> str:
     seeds = sorted({line.row.sample.run.seed for line in table.lines})
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+
+
+def _seen_before(table: Table) -> str:
+    """Weights that have seen what is tested may be flattered by it, without any label."""
+    seen = sorted({fold for line in table.lines for fold in line.row.init_trained_on})
+    if not seen:
+        return ": nobody here knows which of these images it has seen"
+    return f" that had been trained on {_folds(seen)}, and so on images that all others test"
 
 
 def _pooling(table: Table) -> str:

@@ -19,7 +19,9 @@ _OF_A_RUN = {
 """How a run's own fields are called on a page."""
 PRETEXT = "pretext"
 """Stands for every change of the protocol's pretext stages."""
-_OBSERVED = ("pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread")
+_OBSERVED = (
+    "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread", "init_trained_on",
+)  # fmt: skip
 
 
 class Contest(NamedTuple):
@@ -113,6 +115,17 @@ class Row:
     def collapsed(self) -> list[int]:
         """The folds in which its method ended with vectors that tell no images apart."""
         return sorted(fold for fold, seen in self.observed.items() if collapsed(seen))
+
+    @property
+    def init_trained_on(self) -> list[int]:
+        """The folds that the weights it began from had been trained on, as far as is known."""
+        told = [seen.get("init_trained_on") for seen in self.observed.values()]
+        return sorted({n for folds in told if isinstance(folds, list) for n in folds if isinstance(n, int)})
+
+    @property
+    def tests_seen(self) -> bool:
+        """A fold of it tests images that those weights had been trained on."""
+        return any(set(self.init_trained_on) - {fold} for fold in self.observed)
 
     def complete(self, ratio: int) -> bool:
         return set(self.entries.get(ratio, ())) == set(range(self.folds))

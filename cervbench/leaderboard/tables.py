@@ -275,6 +275,8 @@ def _unrankable(lines: Sequence[Line]) -> str:
     if not lines[0].row.task.groups_known:
         return "which images depend on each other is not known, so there is no paired test"
     for line in lines:
+        if line.row.tests_seen:
+            return "the weights it begins from had been trained on images that are tested here"
         for cell in line.cells.values():
             if cell.fewest_groups < 2:
                 return "some fold tests a single group, which leaves nothing to compare"

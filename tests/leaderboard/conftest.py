@@ -1,6 +1,6 @@
 """Records as a run would write them, from random predictions of a known accuracy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,7 @@ def write_row(
     task: Task = TASK,
     schema: str = "classification/1",
     groups: int = 12,
+    observed: Mapping[str, Any] | None = None,
     **of_run: Any,
 ) -> list[Record]:
     """All records of one row, with their predictions, in an output folder."""
@@ -176,6 +177,7 @@ def write_row(
                     "pretext_seconds": 90.0 + fold,
                     "device": "cpu",
                     "precision": "bf16",
+                    **(observed or {}),
                 },
             )
             variant = run.dataset.variant

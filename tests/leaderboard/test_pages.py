@@ -246,6 +246,25 @@ def test_that_weights_came_from_a_file_is_told(out: Path, write: Write) -> None:
     assert (out / "cells.md").read_text().count(told) == 1
 
 
+def test_weights_that_had_been_trained_on_what_is_tested_are_told_and_not_ranked(
+    out: Path, write: Write
+) -> None:
+    """Regression: it was warned of while the run went on, and stood in no record and on no page."""
+    weights = "file:1f2320ab00000000"
+    for method in ("simclr", "byol"):
+        write(method, ratios=(100,), folds=(2,), init=weights, observed={"init_trained_on": [2]})
+    build(out)
+    page = (out / "cells.md").read_text()
+    assert "that had been trained on fold 2, and so on images that all others test" in page
+    assert "Shown, not ranked" not in page
+    write("byol", ratios=(100,), folds=(0, 1, 3, 4), init=weights, observed={"init_trained_on": [2]})
+    build(out)
+    page = (out / "cells.md").read_text()
+    assert "**Shown, not ranked**: the weights it begins from had been trained on images that are" in page
+    write("moco", ratios=(100,), init=weights, observed={"init_trained_on": {"2": [[]]}})
+    build(out)
+
+
 def shown(page: Path) -> Seen:
     return Seen(MarkdownIt("commonmark").enable("table").render(page.read_text()))
 
