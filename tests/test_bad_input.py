@@ -228,7 +228,9 @@ def test_an_image_whose_white_nobody_knows_is_refused(clinic: Path, out: Path, k
     """Regression: it was read as black."""
     (clinic / "low" / "03.png").unlink()
     Image.fromarray((GREY / 255).astype(kind)).save(clinic / "low" / "03.tif")
-    refused(run(clinic, out), str(clinic / "low" / "03.tif"), "32 bits", "save it with 8 or 16")
+    answer = run(clinic, out)
+    refused(answer, str(clinic / "low" / "03.tif"), "32 bits", "save it with 8 or 16")
+    assert "get the file again" not in answer.stderr
 
 
 # Tables and folders
@@ -359,7 +361,7 @@ def test_a_wrong_data_root_is_named_with_what_it_should_hold(tmp_path: Path, com
 def test_a_data_root_with_another_folder_of_the_name_is_refused(tmp_path: Path, out: Path) -> None:
     (tmp_path / "herlev" / "holiday").mkdir(parents=True)
     answer = run("herlev", out, "--data-root", str(tmp_path))
-    refused(answer, str(tmp_path / "herlev"), "none of the class folders", "cervbench data fetch herlev")
+    refused(answer, str(tmp_path / "herlev"), "none of the class folders", "name the right folder with")
 
 
 def test_an_unknown_method_is_told_the_nearest_and_all_names(clinic: Path, out: Path) -> None:

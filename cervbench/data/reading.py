@@ -14,6 +14,8 @@ def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Imag
         with Image.open(path) as opened:
             opened.load()
             image = _rgb(opened)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except Exception as error:  # a decoder may fail in any way on bytes that are no image
         raise DataError(
             f"{path} cannot be read as an image: {error}; get the file again, or remove it"
@@ -36,9 +38,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise ValueError(
-            "it has 32 bits a pixel, and nothing says which value is white; save it with 8 or 16"
-        )
+        raise DataError("it has 32 bits a pixel, and nothing says which value is white; save it with 8 or 16")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

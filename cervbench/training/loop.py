@@ -17,7 +17,7 @@ from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.precision import autocast
 from cervbench.training.schedule import rate_at
-from cervbench.training.stage import Stage, name_of
+from cervbench.training.stage import Stage, name_of, require_choices
 from cervbench.training.state import State
 
 CLIP = 1.0
@@ -53,6 +53,7 @@ class Sitting:
 
 def begin(stage: Stage, sitting: Sitting) -> State:
     """The state at the start of a stage, or where an earlier sitting left it."""
+    require_choices(stage)
     state = State(_optimizer(stage))
     if sitting.checkpoints is not None:
         sitting.checkpoints.resume(stage, state)

@@ -1,7 +1,6 @@
 """From a run to a trained method: the pretext stage, where the method has one, kept for later evaluations."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,21 @@ from cervbench.atomic import discard
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
 from cervbench.plugin.problems import ContractError, shown
-from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.collapse import warn_of_collapse
 from cervbench.training.effort import images_forwarded
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.kept import Kept
 from cervbench.training.looking import examined, looking_at
-from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.loop import begin, train
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage, views_of
 from cervbench.training.trained import Trained, reestimate_norms
-from cervbench.training.weight_file import CODE, HOST
+from cervbench.training.weight_file import CODE
 from cervbench.training.workshop import Workshop
+
+PRETEXT = "pretext"
+"""What the stage is called: to whoever watches, in its draws, and as the folder of its checkpoints."""
 
 
 def pretrain(
@@ -37,7 +38,7 @@ def pretrain(
     if observed is None:
         observed = _make(method, recipe, train, workshop)
         kept.keep(method, observed)
-    Checkpoints(workshop.folder / "pretext").clear()
+    discard(workshop.folder / PRETEXT)
     if recipe.offer.pretrains:
         warn_of_collapse(type(method).__name__, observed)
     trained = Trained(
@@ -53,7 +54,7 @@ def pretrain(
 def _make(method: Method, recipe: Recipe, train: Images, workshop: Workshop) -> dict[str, Any]:
     """Train the method, and look at what came of it."""
     for record in filter(Path.is_dir, workshop.folder.iterdir()):
-        if record.name != "pretext":  # fine-tuned from weights that are gone
+        if record.name != PRETEXT:  # fine-tuned from weights that are gone
             discard(record)
     observed = _train(method, recipe, train, workshop)
     reestimate_norms(method, train)
@@ -88,7 +89,7 @@ def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[Prete
     if recipe.pretext.compile:
         torch.compiler.reset()  # of a function torch keeps eight versions, and runs a ninth as it is
         stage.compile()
-    purpose = (*recipe.purpose, "pretext")
+    purpose = (*recipe.purpose, PRETEXT)
     return stage, Feed(images, views_of(stage), method.encoder.normalise, recipe.pretext.batch_size, purpose)
 
 
@@ -101,14 +102,7 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     steps = feed.steps(recipe.pretext.epochs)
     forwarded = steps * images_forwarded(method, feed.batch(0).views)
     with looking_at(method.encoder) as look:
-        sitting = Sitting(
-            checkpoints=Checkpoints(
-                workshop.folder / "pretext", {**workshop.header, HOST: workshop.computed_on}
-            ),
-            every_seconds=workshop.checkpoint_seconds,
-            watch=partial(workshop.watch, "pretext"),
-            look=look,
-        )
+        sitting = workshop.sitting(PRETEXT, look=look)
         state = begin(stage, sitting)
         train(stage, state, feed, steps, sitting)
     views = steps * feed.per_step * len(feed.views)

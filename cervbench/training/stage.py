@@ -16,7 +16,7 @@ class Stage(nn.Module, ABC):
     """`stage(batch)` is the loss and its named parts; a stage is called in no other way."""
 
     sees: Literal["images", "labelled"]
-    optimizer: str = "adamw"
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float
     weight_decay: float
     momentum: float = 0.9
@@ -74,6 +74,16 @@ class PretextStage(Stage):
 def name_of(stage: Stage) -> str:
     """The name of the class that its author wrote: of a pretext stage, the method's."""
     return type(getattr(stage, "method", stage)).__name__
+
+
+def require_choices(stage: Stage) -> None:
+    """Refuse a stage that declares what the loop does not know, which would otherwise do something else."""
+    for name, known in {"sees": ("images", "labelled"), "optimizer": ("adamw", "sgd")}.items():
+        declared = getattr(stage, name, None)
+        if declared not in known:
+            raise ContractError(
+                f"{name_of(stage)}.{name} is {declared!r}; it must be {known[0]!r} or {known[1]!r}"
+            )
 
 
 def views_of(stage: Stage) -> Sequence[View]:

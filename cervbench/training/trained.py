@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,10 +13,9 @@ from cervbench.data.views.normalise import UNIT, Normalise
 from cervbench.plugin.method import Method
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.protocol.randomness import torch_seed
-from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.encoder import Encoder
 from cervbench.training.forwarded import forwarded
-from cervbench.training.loop import Sitting, begin, train
+from cervbench.training.loop import begin, train
 from cervbench.training.stage import Stage, views_of
 from cervbench.training.workshop import Workshop
 
@@ -106,17 +104,14 @@ class Trained:
 
     def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
         """Train a stage in place, with the one loop; resumes where a kill left it, its end included."""
-        if stage.sees not in ("images", "labelled"):
-            raise ContractError(
-                f"{type(stage).__name__}.sees is {stage.sees!r}; it must be 'images' or 'labelled'"
-            )
+        _refuse_none(examples.images)
         feed = Feed(
             examples.images,
             views_of(stage),
             self.normalise,
             batch_size,
             (*self.purpose, *purpose),
-            examples.labels if stage.sees == "labelled" else None,
+            None if stage.sees == "images" else examples.labels,
         )
         name = "-".join(map(str, purpose))
         if name in self._fitted:
@@ -125,8 +120,7 @@ class Trained:
                 "the first one ended; give each a purpose of its own"
             )
         self._fitted.add(name)
-        checkpoints = Checkpoints(self.workshop.folder / self.record / name)
-        sitting = Sitting(checkpoints, self.workshop.checkpoint_seconds, partial(self.workshop.watch, name))
+        sitting = self.workshop.sitting(name, self.record)
         train(stage, begin(stage, sitting), feed, steps, sitting)
 
     def clear_checkpoints(self) -> None:
@@ -136,8 +130,16 @@ class Trained:
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
         """Softmax of a classifier over images as they are, in float32."""
+        _refuse_none(images)
         classifier.eval()
         return forwarded(lambda pixels, _: classifier(pixels).float().softmax(1), images, self.normalise)
+
+
+def _refuse_none(images: Images) -> None:
+    if not len(images):
+        raise AnswerError(
+            "it asks for work on no images; `val` is empty below the ratio from which val labels may be seen"
+        )
 
 
 class LinearOnEncoder(nn.Module):

@@ -75,9 +75,18 @@ def test_merging_keeps_images_and_adds_up_counts_ranks_and_abnormality():
     assert merged.folder == "d"
 
 
-def test_a_merge_that_forgets_a_class_is_refused():
-    with pytest.raises(ValueError, match="SCC"):
-        CARDS["cric"].merged("x", "X", {"all": ("NILM", "ASC-US", "LSIL", "ASC-H", "HSIL")})
+@pytest.mark.parametrize(
+    ("merge", "wrong"),
+    [
+        ({"all": ("NILM", "ASC-US", "LSIL", "ASC-H", "HSIL")}, "SCC"),
+        ({"all": ("NILM", "ASC-US", "LSIL", "ASC-H", "HSIL", "SCC"), "more": ("HSIL",)}, "HSIL"),
+        ({"all": ("NILM", "ASC-US", "LSIL", "ASC-H", "HSIL", "SCC", "NONE")}, "NONE"),
+    ],
+)
+def test_a_merge_that_is_not_of_each_class_once_is_refused(merge, wrong):
+    """Regression: a class merged twice was counted twice, and an unknown one was a KeyError."""
+    with pytest.raises(DataError, match=f"each class of cric into one; look at {wrong},"):
+        CARDS["cric"].merged("x", "X", merge)
 
 
 def test_importing_the_cards_imports_nothing_heavy():

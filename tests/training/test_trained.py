@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from cervbench.data.batches import Examples, Feed, Images
+from cervbench.data.batches import Batch, Examples, Feed, Images
 from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
 from cervbench.methods.reference import ColourHistogram, ImageSize
-from cervbench.plugin.problems import ContractError
+from cervbench.plugin import plain_policy
+from cervbench.plugin.problems import AnswerError, ContractError
+from cervbench.training.stage import Stage
 from cervbench.training.trained import Trained, reestimate_norms
+from cervbench.training.weight_file import header_of
 from cervbench.training.workshop import Workshop
 
 
@@ -125,11 +128,63 @@ def test_a_stage_is_fed_images_normalised_as_the_encoder_wants_by_draws_of_its_r
     assert feed.labels is labels
 
 
-def test_what_a_stage_cannot_see_is_said(trained: Trained) -> None:
-    """Regression: `both`, which may come one day, trained without labels and without a word."""
-    stage: Any = SimpleNamespace(views=lambda: (), sees="both")
-    with pytest.raises(ContractError, match="sees is 'both'; it must be 'images' or 'labelled'"):
+@pytest.mark.parametrize(
+    ("sees", "optimizer", "told"),
+    [
+        ("both", "adamw", "sees is 'both'; it must be 'images' or 'labelled'"),
+        ("images", "adam", "optimizer is 'adam'; it must be 'adamw' or 'sgd'"),
+    ],
+)
+def test_a_stage_that_declares_what_the_loop_does_not_know_is_refused(
+    trained: Trained, sees: str, optimizer: str, told: str
+) -> None:
+    """Regression: `both` trained without labels, and `adam` with AdamW, without a word."""
+    stage: Any = SimpleNamespace(views=lambda: ("a view",), sees=sees, optimizer=optimizer)
+    with pytest.raises(ContractError, match=told):
         trained.at("one").fit(stage, Examples(trained.images, np.arange(600)), 1, 8, "purpose")
+
+
+def test_work_on_no_images_is_refused(trained: Trained) -> None:
+    """Regression: an evaluation that used `val` below 10 % was told of sections and divisions by zero."""
+    none = trained.images.subset(np.arange(0))
+    stage: Any = SimpleNamespace(views=lambda: ("a view",), sees="images")
+    with pytest.raises(AnswerError, match="no images; `val` is empty below the ratio"):
+        trained.probabilities(nn.Flatten(), none)
+    with pytest.raises(AnswerError, match="no images; `val` is empty below the ratio"):
+        trained.at("one").fit(stage, Examples(none, np.arange(0)), 1, 8, "purpose")
+
+
+def test_checkpoints_of_fine_tuning_say_which_code_and_host_they_are_of(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Regression: they had no header, so that going on elsewhere, or with other code, was never told."""
+    kept: list[dict[str, str]] = []
+
+    class OneStep(Stage):
+        sees = "images"
+        learning_rate, weight_decay = 0.1, 0.0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def views(self) -> Any:
+            return (plain_policy(),)
+
+        def forward(self, batch: Batch) -> Any:
+            return (self.weight * batch.views[0].mean()).sum(), {}
+
+    workshop = Workshop(
+        tmp_path,
+        torch.device("cpu"),
+        checkpoint_seconds=0,
+        host={"device": "cpu", "precision": "bf16"},
+        header={"code": "12ab"},
+        watch=lambda *_: kept.extend(map(header_of, tmp_path.rglob("weights.safetensors"))),
+    )
+    at_work = replace(trained, workshop=workshop).at("record")
+    at_work.fit(OneStep(), Examples(trained.images, np.arange(600)), 2, 8, "purpose")
+    assert kept == [{"code": "12ab", "host": "device cpu, precision bf16"}]
 
 
 def test_a_second_stage_never_goes_on_where_another_ended(

@@ -158,10 +158,14 @@ class Card:
 
     def merged(self, name: str, title: str, classes: Mapping[str, Sequence[str]]) -> "Card":
         """The same images with classes merged: new class to the old ones, in the new order."""
+        merged = [old for olds in classes.values() for old in olds]
+        if sorted(merged) != sorted(self.classes):
+            wrong = (Counter(merged) - Counter(self.classes)) + (Counter(self.classes) - Counter(merged))
+            raise DataError(
+                f"{name} merges each class of {self.name} into one; look at {some(sorted(wrong))}, which it "
+                "names more than once, or not at all, or which is no class there"
+            )
         new_class = {old: new for new, olds in classes.items() for old in olds}
-        lost = set(self.classes) - set(new_class)
-        if lost:
-            raise ValueError(f"{name} merges all classes of {self.name} but {sorted(lost)}")
 
         def items(folder: Path) -> Sequence[Item]:
             return [

@@ -29,8 +29,9 @@ def class_folders(folder: Path, names: Mapping[str, str]) -> list[tuple[Path, st
         folders[:] = sorted(name for name in folders if name.casefold() not in wanted)
     if not found:
         raise DataError(
-            f"{folder} holds none of the class folders {', '.join(names)}; "
-            f"`cervbench data fetch {folder.name}` says what belongs there"
+            f"{folder} holds none of the class folders {', '.join(names)}; name the right folder with "
+            "--data-root or CERVBENCH_DATA, or move this one away and get the dataset with "
+            "`cervbench data fetch`"
         )
     return found
 
