@@ -221,8 +221,8 @@ def require_dealable(
         if len(held) < FOLDS:
             raise FoldError(
                 f"class {name!r} is in {len(held)} groups and there are {FOLDS} folds: it cannot be "
-                "tested in each. Merge it with another class (a card may offer that, as cric-3 for cric), "
-                "or say in a column `split` of a manifest which images are train, val and test"
+                "tested in each. Merge it with another class (a card may offer that: cric-3 for cric, lbc-2 "
+                "for lbc), or say in a column `split` of a manifest which images are train, val and test"
             )
 
 

@@ -15,6 +15,7 @@ PUBLISHED_TOTALS = {
     "herlev": 917,
     "sipakmed": 4049,
     "lbc": 963,
+    "lbc-2": 963,
     "hicervix": 40229,
     "cric": 11534,
     "cric-3": 11534,

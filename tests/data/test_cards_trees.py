@@ -7,6 +7,7 @@ from PIL import Image
 
 from cervbench.data.cards import hicervix, lbc, sipakmed
 from cervbench.data.error import DataError
+from cervbench.protocol.folds import FoldError, require_dealable
 
 HEADER = "\ufeffimage_name,class_name,class_id,level_1,level_2,level_3\n"
 
@@ -51,6 +52,27 @@ def test_lbc_groups_are_unknown_so_each_image_stands_for_itself(tmp_path):
     image(tmp_path / "NILM" / "n2.jpg")
     assert not lbc.CARD.groups_known
     assert len({item.group for item in lbc.items(tmp_path)}) == 2
+
+
+def test_lbc_with_its_published_names_is_in_slides_of_which_a_merge_can_be_dealt(tmp_path):
+    """Regression: images of one slide were on two sides of a fold, though their names tell of it."""
+    slides = {"NILM": ("NL_1_", "NL_10_", "nl_2"), "LSIL": ("LSIL_3",), "SCC": ("scc_1", "SCC_1", "SCC_3")}
+    for label, names in slides.items():
+        for number, name in enumerate(names * 2):
+            image(tmp_path / label / f"{name} ({number}).jpg")
+    groups = {"NILM-nl_1", "NILM-nl_10", "NILM-nl_2", "LSIL-lsil_3", "SCC-scc_1", "SCC-scc_3"}
+    assert {item.group for item in lbc.items(tmp_path)} == groups
+    merged = lbc.MERGED.items(tmp_path)
+    assert {item.group for item in merged} == groups
+    assert {item.label for item in merged} == {"NILM", "lesion"}
+    assert lbc.MERGED.groups_known
+    labels, held = zip(*((item.label, item.group) for item in lbc.items(tmp_path)), strict=True)
+    with pytest.raises(FoldError, match="class 'LSIL' is in 1 groups and there are 5 folds"):
+        require_dealable([item.id for item in lbc.items(tmp_path)], labels, held)
+    image(tmp_path / "SCC" / "renamed.jpg")
+    assert {item.group for item in lbc.items(tmp_path)} == {*groups, "SCC-renamed"}
+    with pytest.raises(DataError, match=r"1 images of .* have no slide in their names.*renamed\.jpg"):
+        lbc.MERGED.items(tmp_path)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ def cervbench_datasets() -> Mapping[str, Card]:
         herlev.CARD,
         sipakmed.CARD,
         lbc.CARD,
+        lbc.MERGED,
         hicervix.CARD,
         cric.CARD,
         cric.MERGED,

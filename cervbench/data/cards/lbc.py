@@ -1,13 +1,23 @@
-"""The Mendeley liquid-based cytology set: 963 whole fields in four Bethesda classes."""
+"""The Mendeley liquid-based cytology set: 963 whole fields in four Bethesda classes.
 
+Its files are called `HSIL_2 (10).jpg`, `NL_10_ (5).jpg` or `scc_1 (21).jpg`: what stands before the number of
+an image is read as its slide, which is not documented. There are 61, of which LSIL and SCC have four each.
+"""
+
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cervbench.data.cards.card import Archive, Card, Item, Source
 from cervbench.data.cards.listing import class_folders, image_files
+from cervbench.data.error import DataError
+from cervbench.error import some
 
 EXPECTED = {"NILM": 613, "LSIL": 113, "HSIL": 163, "SCC": 74}
 """Normal to carcinoma. Copies with 962 images are seen."""
+
+SLIDE = re.compile(r"(.+?)[ _]*\(\d+\)")
 
 FOLDERS = {
     "NILM": "NILM",
@@ -23,12 +33,29 @@ FOLDERS = {
 
 
 def items(folder: Path) -> Sequence[Item]:
+    """In slides; a file of another name stands for itself."""
     found = []
     for class_folder, label in class_folders(folder, FOLDERS):
         for path in image_files(class_folder):
             id = f"{label}-{path.stem}"
-            found.append(Item(id, label, id, path))
+            found.append(Item(id, label, slide(path, label) or id, path))
     return found
+
+
+def in_slides(folder: Path) -> Sequence[Item]:
+    found = items(folder)
+    if nameless := [item.path.name for item in found if item.group == item.id]:
+        raise DataError(
+            f"{len(nameless)} images of {folder} have no slide in their names, as `HSIL_2 (10).jpg` has: "
+            f"{some(nameless)}. Give the files their published names, or bring them as a manifest of your own"
+        )
+    return found
+
+
+def slide(path: Path, label: str) -> str:
+    """Some files have it in capitals, and some end it with a low line; empty where there is none."""
+    named = SLIDE.fullmatch(path.stem)
+    return f"{label}-{named[1].lower()}" if named else ""
 
 
 CARD = Card(
@@ -48,9 +75,14 @@ CARD = Card(
             Archive("https://prod-dcd-datasets-cache-zipfiles.s3.eu-west-1.amazonaws.com/zddtpgzv63-4.zip"),
         ),
     ),
-    group="unknown: 460 patients gave the images, and no image says which",
+    group="slide, by its published file names; 460 patients gave the images, and no image says which",
     abnormal=frozenset({"LSIL", "HSIL", "SCC"}),
     severity={name: rank for rank, name in enumerate(EXPECTED)},
     expected=EXPECTED,
     groups_known=False,
 )
+
+MERGED = replace(
+    CARD, items=in_slides, groups_known=True, group="slide: what stands in a file's name before the number"
+).merged("lbc-2", "Mendeley LBC, two classes", {"NILM": ("NILM",), "lesion": ("LSIL", "HSIL", "SCC")})
+"""Four slides of LSIL and four of SCC are too few for five folds; lesions have 18."""
