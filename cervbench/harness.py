@@ -13,11 +13,10 @@ from functools import cached_property
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-from cervbench.due import Due
-from cervbench.lineage import code_of, header, trained_on, warn_of_records_of_other_code
+from cervbench.method_code import code_hash, warn_of_records_of_other_code
 from cervbench.observed import observe_host
 from cervbench.place import Place
-from cervbench.plan import Planned, plan
+from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
@@ -27,6 +26,7 @@ from cervbench.runs import changed_settings, name_init, task_of
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
+from cervbench.weight_history import header, trained_on
 
 if TYPE_CHECKING:
     import torch
@@ -55,22 +55,22 @@ def execute(
     a run alone, the error is raised.
     """
     found = found or plugins()
-    planned = list(plan(requests, place, progress, found))
-    for one in planned:
+    runs = list(plan(requests, place, progress, found))
+    for planned in runs:
         try:
-            with _refusing_to_exit(one.run):
-                yield from _Work(one, place, progress, found).outcomes()
+            with _refusing_to_exit(planned.run):
+                yield from _Work(planned, place, progress, found).outcomes()
         except Exception as error:
-            if failed is None or len(planned) == 1:
+            if failed is None or len(runs) == 1:
                 raise
-            failed(one.run, error)
+            failed(planned.run, error)
 
 
 @dataclass
 class _Work:
     """One run: pretrain once, then predict and score what is wanted and not there yet."""
 
-    planned: Planned
+    planned: PlannedRun
     place: Place
     progress: WatchStages
     plugins: Plugins
@@ -80,36 +80,35 @@ class _Work:
         return self.planned.run
 
     def outcomes(self) -> Iterator[Outcome]:
-        wanted = self.planned.due
         self._store.write_folds(self.planned.dataset.manifest)
-        done = self._done(wanted)  # refuses a damaged one at once
+        done = self._done()  # refuses a damaged one at once
         warn_of_records_of_other_code([outcome.record for outcome in done], self._code)
-        if len(done) == len(wanted):
+        if len(done) == len(self.planned.records):
             yield from done
             return
         with self.place.alone(self.run.id, lambda: self._say("waiting for another process")):
-            done = self._done(wanted)  # who was waited for may have done it
-            yield from done if len(done) == len(wanted) else self._carry_out(wanted)
+            done = self._done()  # who was waited for may have done it
+            yield from done if len(done) == len(self.planned.records) else self._carry_out()
 
-    def _done(self, wanted: Sequence[Due]) -> list[Outcome]:
-        return [stored for one in wanted if (stored := self._stored(one))]
+    def _done(self) -> list[Outcome]:
+        return [stored for wanted in self.planned.records if (stored := self._stored(wanted))]
 
-    def _carry_out(self, wanted: Sequence[Due]) -> Iterator[Outcome]:
+    def _carry_out(self) -> Iterator[Outcome]:
         from cervbench.data.parts import part
         from cervbench.training.device import use
 
         device = use(self.place.device, self.place.threads)
         self.plugins.watch("cervbench_run_started", run=self.run)
-        parts = part(self.planned.dataset, self.run.fold, self.planned.asked.protocol, device)
+        parts = part(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
         trained, observed = self._pretrain(parts, device)
-        for one in wanted:
-            if stored := self._stored(one):
-                trained.at(one.id).clear_checkpoints()  # a kill came between record and clearing
+        for wanted in self.planned.records:
+            if stored := self._stored(wanted):
+                trained.at(wanted.id).clear_checkpoints()  # a kill came between record and clearing
                 yield stored
                 continue
-            self._say(f"{one.entry.name} at {one.ratio} %")
-            record = self._evaluate(one, parts, trained, observed)
-            trained.at(one.id).clear_checkpoints()
+            self._say(f"{wanted.entry.name} at {wanted.ratio} %")
+            record = self._evaluate(wanted, parts, trained, observed)
+            trained.at(wanted.id).clear_checkpoints()
             self.plugins.watch("cervbench_record_written", run=self.run, record=record)
             yield Outcome(record, fresh=True)
 
@@ -121,20 +120,22 @@ class _Work:
 
         return pretrained(self.planned, parts, self.place, device, watch)
 
-    def _evaluate(self, one: Due, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]) -> Record:
+    def _evaluate(
+        self, wanted: PlannedRecord, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]
+    ) -> Record:
         """Predict the test images once, join the truth, score the table as it is stored, and store it."""
         reset_peak_memory(trained.device)
         started = time.perf_counter()
-        labelled = one.labelled(parts)
+        labelled = wanted.labelled(parts)
         task = task_of(self.planned.dataset)
-        with _blamed_on(one):
-            table = one.table(trained, labelled, parts)
-            scores = one.scores(table, task)
+        with _blamed_on(wanted):
+            table = wanted.table(trained, labelled, parts)
+            scores = wanted.scores(table, task)
         seconds = time.perf_counter() - started
         record = Record.sealed(
             run=self.run,
-            evaluation=one.evaluation,
-            ratio=one.ratio,
+            evaluation=wanted.evaluation,
+            ratio=wanted.ratio,
             task=task,
             labels=LabelCount(train=len(labelled[0].train), val=len(labelled[0].val)),
             predictions=PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows),
@@ -142,7 +143,7 @@ class _Work:
             observed={
                 **observed,
                 **self._observed_of_init,
-                **observe_host(trained.device, {one.entry.package: one.entry.version}),
+                **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
                 "code": self._code,
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
                 "draws": len(labelled),
@@ -150,32 +151,30 @@ class _Work:
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
-        self._store.write_predictions(self.run.dataset.variant, one.id, table)
+        self._store.write_predictions(self.run.dataset.variant, wanted.id, table)
         self._store.write(record)
         return record
 
     @cached_property
     def _observed_of_init(self) -> dict[str, list[int]]:
         """The folds that it has seen already, where it begins from a file that says so."""
-        if not self.run.init.startswith("file:"):
-            return {}
-        asked = self.planned.asked
-        seen = trained_on(asked.request.init, asked.card, self.plugins)
+        resolved = self.planned.resolved
+        seen = resolved.init_file and trained_on(resolved.init_file, resolved.card, self.plugins)
         return {"init_trained_on": sorted({fold for _, fold in seen})} if seen else {}
 
     @cached_property
     def _code(self) -> str:
-        return code_of(self.planned.asked.used)
+        return code_hash(self.planned.resolved.used)
 
     @property
     def _store(self) -> Store:
         return Store(self.place.out)
 
-    def _stored(self, one: Due) -> Outcome | None:
+    def _stored(self, wanted: PlannedRecord) -> Outcome | None:
         variant = self.run.dataset.variant
-        if not self._store.has(variant, one.id):
+        if not self._store.has(variant, wanted.id):
             return None
-        return Outcome(self._store.record(self._store.record_path(variant, one.id)), fresh=False)
+        return Outcome(self._store.record(self._store.record_path(variant, wanted.id)), fresh=False)
 
     def _say(
         self, doing: str, step: int = 0, steps: int = 0, values: Mapping[str, float] | None = None
@@ -185,22 +184,22 @@ class _Work:
 
 
 def pretrained(
-    planned: Planned, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
+    planned: PlannedRun, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
     """The trained method of a run and what was observed on the way; loaded where they are kept."""
     from cervbench.training.initial_weights import WeightsError
     from cervbench.training.pretrain import pretrain
     from cervbench.training.workshop import Workshop
 
-    asked, run = planned.asked, planned.run
-    if name_init(asked) != run.init:  # hours may lie between the two
+    resolved, run = planned.resolved, planned.run
+    if name_init(resolved) != run.init:  # hours may lie between the two
         raise WeightsError(
-            f"{asked.request.init} is another file than when this run was planned; give the command again, "
+            f"{resolved.init_file} is another file than when this run was planned; give the command again, "
             "and leave the file as it is meanwhile"
         )
-    host = observe_host(device, {method.package: method.version for method in asked.used})
-    folder, told = place.pretraining(run.id), header(run, asked.used, asked.request.init)
-    workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, told)
+    host = observe_host(device, {method.package: method.version for method in resolved.used})
+    folder, weights_say = place.pretraining(run.id), header(run, resolved.used, resolved.init_file)
+    workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, weights_say)
     return pretrain(planned.recipe, parts.train, parts.everything, workshop)
 
 
@@ -218,12 +217,13 @@ def _refusing_to_exit(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _blamed_on(one: Due) -> Iterator[None]:
-    """What is wrong with an answer is said with the name of the package that gave it."""
+def _blamed_on(wanted: PlannedRecord) -> Iterator[None]:
+    """Whatever is wrong with an answer is told with the name of the package that gave it."""
     try:
         yield
     except AnswerError as error:
+        entry = wanted.entry
         raise AnswerError(
-            f"evaluation {one.entry.name} of package {one.entry.package} {one.entry.version}: {error}. "
+            f"evaluation {entry.name} of package {entry.package} {entry.version}: {error}. "
             "That is for its authors to mend; until then leave it out with --eval"
         ) from error

@@ -1,53 +1,128 @@
-"""What is to be done: every run that is asked for, understood before the first of them begins."""
+"""What is to be done: every run and record that is asked for, known before the first of them begins."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from cervbench.data.dataset import Dataset, open_dataset
-from cervbench.due import Due, due
 from cervbench.place import Place
+from cervbench.plugin.catalog import Entry
 from cervbench.plugin.manager import Plugins
-from cervbench.records.record import Run
-from cervbench.runs import Understood, recipe_of, runs, understand, warn_of_untrained_classes
+from cervbench.plugin.offers import EvaluationOffer
+from cervbench.plugin.problems import AnswerError, shown
+from cervbench.plugin.settings import Settings
+from cervbench.records.record import EvaluationOfRecord, Run, record_id
+from cervbench.records.table import canonical, to_columns
+from cervbench.resolve import Resolved, resolve
+from cervbench.runs import recipe_of, runs, warn_of_untrained_classes
+from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.recipe import Recipe
 from cervbench.watching import WatchStages
 
+if TYPE_CHECKING:
+    from cervbench.data.batches import Labelled
+    from cervbench.data.parts import Parts
+    from cervbench.training.trained import Trained
+
 
 @dataclass(frozen=True)
-class Planned:
-    """A run, with what it was asked by and what it is of."""
+class PlannedRun:
+    """A run, with the request that asks for it and the dataset it is on."""
 
-    asked: Understood
+    resolved: Resolved
     dataset: Dataset
     run: Run
 
     @property
     def recipe(self) -> Recipe:
-        return recipe_of(self.asked, self.run)
+        return recipe_of(self.resolved, self.run)
 
     @property
-    def due(self) -> list[Due]:
-        """The records asked of it."""
-        return due(self.asked, self.run)
+    def records(self) -> list["PlannedRecord"]:
+        """What is asked of it, by evaluation and ratio."""
+        return [
+            PlannedRecord(
+                entry, settings, ratio, record_id(self.run, name_evaluation(entry, settings), ratio)
+            )
+            for entry, settings in self.resolved.evaluations
+            for ratio in self.resolved.ratios
+        ]
+
+
+@dataclass(frozen=True)
+class PlannedRecord:
+    """A record that is asked of a run. A run and `plugin check` both call its evaluation in this way."""
+
+    entry: Entry[EvaluationOffer]
+    settings: Settings
+    ratio: int
+    id: str
+
+    @property
+    def evaluation(self) -> EvaluationOfRecord:
+        return name_evaluation(self.entry, self.settings)
+
+    def labelled(self, parts: "Parts") -> "list[Labelled]":
+        """What may be seen, once per draw; a setting `draws` of the evaluation asks for fewer of them."""
+        return parts.labelled(self.ratio, getattr(self.settings, "draws", None))
+
+    def begin(self, trained: "Trained") -> "Trained":
+        """The trained method with checkpoints and random numbers of this record's own."""
+        trained.seed(self.entry.name, self.ratio)
+        return trained.at(self.id)
+
+    def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
+        """The test images predicted once and joined with the truth, as the table is stored."""
+        predict = self.entry.offer.load_predict()
+        answers = predict(self.begin(trained), labelled, parts.test, self.settings)
+        return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
+
+    def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
+        """What the evaluation makes of the stored table; AnswerError where a record cannot hold it."""
+        try:
+            scores = self.entry.offer.load_score()(to_columns(table), task)
+        except ValueError as error:
+            raise AnswerError(str(error)) from error
+        if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):
+            raise AnswerError(f"score returns {shown(scores)}, where a dict of names to numbers is due")
+        try:
+            json.dumps(scores, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AnswerError(f"its scores are not what JSON can hold: {error}") from error
+        return dict(scores)
+
+
+def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:
+    return EvaluationOfRecord(
+        name=entry.name,
+        package=entry.package,
+        revision=entry.offer.revision,
+        settings=settings.model_dump(mode="json"),
+        schema=entry.offer.schema,
+        frozen=entry.offer.frozen,
+    )
 
 
 def plan(
     requests: Sequence[Request], place: Place, progress: WatchStages, found: Plugins
-) -> Iterator[Planned]:
-    """The runs that requests ask for, in order; all requests are understood before the first run is given."""
+) -> Iterator[PlannedRun]:
+    """The runs that requests ask for, in order; all requests are resolved before the first run is given."""
     opened: dict[str, Dataset] = {}
-    for asked in [understand(request, found) for request in requests]:
-        if asked.request.dataset not in opened:
-            opened[asked.request.dataset] = _opened(asked, place, progress)
-            warn_of_untrained_classes(opened[asked.request.dataset])
-        dataset = opened[asked.request.dataset]
-        for run in runs(asked, dataset, found):
-            yield Planned(asked, dataset, run)
+    for resolved in [resolve(request, found) for request in requests]:
+        name = resolved.request.dataset
+        if name not in opened:
+            opened[name] = _opened(resolved, place, progress)
+            warn_of_untrained_classes(opened[name])
+        for run in runs(resolved, opened[name], found):
+            yield PlannedRun(resolved, opened[name], run)
 
 
-def _opened(asked: Understood, place: Place, progress: WatchStages) -> Dataset:
+def _opened(resolved: Resolved, place: Place, progress: WatchStages) -> Dataset:
     def packing(done: int, total: int) -> None:
-        progress(f"pack {asked.card.name}", done, total, {})
+        progress(f"pack {resolved.card.name}", done, total, {})
 
-    return open_dataset(asked.card, place.data_root, place.cache, asked.protocol, packing)
+    return open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol, packing)

@@ -1,152 +1,37 @@
-"""From what is asked to runs: every name looked up, every setting checked, every run named by its content."""
+"""Runs: what a resolved request asks of a dataset, a run per fold, each named by its content."""
 
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
 from cervbench.data.error import DataError
-from cervbench.lineage import warn_of_tests_seen
-from cervbench.plugin.catalog import CORE, Entry, UnknownName
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
-from cervbench.plugin.settings import Settings, SettingsError
-from cervbench.protocol.protocol import Protocol, load, of_pretext
-from cervbench.records.record import (
-    NO_BACKBONE,
-    DatasetOfRun,
-    MethodOfRun,
-    ProtocolOfRun,
-    Run,
-)
+from cervbench.plugin.settings import SettingsError
+from cervbench.protocol.protocol import of_pretext
+from cervbench.records.record import DatasetOfRun, MethodOfRun, ProtocolOfRun, Run
+from cervbench.resolve import Resolved
 from cervbench.scoring.task import Task
-from cervbench.study import Request
 from cervbench.training import RULES
-from cervbench.training.backbones import PLACES, require_timm_name, weights_package
+from cervbench.training.backbones import weights_package
 from cervbench.training.recipe import Recipe
+from cervbench.weight_history import warn_of_tests_seen
 
 
-@dataclass(frozen=True)
-class Understood:
-    """A request with every name looked up and every setting checked."""
-
-    request: Request
-    method: Entry[Offer]
-    builds_on: tuple[Entry[Offer], ...]
-    """Other methods whose code it uses."""
-    config: Settings
-    card: Card
-    backbone: str
-    backbone_offer: BackboneOffer | None
-    """None for a backbone known by its timm name."""
-    evaluations: tuple[tuple[Entry[EvaluationOffer], Settings], ...]
-    ratios: tuple[int, ...]
-    protocol: Protocol
-
-    @property
-    def used(self) -> tuple[Entry[Offer], ...]:
-        """All methods whose code makes the encoder."""
-        return (self.method, *self.builds_on)
-
-
-def understand(request: Request, plugins: Plugins) -> Understood:
-    changes = {
-        k.removeprefix("protocol."): v for k, v in request.settings.items() if k.startswith("protocol.")
-    }
-    own = {k: v for k, v in request.settings.items() if not k.startswith("protocol.")}
-    protocol = load(request.tier, changes)
-    method = plugins.methods.get(request.method)
-    config = method.offer.config.parse(own, f"method {method.name}")
-    ratios = tuple(sorted(set(request.ratios or protocol.labels.ratios)))
-    if strange := set(ratios) - set(protocol.labels.ratios):
-        raise SettingsError(
-            f"the protocol has no ratio {', '.join(map(str, sorted(strange)))}; it has "
-            f"{', '.join(map(str, protocol.labels.ratios))} per cent"
-        )
-    card = find_card(request.dataset, plugins)
-    evaluations = tuple(_evaluations(request, method.offer, protocol, plugins))
-    backbone = _offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
-    return Understood(
-        request=request,
-        method=method,
-        builds_on=tuple(_built_on(method, plugins)),
-        config=config,
-        card=card,
-        backbone=_name_backbone(backbone, request.backbone) if method.offer.has_encoder else NO_BACKBONE,
-        backbone_offer=backbone.offer if backbone else None,
-        evaluations=evaluations,
-        ratios=ratios,
-        protocol=protocol,
-    )
-
-
-def _evaluations(
-    request: Request, offer: Offer, protocol: Protocol, plugins: Plugins
-) -> list[tuple[Entry[EvaluationOffer], Settings]]:
-    """Those asked for, or the protocol's, of which features without an encoder take the frozen ones."""
-    # The protocol's are the core's own, whatever other package offers such a name too.
-    names = request.evaluations or tuple(f"{CORE}:{name}" for name in protocol.evaluations)
-    found = []
-    for name in names:
-        entry = plugins.evaluations.get(name)
-        if not offer.has_encoder and not entry.offer.frozen:
-            if request.evaluations:
-                raise SettingsError(
-                    f"{request.method} has no encoder, which {name} would train; ask for linear or knn"
-                )
-            continue
-        fixed = protocol.settings_of(entry.package, entry.name)
-        settings = entry.offer.settings.parse(fixed, f"evaluation {name}")
-        found.append((entry, settings))
-    return found
-
-
-def _built_on(method: Entry[Offer], plugins: Plugins) -> list[Entry[Offer]]:
-    """The methods whose code it uses, and those whose code these use."""
-    found: dict[str, Entry[Offer]] = {}
-    asking = [method]
-    while asking:
-        one = asking.pop(0)
-        for name in one.offer.builds_on:
-            try:
-                entry = plugins.methods.get(name)
-            except UnknownName as error:
-                owner = f"method {one.name} of {one.package}"
-                raise UnknownName(f"{owner} builds on {name}, but: {error}") from None
-            if entry.name not in found:
-                found[entry.name] = entry
-                asking.append(entry)
-    return list(found.values())
-
-
-def find_card(dataset: str, plugins: Plugins) -> Card:
-    """A known dataset by name; anything that is a path is a user's own manifest or folder."""
-    if dataset not in plugins.datasets and (
-        dataset.endswith(".csv") or "/" in dataset or Path(dataset).is_dir()
-    ):
-        from cervbench.data.cards.own import own_card
-
-        return own_card(Path(dataset), taken=plugins.datasets)
-    return plugins.datasets.get(dataset).offer
-
-
-def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
+def name_run(resolved: Resolved, dataset: Dataset, fold: int) -> Run:
     """Everything that decides an encoder."""
-    offer, protocol = asked.method.offer, asked.protocol
+    offer, protocol = resolved.method.offer, resolved.protocol
     return Run(
         method=MethodOfRun(
-            name=asked.method.name,
-            package=asked.method.package,
+            name=resolved.method.name,
+            package=resolved.method.package,
             revision=offer.revision,
-            builds_on={one.name: one.offer.revision for one in asked.builds_on if one.offer.revision > 1},
-            config=asked.config.model_dump(mode="json"),
+            builds_on=_revisions_built_on(resolved),
+            config=resolved.config.model_dump(mode="json"),
             pretext=offer.pretrains,
         ),
         dataset=DatasetOfRun(
@@ -157,12 +42,12 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
             folds=dataset.manifest.folds,
             synthetic=dataset.card.synthetic,
         ),
-        backbone=asked.backbone,
-        backbone_revision=asked.backbone_offer.revision if asked.backbone_offer else 1,
-        init=name_init(asked),
-        weights=_weights_source(asked) if asked.request.init == "imagenet" and offer.has_encoder else "",
+        backbone=resolved.backbone,
+        backbone_revision=resolved.backbone_offer.revision if resolved.backbone_offer else 1,
+        init=name_init(resolved),
+        weights=_weights_source(resolved),
         fold=fold,
-        seed=asked.request.seed,
+        seed=resolved.request.seed,
         protocol=ProtocolOfRun(
             version=protocol.version,
             tier=protocol.tier,
@@ -174,15 +59,25 @@ def name_run(asked: Understood, dataset: Dataset, fold: int) -> Run:
     )
 
 
-def recipe_of(asked: Understood, run: Run) -> Recipe:
+def _revisions_built_on(resolved: Resolved) -> dict[str, int]:
+    """From the second on; a name that two packages have used here is told with its package."""
+    names = [one.name for one in resolved.builds_on]
+    return {
+        one.name if names.count(one.name) == 1 else f"{one.package}:{one.name}": one.offer.revision
+        for one in resolved.builds_on
+        if one.offer.revision > 1
+    }
+
+
+def recipe_of(resolved: Resolved, run: Run) -> Recipe:
     return Recipe(
-        offer=asked.method.offer,
-        config=asked.config,
-        backbone=asked.backbone,
-        backbone_offer=asked.backbone_offer,
-        init=asked.request.init,
-        image_size=asked.protocol.image_size,
-        pretext=asked.protocol.pretext,
+        offer=resolved.method.offer,
+        config=resolved.config,
+        backbone=resolved.backbone,
+        backbone_offer=resolved.backbone_offer,
+        init=resolved.request.init,
+        image_size=resolved.protocol.image_size,
+        pretext=resolved.protocol.pretext,
         seed=run.seed,
         fold=run.fold,
     )
@@ -198,15 +93,15 @@ def task_of(dataset: Dataset) -> Task:
     )
 
 
-def runs(asked: Understood, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:
+def runs(resolved: Resolved, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:
     """One run a fold; an unknown fold is refused before anything is trained."""
-    folds = asked.request.folds or range(dataset.manifest.folds)
+    folds = resolved.request.folds or range(dataset.manifest.folds)
     for fold in folds:
         _require_fold(dataset, fold)
-    if asked.method.offer.has_encoder and asked.request.init not in ("random", "imagenet"):
-        warn_of_tests_seen(asked.request.init, asked.card, folds, plugins)
+    if resolved.init_file:
+        warn_of_tests_seen(resolved.init_file, resolved.card, folds, plugins)
     for fold in folds:
-        yield name_run(asked, dataset, fold)
+        yield name_run(resolved, dataset, fold)
 
 
 def _require_fold(dataset: Dataset, fold: int) -> None:
@@ -250,34 +145,19 @@ def changed_settings(run: Run, plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _offered_backbone(asked: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
-    """None for a model that timm knows by this name; one that nobody knows is refused."""
-    offered = plugins.backbones
-    if asked in offered or (":" in asked and not asked.startswith(PLACES)):
-        return offered.get(asked)
-    require_timm_name(asked, offered)
-    return None
-
-
-def _name_backbone(offered: Entry[BackboneOffer] | None, asked: str) -> str:
-    """A built-in's or timm's own name; a package's backbone has the package's before it."""
-    if offered is None:
-        return asked
-    return offered.name if offered.package == CORE else f"{offered.package}:{offered.name}"
-
-
-def _weights_source(asked: Understood) -> str:
-    """Where ImageNet weights come from on this machine: the same name may stand for others elsewhere."""
-    package = weights_package(asked.backbone)
+def _weights_source(resolved: Resolved) -> str:
+    """Where ImageNet weights come from, since one name may stand for others elsewhere; empty without any."""
+    if resolved.request.init != "imagenet" or not resolved.method.offer.has_encoder:
+        return ""
+    package = weights_package(resolved.backbone)
     return f"{package} {version(package)}"
 
 
-def name_init(asked: Understood) -> str:
+def name_init(resolved: Resolved) -> str:
     """A file is known by its content, not by its path."""
-    init = asked.request.init if asked.method.offer.has_encoder else "random"
-    if init in ("random", "imagenet"):
-        return init
-    path = Path(init)
+    path = resolved.init_file
+    if path is None:
+        return resolved.request.init if resolved.method.offer.has_encoder else "random"
     if not path.is_file():
-        raise SettingsError(f"--init is random, imagenet or a safetensors file; there is no file {init}")
+        raise SettingsError(f"--init is random, imagenet or a safetensors file; there is no file {path}")
     return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"

@@ -27,13 +27,12 @@ import cervbench
 from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
-from cervbench.due import due
 from cervbench.harness import Outcome, execute, pretrained
 from cervbench.leaderboard import build
-from cervbench.lineage import code_of, header, warn_of_records_of_other_code
+from cervbench.method_code import code_hash, warn_of_records_of_other_code
 from cervbench.observed import observe_host
 from cervbench.place import Place
-from cervbench.plan import plan
+from cervbench.plan import PlannedRun, plan
 from cervbench.plugin import (
     BackboneOffer,
     Card,
@@ -59,13 +58,15 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
-from cervbench.runs import name_run, recipe_of, runs, task_of, understand, warn_of_untrained_classes
+from cervbench.resolve import resolve
+from cervbench.runs import name_run, recipe_of, runs, task_of, warn_of_untrained_classes
 from cervbench.study import Request
 from cervbench.training.initial_weights import WeightsError
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
 from cervbench.training.recipe import Recipe
 from cervbench.watching import unwatched
+from cervbench.weight_history import header
 
 SIMCLR = Request("simclr", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,), ratios=(1, 100))
 MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
@@ -199,8 +200,8 @@ def test_place_is_not_part_of_a_run(done: tuple[Place, list[Outcome]]) -> None:
 def test_a_pretext_stage_is_handed_the_train_images_of_its_fold_and_no_others(
     shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = understand(SIMCLR, plugins())
-    manifest = open_dataset(asked.card, tmp_path, shared_cache, asked.protocol).manifest
+    resolved = resolve(SIMCLR, plugins())
+    manifest = open_dataset(resolved.card, tmp_path, shared_cache, resolved.protocol).manifest
     handed: list[Images] = []
 
     def pretrain(recipe: Recipe, train: Images, everything: Images, workshop: Workshop) -> None:
@@ -376,14 +377,14 @@ def kill(*arguments: object, **keywords: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("moment", ["cervbench.training.pretrain.reestimate_norms", "Checkpoints.clear"])
+@pytest.mark.parametrize("moment", ["reestimate_norms", "discard"])
 def test_a_run_killed_after_its_last_checkpoint_ends_as_an_undisturbed_one(
     done: tuple[Place, list[Outcome]], place: Place, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """Regression: nothing was logged any more, which the record said; and the checkpoint stayed for ever."""
     request = replace(SIMCLR, ratios=(100,), evaluations=("knn",))
     with monkeypatch.context() as patch:
-        patch.setattr(moment.replace("Checkpoints", "cervbench.training.checkpoint.Checkpoints"), kill)
+        patch.setattr(f"cervbench.training.pretrain.{moment}", kill)
         with pytest.raises(KeyboardInterrupt):
             list(execute([request], place))
     assert list(place.cache.glob("pretrainings/*/pretext/step-*"))
@@ -459,8 +460,8 @@ def named(base_revision: int, backbone_revision: int, cache: Path) -> str:
             return {"own": BackboneOffer(build, "nobody", revision=backbone_revision)}
 
     found = with_package(Package(), "package")
-    asked = understand(Request("built", "synthetic", backbone="own", tier="smoke"), found)
-    run = name_run(asked, open_dataset(asked.card, Path(), cache, asked.protocol), fold=0)
+    resolved = resolve(Request("built", "synthetic", backbone="own", tier="smoke"), found)
+    run = name_run(resolved, open_dataset(resolved.card, Path(), cache, resolved.protocol), fold=0)
     assert Run.model_validate_json(run.model_dump_json()).id == run.id
     return run.id
 
@@ -471,8 +472,8 @@ def test_a_run_is_another_where_what_it_is_built_of_has_changed(shared_cache: Pa
 
 def test_revisions_of_one_are_not_written(shared_cache: Path) -> None:
     """So that ids and seals of records survived the two fields."""
-    asked = understand(SIMCLR, plugins())
-    run = name_run(asked, open_dataset(asked.card, Path(), shared_cache, asked.protocol), fold=0)
+    resolved = resolve(SIMCLR, plugins())
+    run = name_run(resolved, open_dataset(resolved.card, Path(), shared_cache, resolved.protocol), fold=0)
     written = run.model_dump_json()
     assert "builds_on" not in written
     assert "backbone_revision" not in written
@@ -485,9 +486,10 @@ def test_an_evaluation_has_the_protocols_settings_whether_its_package_is_named_o
     ids = []
     for before in ("", "cervbench:"):
         evaluations = tuple(before + name for name in ("linear", "knn", "finetune"))
-        asked = understand(replace(SIMCLR, evaluations=evaluations), plugins())
-        run = name_run(asked, open_dataset(asked.card, Path(), shared_cache, asked.protocol), fold=0)
-        ids.append([one.id for one in due(asked, run)])
+        resolved = resolve(replace(SIMCLR, evaluations=evaluations), plugins())
+        data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
+        run = name_run(resolved, data, fold=0)
+        ids.append([one.id for one in PlannedRun(resolved, data, run).records])
     assert ids[0] == ids[1]
 
 
@@ -599,9 +601,8 @@ def test_the_code_of_a_method_is_hashed_wherever_it_is(
     def code(home: str) -> str:
         method: Any = type("Learner", (), {"__module__": home})
         entry: Any = SimpleNamespace(offer=Offer(MethodConfig, method, "nobody"))
-        return header(done_run, [entry], "random")["code"]
+        return code_hash([entry])
 
-    done_run: Any = SimpleNamespace(model_dump_json=lambda: "{}", init="random")
     nothing = code("in_memory")
     assert code("cervbench.methods") == nothing
     for home, own in (("as_package", files[:2]), ("as_module", files[2:])):
@@ -621,7 +622,7 @@ def test_the_code_of_a_class_that_was_typed_is_hashed(monkeypatch: pytest.Monkey
         namespace: dict[str, Any] = {"__name__": "notebook"}
         exec(compile(typed, name, "exec"), namespace)
         entry: Any = SimpleNamespace(offer=Offer(MethodConfig, namespace["Learner"], "nobody"))
-        return code_of([entry])
+        return code_hash([entry])
 
     once = "class Learner:\n    def loss(self, views):\n        return 1\n"
     assert code(once) == code(once)
@@ -637,7 +638,7 @@ def test_records_that_other_code_has_made_are_told(
     place, outcomes = done
     list(execute([SIMCLR], place))
     assert not caplog.records
-    monkeypatch.setattr("cervbench.harness.code_of", lambda methods: "edited")
+    monkeypatch.setattr("cervbench.harness.code_hash", lambda methods: "edited")
     again = list(execute([SIMCLR], place))
     assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in outcomes]
     [told] = caplog.messages
@@ -667,10 +668,10 @@ def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names() -> 
             return {"linear": EvaluationOffer("rival:predict", "nobody")}
 
     found = with_package(Rival(), "cervbench-rival")
-    asked = understand(replace(MAJORITY, evaluations=None), found)
-    assert {entry.package for entry, _ in asked.evaluations} == {"cervbench"}
+    resolved = resolve(replace(MAJORITY, evaluations=None), found)
+    assert {entry.package for entry, _ in resolved.evaluations} == {"cervbench"}
     with pytest.raises(UnknownName, match="offered by 2 packages"):
-        understand(MAJORITY, found)
+        resolve(MAJORITY, found)
 
 
 def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:
@@ -686,8 +687,8 @@ def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:
 
     found = with_package(Rival(), "cervbench-rival")
     both = ("cervbench-rival:knn", "cervbench:knn")
-    asked = understand(replace(MAJORITY, evaluations=both), found)
-    assert [settings.model_dump()["neighbours"] for _, settings in asked.evaluations] == [3, 20]
+    resolved = resolve(replace(MAJORITY, evaluations=both), found)
+    assert [settings.model_dump()["neighbours"] for _, settings in resolved.evaluations] == [3, 20]
 
 
 def test_who_builds_on_what_is_not_there_is_named() -> None:
@@ -700,7 +701,7 @@ def test_who_builds_on_what_is_not_there_is_named() -> None:
 
     found = with_package(Package(), "cervbench-late")
     with pytest.raises(UnknownName, match="late of cervbench-late builds on erly, but: no method 'erly'"):
-        understand(replace(MAJORITY, method="late"), found)
+        resolve(replace(MAJORITY, method="late"), found)
 
 
 def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other() -> None:
@@ -716,11 +717,37 @@ def test_who_takes_the_name_of_a_method_or_a_backbone_stops_no_other() -> None:
             return {"vit": BackboneOffer("rival:build", "nobody")}
 
     found = with_package(Rival(), "cervbench-rival")
-    asked = understand(replace(SIMCLR, method="agbt"), found)
-    assert [entry.package for entry in asked.builds_on] == ["cervbench-barlow-twins"]
-    assert understand(replace(MAJORITY, backbone="vit"), found).backbone == NO_BACKBONE
+    resolved = resolve(replace(SIMCLR, method="agbt"), found)
+    assert [entry.package for entry in resolved.builds_on] == ["cervbench-barlow-twins"]
+    assert resolve(replace(MAJORITY, backbone="vit"), found).backbone == NO_BACKBONE
     with pytest.raises(UnknownName, match="offered by 2 packages"):
-        understand(replace(SIMCLR, backbone="vit"), found)
+        resolve(replace(SIMCLR, backbone="vit"), found)
+
+
+def test_methods_of_one_name_that_a_method_builds_on_are_both_in_its_run(shared_cache: Path) -> None:
+    """Regression: the second was left out, so that its revisions and its code changed nothing of the run."""
+
+    def package(revision: int) -> object:
+        class Package:
+            @hookimpl
+            def cervbench_methods(self) -> dict[str, Offer]:
+                return {"base": Offer(MethodConfig, "base:Base", "nobody", revision=revision)}
+
+        return Package()
+
+    class Above:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            on = ("cervbench-a:base", "cervbench-b:base", "simclr")
+            return {"above": Offer(MethodConfig, "above:Above", "nobody", builds_on=on)}
+
+    found = with_package(Above(), "cervbench-above")
+    found.add(package(2), "cervbench-a")
+    found.add(package(3), "cervbench-b")
+    resolved = resolve(replace(SIMCLR, method="above"), found)
+    data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
+    told = name_run(resolved, data, fold=0).method.builds_on
+    assert told == {"cervbench-a:base": 2, "cervbench-b:base": 3}
 
 
 def test_of_two_packages_that_offer_a_name_each_can_be_asked_for(place: Place) -> None:
@@ -755,15 +782,15 @@ def test_a_fold_that_tests_nothing_is_refused_before_anything_is_trained(
 ) -> None:
     """Regression: of a part of a dataset; the evaluation's author was blamed, after the training."""
     place, _ = done
-    asked = understand(replace(SIMCLR, folds=None), plugins())
-    whole = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
+    resolved = resolve(replace(SIMCLR, folds=None), plugins())
+    whole = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
     there = np.flatnonzero(whole.manifest.bins < 6)
     images, labels = ([column[row] for row in there] for column in (whole.pack.images, whole.pack.labels))
     part = replace(whole, manifest=whole.manifest.of(images, labels))
     with pytest.raises(DataError, match="fold 3 tests no image; name others with --folds"):
-        list(runs(asked, part, plugins()))
-    asked = understand(replace(SIMCLR, folds=(0, 2)), plugins())
-    assert [run.fold for run in runs(asked, part, plugins())] == [0, 2]
+        list(runs(resolved, part, plugins()))
+    resolved = resolve(replace(SIMCLR, folds=(0, 2)), plugins())
+    assert [run.fold for run in runs(resolved, part, plugins())] == [0, 2]
 
 
 def test_folds_that_are_not_shipped_are_written_beside_the_records(done: tuple[Place, list[Outcome]]) -> None:
@@ -783,8 +810,8 @@ def test_a_class_that_a_fold_tests_and_does_not_train_is_named(
 ) -> None:
     """Of a part of a dataset, whose folds are those of the whole."""
     place, _ = done
-    asked = understand(SIMCLR, plugins())
-    whole = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
+    resolved = resolve(SIMCLR, plugins())
+    whole = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
     labels = np.array(whole.pack.labels)
     there = np.flatnonzero((labels != "carcinoma_in_situ") | (whole.manifest.bins < 2))
     images = [whole.pack.images[row] for row in there]
@@ -857,9 +884,9 @@ def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
     weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
     method = plugins().methods.get("supervised")
     for generation in (1, 2):
-        asked = understand(replace(SIMCLR, method="supervised", init=str(weights), folds=(1,)), plugins())
-        data = open_dataset(asked.card, place.data_root, place.cache, asked.protocol)
-        told = header(name_run(asked, data, fold=1), [method], str(weights))
+        resolved = resolve(replace(SIMCLR, method="supervised", init=str(weights), folds=(1,)), plugins())
+        data = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
+        told = header(name_run(resolved, data, fold=1), [method], weights)
         weights = tmp_path / f"{generation}.safetensors"
         save_file({}, weights, {"cervbench": json.dumps(told)})
     begins = replace(SIMCLR, init=str(weights), folds=(1,))
@@ -913,12 +940,12 @@ def test_a_row_without_an_encoder_begins_from_nothing_whatever_the_others_of_its
 
 def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:
     request = replace(SIMCLR, seed=4, settings={"protocol.image_size": 48})
-    asked = understand(request, plugins())
-    data = open_dataset(asked.card, Path(), shared_cache, asked.protocol)
-    run = name_run(asked, data, fold=3)
+    resolved = resolve(request, plugins())
+    data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
+    run = name_run(resolved, data, fold=3)
     assert (run.dataset.pack, run.dataset.manifest) == (data.pack.hash, data.manifest.hash)
     assert (run.protocol.image_size, run.seed, run.fold) == (48, 4, 3)
-    recipe = recipe_of(asked, run)
+    recipe = recipe_of(resolved, run)
     assert (recipe.seed, recipe.fold, recipe.init, recipe.image_size) == (4, 3, "random", 48)
     task = task_of(data)
     assert task.abnormal == tuple(name for name in data.card.classes if name in data.card.abnormal) != ()
@@ -929,9 +956,9 @@ def test_weights_are_named_by_their_content(tmp_path: Path, shared_cache: Path) 
     for place, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
         path = tmp_path / f"{place}.safetensors"
         path.write_bytes(content)
-        asked = understand(replace(SIMCLR, init=str(path)), plugins())
-        data = open_dataset(asked.card, Path(), shared_cache, asked.protocol)
-        names.append(name_run(asked, data, fold=0).init)
+        resolved = resolve(replace(SIMCLR, init=str(path)), plugins())
+        data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
+        names.append(name_run(resolved, data, fold=0).init)
     assert names[0] == names[1] != names[2]
 
 
@@ -940,8 +967,8 @@ def test_a_record_counts_the_labels_that_might_be_seen(
 ) -> None:
     place, _ = done
     more = replace(SIMCLR, ratios=(1, 10, 100), evaluations=("linear",))
-    asked = understand(more, plugins())
-    data = open_dataset(asked.card, Path(), place.cache, asked.protocol)
+    resolved = resolve(more, plugins())
+    data = open_dataset(resolved.card, Path(), place.cache, resolved.protocol)
     manifest, fold = data.manifest, data.manifest.fold(0)
     for outcome in execute([more], replace(place, out=tmp_path)):
         record = outcome.record

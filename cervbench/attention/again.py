@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from cervbench.due import Due
 from cervbench.error import UsageError
 from cervbench.place import Place
-from cervbench.plan import Planned, plan
+from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins
 from cervbench.protocol.protocol import changes_of
 from cervbench.records.record import Record
@@ -17,7 +16,7 @@ from cervbench.watching import WatchStages
 
 def asked_again(
     record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
-) -> tuple[Planned, Due]:
+) -> tuple[PlannedRun, PlannedRecord]:
     """What a record was asked by; refused where the same would be another record today."""
     run = record.run
     evaluation = f"{record.evaluation.package}:{record.evaluation.name}"
@@ -40,7 +39,7 @@ def asked_again(
         settings={**run.method.config, **changes_of(run.protocol.off)},
     )
     [again] = plan([request], place, progress, plugins)
-    [one] = again.due
+    [one] = again.records
     if one.id != record.id:
         pairs = {"run": (run, again.run), "evaluation": (record.evaluation, one.evaluation)}
         changed = "; ".join(

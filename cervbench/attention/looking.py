@@ -16,7 +16,7 @@ from cervbench.data.dataset import Dataset
 from cervbench.error import UsageError
 from cervbench.harness import pretrained
 from cervbench.place import Place
-from cervbench.plan import Planned
+from cervbench.plan import PlannedRun
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.manager import Plugins
 from cervbench.records.record import Record, Run
@@ -68,7 +68,7 @@ def attention(
         device = use(place.device, place.threads)
         if one.entry.package == CORE:  # which fine-tunes the method's own classifier; others may have theirs
             _require_attention(planned)
-        parts = part(dataset, run.fold, planned.asked.protocol, device)
+        parts = part(dataset, run.fold, planned.resolved.protocol, device)
         _say_where_not_kept(place, run)
         trained = one.begin(pretrained(planned, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
@@ -84,7 +84,7 @@ def attention(
     return Attention(dataset, rows, answers, weights, places, float(np.abs(answers - recorded).max()))
 
 
-def _require_attention(planned: Planned) -> None:
+def _require_attention(planned: PlannedRun) -> None:
     """Refuse a method whose own classifier has no attention, before anything is trained."""
     from cervbench.training.pretrain import build_method
 

@@ -29,7 +29,7 @@ LEAST_STEPS = 5
 def throughput(bench: Bench, setups: Sequence[Setup], rounds: int, steps: int | None = None) -> Iterator[Row]:
     """A row a setup, as each is measured; of several, what is refused or too large is left out, and said."""
     for setup in setups:
-        bench.understood(setup)
+        bench.resolved(setup)
     matmul = matmul_rate(bench.device)
     for setup in setups:
         try:

@@ -13,7 +13,8 @@ from cervbench.data.parts import part
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
-from cervbench.runs import Understood, name_run, recipe_of, understand
+from cervbench.resolve import Resolved, resolve
+from cervbench.runs import name_run, recipe_of
 from cervbench.study import Request
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.pretrain import build_method, pretext_stage
@@ -81,16 +82,16 @@ class Bench:
 
     def workload(self, setup: Setup) -> Workload:
         """On the train images of fold 0, without their labels."""
-        asked = self.understood(setup)
-        dataset = open_dataset(asked.card, self.place.data_root, self.place.cache, asked.protocol)
-        recipe = recipe_of(asked, name_run(asked, dataset, 0))
-        images = part(dataset, recipe.fold, asked.protocol, self.device).train
+        resolved = self.resolved(setup)
+        dataset = open_dataset(resolved.card, self.place.data_root, self.place.cache, resolved.protocol)
+        recipe = recipe_of(resolved, name_run(resolved, dataset, 0))
+        images = part(dataset, recipe.fold, resolved.protocol, self.device).train
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
         for step in range(min(LOOKS * feed.steps_per_epoch, MOST_LOOKS)):
             feed.batch(step)
         return Workload(dataset.variant, stage, feed, self.device, begin(stage, Sitting()))
 
-    def understood(self, setup: Setup) -> Understood:
+    def resolved(self, setup: Setup) -> Resolved:
         """Every name looked up, before anything is timed."""
         settings = {
             **setup.settings,
@@ -99,7 +100,7 @@ class Bench:
             "protocol.pretext.compile": setup.compiled,
         }
         request = Request(setup.method, self.dataset, backbone=setup.backbone, settings=settings)
-        asked = understand(request, self.plugins)
-        if not asked.method.offer.pretrains:
+        resolved = resolve(request, self.plugins)
+        if not resolved.method.offer.pretrains:
             raise SettingsError(f"{setup.method} has no pretext stage whose speed could be measured")
-        return asked
+        return resolved

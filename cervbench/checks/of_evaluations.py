@@ -10,8 +10,8 @@ import pyarrow as pa
 from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, parts_at
-from cervbench.due import Due
 from cervbench.methods import cervbench_methods
+from cervbench.plan import PlannedRecord
 from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.problems import home_of
@@ -41,14 +41,14 @@ class ExaminedEvaluation:
         return self.answered()
 
     @property
-    def due(self) -> Due:
+    def record(self) -> PlannedRecord:
         """As a run would ask for it, at half the labels."""
         fixed = ground.protocol().settings_of(self.entry.package, self.entry.name)
-        return Due(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, "checked")
+        return PlannedRecord(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, "checked")
 
     def answered(self) -> pa.Table:
         """The table of predictions, joined with the truth, stored, and read back."""
-        one, parts, store = self.due, parts_at(32), Store(ground.folder())
+        one, parts, store = self.record, parts_at(32), Store(ground.folder())
         try:
             table = one.table(_untrained(), one.labelled(parts), parts)
         finally:  # what trains next begins anew, and not where this one ended or failed
@@ -79,7 +79,7 @@ def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
 
 def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> None:
     """`score` works from the stored table alone and gives named numbers that JSON can hold."""
-    one, task = evaluation.due, task_of(ground.dataset())
+    one, task = evaluation.record, task_of(ground.dataset())
     first, second = (one.scores(evaluation.table, task) for _ in range(2))
     if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
         raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")

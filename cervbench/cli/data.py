@@ -14,7 +14,7 @@ from cervbench.cli.progress import shown
 from cervbench.data.cards.card import Archive, Card
 from cervbench.error import some
 from cervbench.plugin.manager import plugins
-from cervbench.runs import find_card
+from cervbench.resolve import find_card
 
 
 class _Dataset(click.ParamType):

@@ -174,7 +174,7 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
     with shown() as progress, _stdout_alone() as lines:
         for planned in plan(requests, here, progress, plugins()):
             run = planned.run
-            for one in planned.due:
+            for one in planned.records:
                 done = store.has(run.dataset.variant, one.id)
                 if as_json:
                     line = {"id": one.id, "done": done, "evaluation": one.evaluation.name, "ratio": one.ratio}

@@ -252,7 +252,7 @@ def test_a_wanted_row_is_trained_as_it_says(shared_cache_of_small_cells: Place) 
     """Regression: Barlow Twins was wanted and measured with its default projector, an eighth as wide."""
     bench = Bench("synthetic", shared_cache_of_small_cells, plugins(), CPU)
     asked = next(setup for setup in WANTED if setup.method == "barlow-twins" and setup.compiled)
-    wide = bench.understood(asked)
+    wide = bench.resolved(asked)
     assert wide.config.projector == (8192, 8192, 8192)  # type: ignore[attr-defined]
     assert wide.protocol.pretext.compile
     assert (wide.protocol.image_size, wide.protocol.pretext.batch_size) == (128, 256)

@@ -10,7 +10,7 @@ from cervbench.data.cards.synthetic import CARD
 from cervbench.data.error import DataError
 from cervbench.plugin import hookimpl
 from cervbench.plugin.manager import Plugins
-from cervbench.runs import find_card
+from cervbench.resolve import find_card
 
 
 @pytest.fixture

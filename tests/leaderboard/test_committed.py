@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from cervbench.plugin.manager import plugins
-from cervbench.runs import understand
+from cervbench.resolve import resolve
 from cervbench.study import Study
 
 RECORDS = Path(__file__).parents[2] / "leaderboards" / "records" / "herlev"
@@ -27,11 +27,12 @@ def committed() -> set[Asked]:
 def asked_for() -> set[Asked]:
     found = set()
     for request in Study.load("herlev-quick").requests:
-        asked = understand(request, plugins())
-        config = json.dumps(asked.config.model_dump(mode="json"), sort_keys=True)
-        what = asked.method.name, config, asked.backbone, request.init
-        names = [entry.name for entry, _ in asked.evaluations]
-        found |= {(*what, name, ratio, fold) for name in names for ratio in asked.ratios for fold in range(5)}
+        resolved = resolve(request, plugins())
+        config = json.dumps(resolved.config.model_dump(mode="json"), sort_keys=True)
+        what = resolved.method.name, config, resolved.backbone, request.init
+        names = [entry.name for entry, _ in resolved.evaluations]
+        ratios = resolved.ratios
+        found |= {(*what, name, ratio, fold) for name in names for ratio in ratios for fold in range(5)}
     return found
 
 

@@ -1,0 +1,76 @@
+"""Which code made an encoder: a hash of the method's sources, and a warning where they have changed since.
+
+A run is known by what was asked, so an author who edits a method and asks again is given what the older code
+made.
+"""
+
+import hashlib
+import inspect
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cervbench.error import some
+from cervbench.plugin.catalog import CORE, Entry
+from cervbench.plugin.offers import Offer
+from cervbench.plugin.problems import home_of
+from cervbench.records.record import Record
+
+
+def code_hash(methods: Sequence[Entry[Offer]]) -> str:
+    """A hash of the sources of their packages, read without importing them.
+
+    The core is left out: a change there that matters raises its training rules.
+    """
+    code = hashlib.sha256()
+    for method in methods:
+        learner = method.offer.method
+        if (home := home_of(learner)) != CORE:
+            for source in _sources(home) or _written(learner):
+                code.update(source)
+    return code.hexdigest()[:16]
+
+
+def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
+    older = [
+        record
+        for record in records
+        if {record.observed.get("code", code), record.observed.get("pretext_code") or code} != {code}
+    ]
+    if older:
+        run = older[0].run
+        logging.getLogger("cervbench").warning(
+            "%s on %s, fold %s: the code of this method has changed since these records were made, and they "
+            "are taken as they are: %s. Raise `revision` in its Offer where the change is one of results, or "
+            "ask for another --out",
+            run.method.name,
+            run.dataset.variant,
+            run.fold,
+            some([record.id for record in older]),
+        )
+
+
+def _sources(home: str) -> list[bytes]:
+    """The source files of a package or a module; none where there are none, as in a notebook."""
+    try:
+        spec = find_spec(home)
+    except ValueError:  # a script that is being run, or a module made in memory
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        folders = map(Path, spec.submodule_search_locations)
+        return [path.read_bytes() for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return [Path(spec.origin).read_bytes()] if spec.origin and Path(spec.origin).is_file() else []
+
+
+def _written(learner: Any) -> list[bytes]:
+    """The source of each function of a class that was typed into a notebook, where Python still has it."""
+    written = []
+    for function in filter(inspect.isfunction, vars(learner).values()) if inspect.isclass(learner) else ():
+        with suppress(OSError):
+            written.append(inspect.getsource(function).encode())
+    return written

@@ -1,0 +1,140 @@
+"""What a request means here: every name looked up and every setting checked, before anything is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cervbench.data.cards.card import Card
+from cervbench.plugin.catalog import CORE, Entry, UnknownName
+from cervbench.plugin.manager import Plugins
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
+from cervbench.plugin.settings import Settings, SettingsError
+from cervbench.protocol.protocol import Protocol, load
+from cervbench.records.record import NO_BACKBONE
+from cervbench.study import Request
+from cervbench.training.backbones import PLACES, require_timm_name
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with every name looked up and every setting checked."""
+
+    request: Request
+    method: Entry[Offer]
+    builds_on: tuple[Entry[Offer], ...]
+    """Other methods whose code it uses, and those whose code they use."""
+    config: Settings
+    card: Card
+    backbone: str
+    backbone_offer: BackboneOffer | None
+    """None for a backbone known by its timm name."""
+    evaluations: tuple[tuple[Entry[EvaluationOffer], Settings], ...]
+    ratios: tuple[int, ...]
+    protocol: Protocol
+
+    @property
+    def init_file(self) -> Path | None:
+        """The weights that its encoder begins from, where these are neither random nor ImageNet's."""
+        given = self.request.init
+        return None if given in ("random", "imagenet") or not self.method.offer.has_encoder else Path(given)
+
+    @property
+    def used(self) -> tuple[Entry[Offer], ...]:
+        """All methods whose code makes the encoder."""
+        return (self.method, *self.builds_on)
+
+
+def resolve(request: Request, plugins: Plugins) -> Resolved:
+    changes = {
+        k.removeprefix("protocol."): v for k, v in request.settings.items() if k.startswith("protocol.")
+    }
+    own = {k: v for k, v in request.settings.items() if not k.startswith("protocol.")}
+    protocol = load(request.tier, changes)
+    method = plugins.methods.get(request.method)
+    config = method.offer.config.parse(own, f"method {method.name}")
+    ratios = tuple(sorted(set(request.ratios or protocol.labels.ratios)))
+    if strange := set(ratios) - set(protocol.labels.ratios):
+        raise SettingsError(
+            f"the protocol has no ratio {', '.join(map(str, sorted(strange)))}; it has "
+            f"{', '.join(map(str, protocol.labels.ratios))} per cent"
+        )
+    card = find_card(request.dataset, plugins)
+    evaluations = tuple(_evaluations(request, method.offer, protocol, plugins))
+    backbone = _offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
+    return Resolved(
+        request=request,
+        method=method,
+        builds_on=tuple(_built_on(method, plugins)),
+        config=config,
+        card=card,
+        backbone=_name_backbone(backbone, request.backbone) if method.offer.has_encoder else NO_BACKBONE,
+        backbone_offer=backbone.offer if backbone else None,
+        evaluations=evaluations,
+        ratios=ratios,
+        protocol=protocol,
+    )
+
+
+def _evaluations(
+    request: Request, offer: Offer, protocol: Protocol, plugins: Plugins
+) -> list[tuple[Entry[EvaluationOffer], Settings]]:
+    """Those asked for, or the protocol's; without an encoder only those that leave it frozen."""
+    # The protocol's are the core's own, whatever other package offers such a name too.
+    names = request.evaluations or tuple(f"{CORE}:{name}" for name in protocol.evaluations)
+    found = []
+    for name in names:
+        entry = plugins.evaluations.get(name)
+        if not offer.has_encoder and not entry.offer.frozen:
+            if request.evaluations:
+                raise SettingsError(
+                    f"{request.method} has no encoder, which {name} would train; ask for linear or knn"
+                )
+            continue
+        fixed = protocol.settings_of(entry.package, entry.name)
+        settings = entry.offer.settings.parse(fixed, f"evaluation {name}")
+        found.append((entry, settings))
+    return found
+
+
+def _built_on(method: Entry[Offer], plugins: Plugins) -> list[Entry[Offer]]:
+    """The methods whose code it uses, and those whose code they use, each once."""
+    found: dict[tuple[str, str], Entry[Offer]] = {}
+    users = [method]
+    while users:
+        user = users.pop(0)
+        for name in user.offer.builds_on:
+            try:
+                entry = plugins.methods.get(name)
+            except UnknownName as error:
+                owner = f"method {user.name} of {user.package}"
+                raise UnknownName(f"{owner} builds on {name}, but: {error}") from None
+            if (entry.package, entry.name) not in found:
+                found[entry.package, entry.name] = entry
+                users.append(entry)
+    return list(found.values())
+
+
+def find_card(dataset: str, plugins: Plugins) -> Card:
+    """A known dataset by name; anything that is a path is a user's own manifest or folder."""
+    if dataset not in plugins.datasets and (
+        dataset.endswith(".csv") or "/" in dataset or Path(dataset).is_dir()
+    ):
+        from cervbench.data.cards.own import own_card
+
+        return own_card(Path(dataset), taken=plugins.datasets)
+    return plugins.datasets.get(dataset).offer
+
+
+def _offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
+    """None for a model that only timm knows by this name; a name that nobody knows is refused."""
+    offered = plugins.backbones
+    if name in offered or (":" in name and not name.startswith(PLACES)):
+        return offered.get(name)
+    require_timm_name(name, offered)
+    return None
+
+
+def _name_backbone(offered: Entry[BackboneOffer] | None, name: str) -> str:
+    """A built-in's or timm's own name; that of a package's backbone begins with the package."""
+    if offered is None:
+        return name
+    return offered.name if offered.package == CORE else f"{offered.package}:{offered.name}"
