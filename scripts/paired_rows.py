@@ -3,24 +3,30 @@
     python scripts/paired_rows.py leaderboards simclr simclr-published
 
 Pages compare with rows that need no pretext stage; this compares two methods, each called as its row is.
-The p-values are of each difference alone.
+The p-values are of each difference alone. Pages pool the predictions of all folds before they take recalls, which
+is not the mean of the folds' own balanced accuracies; that mean, and what it is of, stand beside it.
 """
 
 import argparse
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
+from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.markup.text import grid
 from cervbench.place import cache_root
 from cervbench.records.store import Store
+from cervbench.scoring.classification import HEADLINE
+
+HEADER = ["labels", "pooled, points", "p", "mean of the folds", "fold by fold"]
 
 
-def compared(table: Table, one: str, other: str, figures: Figures) -> list[list[str]]:
-    """A line a ratio; none where the table lacks one of the rows."""
+def compared(table: Table, one: str, other: str, figures: Figures, store: Store) -> list[list[str]]:
+    """A line per ratio; none where the table lacks one of the rows."""
     rows = {line.name: line.row for line in table.lines}
     if not {one, other} <= rows.keys():
         return []
@@ -29,9 +35,23 @@ def compared(table: Table, one: str, other: str, figures: Figures) -> list[list[
         whole = rows[one].complete(ratio) and rows[other].complete(ratio)
         gain = figures.gain(one, rows[one], rows[other], ratio) if whole else None
         if gain and gain.value is not None and gain.low is not None and gain.high is not None:
-            value, low, high = (f"{100 * number:+.1f}" for number in (gain.value, gain.low, gain.high))
-            lines.append([f"{ratio} %", f"{value} [{low}, {high}]".replace("-", "−"), f"{gain.p:.4f}"])
+            value, low, high = (points(number) for number in (gain.value, gain.low, gain.high))
+            ours, theirs = (scores(rows[name], ratio, store) for name in (one, other))
+            by_fold = [a - b for a, b in zip(ours, theirs, strict=True)]
+            told = (points(fmean(by_fold)), ", ".join(map(points, by_fold)))
+            lines.append([f"{ratio} %", f"{value} [{low}, {high}]", f"{gain.p:.4f}", *told])
     return lines
+
+
+def scores(row: Row, ratio: int, store: Store) -> list[float]:
+    """The balanced accuracy of each fold alone, as its record has it."""
+    variant = row.sample.run.dataset.variant
+    paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.entries[ratio].items())]
+    return [store.record(path).scores[HEADLINE] for path in paths]
+
+
+def points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def main() -> None:
@@ -48,10 +68,10 @@ def main() -> None:
             rows = [row for row in gather(store, list(paths), cache) if not row.trial]
             figures = Figures(rows, store, cache)
             for table in tables(figures):
-                if lines := compared(table, asked.one, asked.other, figures):
+                if lines := compared(table, asked.one, asked.other, figures, store):
                     found = True
-                    header = ["labels", f"{asked.one} above {asked.other}, points", "p"]
-                    print(f"\n{variant}, {title(table)}\n\n{grid(header, lines)}")
+                    what = f"{variant}, {title(table)}: {asked.one} above {asked.other}"
+                    print(f"\n{what}\n\n{grid(HEADER, lines)}")
     if not found:
         parser.error(f"no table has both {asked.one!r} and {asked.other!r} in all folds of some ratio")
 
