@@ -3,8 +3,8 @@
     python scripts/paired_rows.py leaderboards simclr simclr-published
 
 Pages compare with rows that need no pretext stage; this compares two methods, each called as its row is.
-The p-values are of each difference alone. Pages pool the predictions of all folds before they take recalls, which
-is not the mean of the folds' own balanced accuracies; that mean, and what it is of, stand beside it.
+The p-values are of each difference alone. Pages pool the predictions of all folds before they take recalls,
+which is not the mean of the folds' own balanced accuracies; that mean, and what it is of, stand beside it.
 """
 
 import argparse
