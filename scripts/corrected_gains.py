@@ -2,12 +2,13 @@
 
     python scripts/corrected_gains.py leaderboards
 
-Prints a table a leaderboard table of each variant: how far each row's balanced accuracy is above the same
-encoder without its pretext stage. Smoke-tier records and records off protocol are left out.
+Prints a table for each table of the leaderboards: how far each row's balanced accuracy is above the same
+encoder without its pretext stage. Pages correct for the rows of a column; the last p-value is corrected for all
+differences of the table. Smoke-tier records and records off protocol are left out.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -18,14 +19,22 @@ from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.markup.text import grid
 from cervbench.place import cache_root
 from cervbench.records.store import Store
+from cervbench.scoring.comparison import holm
 
 
-def column(table: Table, ratio: int) -> Iterator[tuple[str, str]]:
-    """The name of each row, and its gain with both p-values."""
-    for line in table.ranked:
-        gain, corrected = line.gains.get(ratio), table.p_of_gains.get((line.name, ratio))
-        if gain is not None and gain.value is not None and corrected is not None:
-            yield line.name, f"{100 * gain.value:+.1f}, {gain.p:.4f}, {corrected:.4f}"
+def cells(table: Table) -> Mapping[tuple[str, int], str]:
+    """By row and ratio, the gain and its p-values."""
+    gains = {
+        (line.name, ratio): gain
+        for line in table.ranked
+        for ratio, gain in line.gains.items()
+        if gain.value is not None and gain.p is not None and (line.name, ratio) in table.p_of_gains
+    }
+    of_table = holm([gain.p for gain in gains.values()])
+    return {
+        at: f"{100 * gain.value:+.1f}, {gain.p:.4f}, {table.p_of_gains[at]:.4f}, {overall:.4f}"
+        for (at, gain), overall in zip(gains.items(), of_table, strict=True)
+    }
 
 
 def main() -> None:
@@ -38,11 +47,11 @@ def main() -> None:
         for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
             rows = [row for row in gather(store, list(paths), cache) if not row.trial]
             for table in tables(Figures(rows, store, cache)):
-                columns = {ratio: dict(column(table, ratio)) for ratio in table.ratios}
+                told = cells(table)
                 if names := [line.name for line in table.ranked if line.gains]:
-                    header = ["gain, p, corrected p", *(f"{ratio} %" for ratio in table.ratios)]
-                    cells = ([name, *(own.get(name, "") for own in columns.values())] for name in names)
-                    print(f"\n{variant}, {title(table)}\n\n{grid(header, cells)}")
+                    header = ["gain, p, by column, by table", *(f"{ratio} %" for ratio in table.ratios)]
+                    lines = ([name, *(told.get((name, r), "") for r in table.ratios)] for name in names)
+                    print(f"\n{variant}, {title(table)}\n\n{grid(header, lines)}")
 
 
 if __name__ == "__main__":

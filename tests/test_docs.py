@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click import Command, Context, Group
@@ -24,6 +25,7 @@ from cervbench.plugin.contract import SPECS
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.method import _CONTRACT
 from cervbench.plugin.scaffold import new_package
+from cervbench.protocol.folds import frozen
 from cervbench.protocol.protocol import load
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +93,25 @@ def test_every_name_that_authors_may_use_is_documented_as_it_says_itself(name: s
     said = (getdoc(offered) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
     line = f"| `{name}` | " if name in BY_HAND else f"| `{called}` | {said} |"
     assert f"\n{line}" in text_of("hooks.md")
+
+
+@pytest.mark.parametrize("name", ["herlev", "cric"])
+def test_strangers_can_tell_which_labels_were_seen(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Regression: they were said to follow the frozen order within a part, which gives other labels."""
+    monkeypatch.chdir(ROOT)
+    [code] = python_of("protocol.md")
+    stranger = module_of(code, "stranger")
+    assert "149" in capsys.readouterr().out
+    manifest, labels = frozen(name), load("quick").labels
+    table = pd.read_csv(ROOT / f"cervbench/protocol/frozen/{name}.csv", dtype={"image": str})
+    for fold, ratio, draw in [(0, 1, 0), (1, 5, 1), (2, 10, 2), (3, 25, 3), (4, 50, 4), (2, 100, 0)]:
+        train, val = manifest.permitted(manifest.fold(fold), ratio, draw, labels)
+        for part, rows in {"train": train, "val": val}.items():
+            if part == "train" or ratio >= 10:
+                expected = sorted(manifest.images[row] for row in rows)
+                assert stranger.seen(table, fold, ratio, draw, part) == expected
 
 
 def test_the_code_of_the_tutorial_is_that_of_the_package_it_begins_with(tmp_path: Path) -> None:
@@ -209,6 +230,7 @@ def test_every_setting_of_a_method_says_what_it_is(name: str) -> None:
 OF_TWO_METHODS = {
     *("−0.2 [−4.7, +4.4]", "−2.6 [−7.1, +2.0]", "−0.6 [−4.4, +3.1]"),  # attentive patch less jigsaw
     *("+1.5 [−2.0, +4.9]", "−3.2 [−6.5, +0.1]"),  # AGBT less the control
+    *("−4.7 [−8.4, −1.0]", "−3.9 [−7.5, −0.3]", "−3.5 [−6.9, −0.1]"),  # the same by neighbours
     "+5.0 [−0.4, +10.4]",  # SimCLR less simclr-published
     *("+3.2 [−1.3, +7.8]", "−4.6 [−9.2, −0.0]"),  # Barlow Twins without its projector less with it
 }
