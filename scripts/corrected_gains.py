@@ -3,8 +3,8 @@
     python scripts/corrected_gains.py leaderboards
 
 Prints a table for each table of the leaderboards: how far each row's balanced accuracy is above the same
-encoder without its pretext stage. Pages correct for the rows of a column; the last p-value is corrected for all
-differences of the table. Smoke-tier records and records off protocol are left out.
+encoder without its pretext stage. Pages correct for the rows of a column; the last p-value is corrected for
+all differences of the table. Smoke-tier records and records off protocol are left out.
 """
 
 import argparse
