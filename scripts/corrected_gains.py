@@ -25,15 +25,15 @@ from cervbench.scoring.comparison import holm
 def cells(table: Table) -> Mapping[tuple[str, int], str]:
     """By row and ratio, the gain and its p-values."""
     gains = {
-        (line.name, ratio): gain
+        (line.name, ratio): (gain.value, gain.p)
         for line in table.ranked
         for ratio, gain in line.gains.items()
         if gain.value is not None and gain.p is not None and (line.name, ratio) in table.p_of_gains
     }
-    of_table = holm([gain.p for gain in gains.values()])
+    by_table = holm([p for _, p in gains.values()])
     return {
-        at: f"{100 * gain.value:+.1f}, {gain.p:.4f}, {table.p_of_gains[at]:.4f}, {overall:.4f}"
-        for (at, gain), overall in zip(gains.items(), of_table, strict=True)
+        at: f"{100 * value:+.1f}, {p:.4f}, {table.p_of_gains[at]:.4f}, {overall:.4f}"
+        for (at, (value, p)), overall in zip(gains.items(), by_table, strict=True)
     }
 
 
