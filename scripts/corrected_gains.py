@@ -16,7 +16,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.tables import Table, tables, title
-from cervbench.markup.text import grid
+from cervbench.markup.text import grid, number
 from cervbench.place import cache_root
 from cervbench.records.store import Store
 from cervbench.scoring.comparison import holm
@@ -32,7 +32,7 @@ def cells(table: Table) -> Mapping[tuple[str, int], str]:
     }
     by_table = holm([p for _, p in gains.values()])
     return {
-        at: f"{100 * value:+.1f}, {p:.4f}, {table.p_of_gains[at]:.4f}, {overall:.4f}"
+        at: f"{number(100 * value, 1, signed=True)}, {p:.4f}, {table.p_of_gains[at]:.4f}, {overall:.4f}"
         for (at, (value, p)), overall in zip(gains.items(), by_table, strict=True)
     }
 

@@ -17,7 +17,7 @@ from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Table, tables, title
-from cervbench.markup.text import grid
+from cervbench.markup.text import figure, grid, number
 from cervbench.place import cache_root
 from cervbench.records.store import Store
 from cervbench.scoring.classification import HEADLINE
@@ -34,12 +34,11 @@ def compared(table: Table, one: str, other: str, figures: Figures, store: Store)
     for ratio in table.ratios:
         whole = rows[one].complete(ratio) and rows[other].complete(ratio)
         gain = figures.gain(one, rows[one], rows[other], ratio) if whole else None
-        if gain and gain.value is not None and gain.low is not None and gain.high is not None:
-            value, low, high = (points(number) for number in (gain.value, gain.low, gain.high))
+        if gain and gain.value is not None:
             ours, theirs = (scores(rows[name], ratio, store) for name in (one, other))
             by_fold = [a - b for a, b in zip(ours, theirs, strict=True)]
             told = (points(fmean(by_fold)), ", ".join(map(points, by_fold)))
-            lines.append([f"{ratio} %", f"{value} [{low}, {high}]", f"{gain.p:.4f}", *told])
+            lines.append([f"{ratio} %", figure(gain[:3], signed=True), f"{gain.p:.4f}", *told])
     return lines
 
 
@@ -51,7 +50,7 @@ def scores(row: Row, ratio: int, store: Store) -> list[float]:
 
 
 def points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return number(100 * share, 1, signed=True)
 
 
 def main() -> None:

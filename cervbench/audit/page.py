@@ -7,6 +7,7 @@ from tabulate import tabulate
 from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit
 from cervbench.audit.ladder import Rung
 from cervbench.markup.escaping import markdown
+from cervbench.markup.text import number
 
 
 def page(audit: Audit) -> str:
@@ -27,11 +28,11 @@ def page(audit: Audit) -> str:
         lost = 100 * (random.balanced_accuracy - own.balanced_accuracy)
         shared = 100 * (random.balanced_accuracy - control.balanced_accuracy)
         parts.append(
-            f"Folds of random images give {_points(lost)} points of balanced accuracy more than folds that "
+            f"Folds of random images give {number(lost, 1)} points of balanced accuracy more than folds that "
             "keep the card's group together. Groups of the same sizes and classes, dealt at random (the "
-            f"control), account for {_points(shared)} of them: the rest, {_points(lost - shared)} points, is "
-            "what images of one group know of each other beyond their class. Differences are taken before "
-            "they are rounded."
+            f"control), account for {number(shared, 1)} of them: the rest, {number(lost - shared, 1)} "
+            "points, is what images of one group know of each other beyond their class. Differences are "
+            "taken before they are rounded."
             f"{_beside(audit, random)}"
         )
     by_group = " by the card's group" if own else ""
@@ -53,10 +54,6 @@ def page(audit: Audit) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _points(difference: float) -> str:
-    return f"{difference:.1f}".replace("-", "−")
-
-
 def _beside(audit: Audit, random: Rung) -> str:
     """How sure that is: the rungs next to the card's own say more of it than the spread over seeds."""
     names = [rung.together for rung in audit.ladder]
@@ -68,10 +65,11 @@ def _beside(audit: Audit, random: Rung) -> str:
     ]
     if not beside:
         return ""
+    least, most = (number(points, 1) for points in (min(beside), max(beside)))
     return (
-        f" Where groups are cut finer or wider, by the rungs beside it, the whole is {min(beside):.1f} to "
-        f"{max(beside):.1f} points: which groups there happen to be moves it, and the spread over seeds, "
-        "which is that of dealing the same groups anew, does not show it."
+        f" Where groups are cut finer or wider, by the rungs beside it, the whole is {least} to {most} "
+        "points: which groups there happen to be moves it, and the spread over seeds, which is that of "
+        "dealing the same groups anew, does not show it."
     )
 
 

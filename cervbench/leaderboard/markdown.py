@@ -90,13 +90,7 @@ def _gained(
 
 def _gain(shown: Gain | None, bold: bool) -> str:
     """`+4.2 [−0.3, +8.7]`: the interval is for this row alone, bold is corrected for the number of rows."""
-    if shown is None:
-        return ""
-    known = [f"{100 * number:+.1f}".replace("-", "−") for number in shown[:3] if number is not None]
-    if len(known) < 3:
-        return "–"
-    value, low, high = known
-    return f"**{value}** [{low}, {high}]" if bold else f"{value} [{low}, {high}]"
+    return figure(shown[:3], bold, signed=True) if shown else ""
 
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:

@@ -1,23 +1,32 @@
-"""Figures, durations and tables as Markdown."""
+"""Numbers, figures with intervals, durations and tables as Markdown."""
 
 from collections.abc import Iterable, Sequence
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
+    """A Markdown table: the first column is aligned to the left, the others to the right."""
     ruler = [":---", *["---:"] * (len(header) - 1)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
 
 
-def figure(shown: Sequence[float | None], bold: bool = False, per_cent: bool = True) -> str:
-    """`41.2 [37.1, 45.3]`: a value and its interval, where there are such; per cent or as they are."""
+def number(value: float, digits: int, signed: bool = False) -> str:
+    """A number with a true minus sign, where it is negative as shown: there is no −0.0.
+
+    `signed` is for differences. There every number has a sign, and one that rounds to zero keeps its own: an
+    interval that ends at −0.0 excludes 0, and one that ends at +0.0 does not.
+    """
+    shown = f"{value + 0.0:+.{digits}f}" if signed else f"{value:z.{digits}f}"  # -0.0 + 0.0 is 0.0
+    return shown.replace("-", "−")
+
+
+def figure(
+    shown: Sequence[float | None], bold: bool = False, per_cent: bool = True, signed: bool = False
+) -> str:
+    """`41.2 [37.1, 45.3]`: a value, and its interval if it has one; in per cent, or as it is."""
     if shown[0] is None:
         return "–"
-    value, *bounds = (
-        (f"{100 * number:.1f}" if per_cent else f"{number:.2f}").replace("-", "−")
-        for number in shown
-        if number is not None
-    )
+    scale, digits = (100, 1) if per_cent else (1, 2)
+    value, *bounds = (number(scale * one, digits, signed) for one in shown if one is not None)
     value = f"**{value}**" if bold else value
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
 

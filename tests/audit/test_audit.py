@@ -137,6 +137,20 @@ def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
     assert "by the rungs beside it, the whole is 3.0 to 6.0 points" in text
 
 
+def test_points_bear_a_true_minus_sign_and_zero_bears_none() -> None:
+    """Regression: on one page stood 5.1 and -0.0 beside −0.3."""
+    rungs = [
+        Rung("nothing (random images)", 90, 0.6, 0.60, 0.01),
+        Rung("finer", 20, 0.6, 0.60004, 0.01),
+        Rung("the card's group", 9, 0.5, 0.5965, 0.01),
+        Rung("wider", 6, 0.5, 0.6172, 0.01),
+        Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.603, 0.01),
+    ]
+    text = page(Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, []))
+    assert "account for −0.3 of them" in text
+    assert "by the rungs beside it, the whole is −1.7 to 0.0 points" in text
+
+
 TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
 
 

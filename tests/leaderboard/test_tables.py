@@ -23,13 +23,13 @@ from sklearn.metrics import (
 
 from cervbench.leaderboard import build
 from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.cells import AUC, Figure
+from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.rows import names as names_of
 from cervbench.leaderboard.tables import Table, tables, title
-from cervbench.markup.text import duration, figure
+from cervbench.markup.text import figure
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import to_columns
@@ -681,19 +681,6 @@ def test_unknown_groups_bear_no_interval_and_no_rank(out: Path, write: Write) ->
     assert "groups unknown; no intervals: which images depend on each other is not known" in text
     rows = [line for line in text.splitlines() if line.startswith(("| good |", "| poor |"))]
     assert not any("**" in row or "[" in row for row in rows)
-
-
-def test_figures_read_as_per_cent_with_one_decimal() -> None:
-    assert figure(Figure(0.412, 0.371, 0.4532)) == "41.2 [37.1, 45.3]"
-    assert figure(Figure(0.412, 0.371, 0.4532), bold=True) == "**41.2** [37.1, 45.3]"
-    assert figure(Figure(1.0)) == "100.0"
-    assert figure(Figure(0.05, -0.021, 0.1)) == "5.0 [−2.1, 10.0]"
-    assert figure(Figure(1.456, 1.2, 1.713), per_cent=False) == "1.46 [1.20, 1.71]"
-    assert figure(Figure(None)) == "–"
-
-
-def test_durations_read_in_the_unit_that_suits_them() -> None:
-    assert [duration(3.14), duration(150), duration(5400)] == ["3.1 s", "2.5 min", "1.5 h"]
 
 
 @pytest.mark.parametrize("what", ["weights", "pack"])

@@ -1,0 +1,37 @@
+"""How numbers read on every page."""
+
+import pytest
+
+from cervbench.leaderboard.cells import Figure
+from cervbench.markup.text import duration, figure, number
+
+
+def test_figures_read_as_per_cent_with_one_decimal() -> None:
+    assert figure(Figure(0.412, 0.371, 0.4532)) == "41.2 [37.1, 45.3]"
+    assert figure(Figure(0.412, 0.371, 0.4532), bold=True) == "**41.2** [37.1, 45.3]"
+    assert figure(Figure(1.0)) == "100.0"
+    assert figure(Figure(0.05, -0.021, 0.1)) == "5.0 [−2.1, 10.0]"
+    assert figure(Figure(1.456, 1.2, 1.713), per_cent=False) == "1.46 [1.20, 1.71]"
+    assert figure(Figure(None)) == "–"
+
+
+def test_durations_read_in_the_unit_that_suits_them() -> None:
+    assert [duration(3.14), duration(150), duration(5400)] == ["3.1 s", "2.5 min", "1.5 h"]
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "signed"),
+    [
+        (1.25, "1.2", "+1.2"),
+        (-4.56, "−4.6", "−4.6"),
+        (0.0, "0.0", "+0.0"),
+        (-0.0, "0.0", "+0.0"),
+        (0.04, "0.0", "+0.0"),
+        (-0.04, "0.0", "−0.0"),
+    ],
+)
+def test_zero_is_negative_only_where_the_sign_says_on_which_side_of_it_an_interval_ends(
+    value: float, plain: str, signed: str
+) -> None:
+    assert number(value, 1) == plain
+    assert number(value, 1, signed=True) == signed
