@@ -27,7 +27,7 @@ class Pair:
 
 
 def closest_pairs(dataset: Dataset, count: int) -> list[Pair]:
-    """The most alike pairs of different groups that stand on two sides of some fold."""
+    """The most alike pairs of different groups that some fold parts; fewer where there are not so many."""
     pixels = _small(dataset.pack.pixels)
     bins, groups = dataset.manifest.bins, np.unique(dataset.pack.groups, return_inverse=True)[1]
     upright = _unit(pixels)
@@ -35,12 +35,13 @@ def closest_pairs(dataset: Dataset, count: int) -> list[Pair]:
     for start in range(0, len(pixels), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(pixels)))
         alike = np.max([_unit(turned) @ upright.T for turned in _orientations(pixels[rows])], axis=0)
-        alike[groups[rows][:, None] == groups] = -1
-        alike[bins[rows][:, None] == bins] = -1
-        alike[rows[:, None] >= np.arange(len(pixels))] = -1  # each pair once
+        alike[groups[rows][:, None] == groups] = -np.inf
+        alike[bins[rows][:, None] == bins] = -np.inf
+        alike[rows[:, None] >= np.arange(len(pixels))] = -np.inf  # each pair once
         for place in np.argpartition(-alike, min(count, alike.size - 1), axis=None)[:count]:
             row, other = np.unravel_index(place, alike.shape)
-            best.append(Pair(int(rows[row]), int(other), float(alike[row, other])))
+            if np.isfinite(alike[row, other]):
+                best.append(Pair(int(rows[row]), int(other), float(alike[row, other])))
     return sorted(best, key=lambda pair: -pair.correlation)[:count]
 
 

@@ -96,6 +96,14 @@ def test_pairs_of_one_group_or_one_bin_are_no_finding(dataset: Dataset) -> None:
         assert bins[pair.one] != bins[pair.other]
 
 
+def test_where_there_are_fewer_pairs_than_are_asked_for_there_are_no_others(dataset: Dataset) -> None:
+    """Regression: the list was filled up with an image beside itself, and with pairs of one group."""
+    bins, groups = dataset.manifest.bins, np.array(dataset.pack.groups)
+    parted = (groups[:, None] != groups) & (bins[:, None] != bins)
+    pairs = closest_pairs(dataset, len(groups) ** 2)
+    assert len({frozenset((pair.one, pair.other)) for pair in pairs}) == len(pairs) == parted.sum() // 2
+
+
 def test_the_sheet_shows_the_pairs(dataset: Dataset, tmp_path: Path) -> None:
     """Three pairs a row, two tiles of 160 px each: the image most like a tile is that of the pair."""
     pairs = closest_pairs(dataset, 4)
