@@ -14,6 +14,7 @@ from cervbench.data.batches import Images
 from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 from cervbench.data.views import Pyramid
+from cervbench.markup.escaping import file_name
 from cervbench.training.backbones import LITE0
 from cervbench.training.forwarded import forwarded
 from cervbench.training.initial_weights import build_encoder
@@ -22,7 +23,7 @@ from cervbench.training.initial_weights import build_encoder
 def audit(dataset: Dataset, out: Path) -> tuple[Audit, list[Path]]:
     """Audit a dataset and write `<variant>.md`, `<variant>.json` and a sheet of the worst pairs."""
     found, pairs = _examine(dataset)
-    name = dataset.variant.replace("@", "-")
+    name = file_name(dataset.variant)
     paths = [out / f"{name}.md", out / f"{name}.json", out / f"{name}-pairs.png"]
     write_text(paths[0], page(found))
     write_text(paths[1], found.to_json())

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit
 from cervbench.audit.ladder import Rung
 from cervbench.markup.escaping import markdown
-from cervbench.markup.text import number
+from cervbench.markup.text import grid, number
 
 
 def page(audit: Audit) -> str:
@@ -44,12 +42,15 @@ def page(audit: Audit) -> str:
         f"Pairs of different groups on two sides of a fold whose pixels correlate at {ALIKE} or more, in any "
         f"of eight orientations, at 24 × 24 px: {audit.alike}{'+' if audit.alike >= LOOKED_AT else ''}. "
         "The closest are on the sheet of pictures beside this page (not committed where images may not be):",
-        _table(
+        grid(
             ["one", "other", "classes", "correlation"],
-            [[*map(markdown, (p.one, p.other, p.labels)), f"{p.correlation:.4f}"] for p in audit.pairs],
+            [
+                [*map(markdown, (pair.one, pair.other, pair.labels)), number(pair.correlation, 4)]
+                for pair in audit.pairs
+            ],
         ),
         "## Groups a class is in",
-        _table(["class", "groups"], [[markdown(name), groups] for name, groups in audit.classes.items()]),
+        grid(["class", "groups"], [[markdown(name), str(groups)] for name, groups in audit.classes.items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -76,17 +77,10 @@ def _beside(audit: Audit, random: Rung) -> str:
 def _rungs(head: str, rungs: Sequence[Rung]) -> str:
     rows = [
         [
-            f"**{markdown(r.together)}**" if r.together == OWN else markdown(r.together),
-            r.groups,
-            f"{100 * r.accuracy:.1f}",
-            f"{100 * r.balanced_accuracy:.1f}",
-            f"{100 * r.spread:.1f}",
+            f"**{markdown(rung.together)}**" if rung.together == OWN else markdown(rung.together),
+            str(rung.groups),
+            *(number(100 * share, 1) for share in (rung.accuracy, rung.balanced_accuracy, rung.spread)),
         ]
-        for r in rungs
+        for rung in rungs
     ]
-    return _table([head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"], rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """As it stands: an id that reads as a number is none."""
-    return tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    return grid([head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"], rows)

@@ -2,6 +2,7 @@ import errno
 import re
 from dataclasses import replace
 from html import unescape
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
+from cervbench.audit import audit
 from cervbench.audit.findings import Audit, NamedPair
 from cervbench.audit.ladder import Rung, climb, shuffled_within_class
 from cervbench.audit.page import page
@@ -130,6 +132,20 @@ def test_a_sheet_that_cannot_be_written_whole_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_files_of_an_audit_are_called_as_the_pages_of_its_variant_are(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: `cric@3f2a` and a dataset called `cric-3f2a` had one file."""
+    partial = replace(dataset)
+    partial.__dict__["variant"] = "cric@3f2a"
+    found = Audit("cric@3f2a", 90, 90, {"a": 4}, "session", [], [], 0, [])
+    module = import_module("cervbench.audit.audit")
+    monkeypatch.setattr(module, "_examine", lambda dataset: (found, closest_pairs(dataset, 3)))
+    _, paths = audit(partial, tmp_path)
+    assert [path.name for path in paths] == ["cric@3f2a.md", "cric@3f2a.json", "cric@3f2a-pairs.png"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
 def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
     rungs = [
         Rung("nothing (random images)", 90, 0.6, 0.60, 0.01),
@@ -138,8 +154,8 @@ def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
         Rung("wider", 6, 0.5, 0.54, 0.01),
         Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.58, 0.01),
     ]
-    audit = Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, [NamedPair("i", "j", "a / a", 0.9)])
-    text = page(audit)
+    pairs = [NamedPair("i", "j", "a / a", 0.9)]
+    text = page(Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, pairs))
     assert "10.0 points" in text
     assert "account for 2.0 of them: the rest, 8.0 points" in text
     assert "by the rungs beside it, the whole is 3.0 to 6.0 points" in text
@@ -166,10 +182,10 @@ def test_names_from_a_users_manifest_are_text_and_nothing_else() -> None:
     hostile, number = "<b>a|`b`_c_ [d](http://x.y)", "1e5"
     rungs = [Rung(hostile, 90, 0.6, 0.60, 0.01), Rung("the card's group", 9, 0.5, 0.50, 0.01)]
     pairs = [NamedPair(hostile, number, f"{hostile} / {number}", 0.9)]
-    audit = Audit(hostile, 90, 90, {hostile: 4, number: 5}, hostile, rungs, [], 0, pairs)
-    html = MarkdownIt("commonmark").enable("table").render(page(audit))
+    text = page(Audit(hostile, 90, 90, {hostile: 4, number: 5}, hostile, rungs, [], 0, pairs))
+    html = MarkdownIt("commonmark").enable("table").render(text)
     assert set(re.findall(r"<(\w+)", html)) == {"h1", "h2", "p", "strong"} | TABLE
-    shown = unescape(html)
+    shown = unescape(re.sub(' style="text-align:(left|right)"', "", html))
     assert shown.count(hostile) == 6
     for row in ([hostile, number, f"{hostile} / {number}", "0.9000"], [hostile, "4"], [number, "5"]):
         assert "<tr>\n" + "".join(f"<td>{cell}</td>\n" for cell in row) + "</tr>" in shown
