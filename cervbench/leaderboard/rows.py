@@ -1,22 +1,16 @@
 """Rows: the records of one method with one seed under one evaluation, by ratio and fold."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import of_pretext
-from cervbench.records.record import NO_BACKBONE, Record, digest
+from cervbench.records.record import Record, digest
 from cervbench.scoring.task import Task
 from cervbench.training.collapse import collapsed
 
-_OF_A_RUN = {
-    "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
-}  # fmt: skip
-"""How a run's own fields are called on a page."""
 PRETEXT = "pretext"
 """Stands for every change of the protocol's pretext stages."""
 _OBSERVED = (
@@ -134,101 +128,6 @@ class Row:
         self.entries[seen.ratio][seen.fold] = seen.entry
         self.observed[seen.fold] = seen.observed
         self.devices.update(seen.devices)
-
-
-def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
-    """A name for each row, with the settings that somebody chose for it and a revision after the first; rows
-    of one name are told apart by whatever it is in which they differ."""
-    by_name: dict[str, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        by_name[short(_base_name(row, beneath))].append(index)
-    # An id stands for an image, not for its pixels: rows of two packs saw two preparations of a dataset.
-    of_one_pack = len({row.sample.run.dataset.pack for row in rows}) == 1
-    named = [""] * len(rows)
-    for name, indices in by_name.items():
-        traits = [_traits(rows[index]) for index in indices]
-        apart = differing(traits)
-        for index, own in zip(indices, traits, strict=True):
-            always = _always_told(rows[index]) | (set() if of_one_pack else {"images"})
-            telling = own.keys() & (apart | always)
-            told = ", ".join(f"{short(trait)} {short(own[trait])}" for trait in sorted(telling))
-            named[index] = f"{name} ({told})" if told else name
-    return _unique(named)
-
-
-def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
-    """The traits in which things that are called alike are not all the same."""
-    return {
-        trait
-        for trait in {trait for own in traits for trait in own}
-        if len({own.get(trait) for own in traits}) > 1
-    }
-
-
-def _always_told(row: Row) -> set[str]:
-    """Settings that were not the defaults, as whoever ran it says, a revision after the first, a budget."""
-    method, said = row.sample.run.method, row.sample.observed.get("chosen")
-    chosen = {_trait(name) for name in method.config if isinstance(said, list) and name in said}
-    return chosen | ({"revision"} if method.revision > 1 else set()) | _budget(row).keys()
-
-
-def _budget(row: Row) -> dict[str, str]:
-    """Changes of the protocol's pretext stages."""
-    changes = row.sample.run.protocol.off
-    return dict(change.split("=", 1) for change in changes if of_pretext(change))
-
-
-def _unique(named: Sequence[str]) -> list[str]:
-    """Names too long to be told apart get a number."""
-    seen: dict[str, int] = defaultdict(int)
-    unique = []
-    for name in named:
-        seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
-    return unique
-
-
-def _base_name(row: Row, beneath: bool) -> str:
-    run = row.sample.run
-    if not row.baseline or run.backbone == NO_BACKBONE:
-        return run.method.name
-    if run.init == "random":
-        return "untrained" if row.sample.evaluation.frozen else "scratch"
-    if row.sample.evaluation.frozen or beneath:
-        return f"{run.init} ({run.backbone})"
-    return run.init
-
-
-def _traits(row: Row) -> dict[str, str]:
-    """What two rows of one name may differ in."""
-    run = row.sample.run
-    traits = {
-        "method": run.method.name,
-        "of": run.method.package,
-        "revision": str(run.method.revision),
-        "strategy": run.strategy,
-        "from": "+".join(run.sources) or "itself",
-        "images": run.dataset.pack,
-        "backbone": run.backbone,
-        "backbone revision": str(run.backbone_revision),
-        "init": run.init,
-        "seed": str(run.seed),
-    }
-    if run.weights:
-        traits["weights"] = run.weights
-    if run.method.builds_on:
-        revisions = sorted(run.method.builds_on.items())
-        traits["on"] = " ".join(f"{name} revision {revision}" for name, revision in revisions)
-    return (
-        traits
-        | _budget(row)
-        | {_trait(name): json.dumps(value, sort_keys=True) for name, value in run.method.config.items()}
-    )
-
-
-def _trait(setting: str) -> str:
-    """A setting that is called as a field of the run is, and is another thing."""
-    return f"setting {setting}" if setting in _OF_A_RUN else setting
 
 
 def _contest(record: Record) -> Contest:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
 from cervbench.leaderboard.figures import At, Figures
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
-from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey, differing, names
+from cervbench.leaderboard.row_names import differing, names
+from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey
 from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
