@@ -170,8 +170,8 @@ def _axes(table: Table, across: dict[int, float], scale: _Scale) -> list[str]:
 
 
 def _mean_labels(table: Table, ratio: int) -> float:
-    entries = [entry for line in table.lines for entry in line.row.entries.get(ratio, {}).values()]
-    return sum(entry.train_labels + entry.val_labels for entry in entries) / len(entries)
+    records = table.records_at(ratio)
+    return sum(record.train_labels + record.val_labels for record in records) / len(records)
 
 
 def _reference(curve: _Curve, scale: _Scale) -> list[str]:

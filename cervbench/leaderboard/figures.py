@@ -31,8 +31,7 @@ from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import best_of, compare_replicates, refuse_unpaired
 from cervbench.scoring.tally import Floats, Ints
 
-At = tuple[Row, int]
-"""A row at a ratio."""
+RowAtRatio = tuple[Row, int]
 
 WORTH_WORKERS = 500
 """Records from which on starting other processes is cheaper than computing alone."""
@@ -50,86 +49,86 @@ class Figures:
     workers: int = 1
 
     @cached_property
-    def cells(self) -> dict[At, Cell]:
+    def cells(self) -> dict[RowAtRatio, Cell]:
         """The cell of every row at every ratio that it has."""
-        places = [(row, ratio) for row in self.rows for ratio in row.entries]
-        return {at: Cell.from_json(kept) for at, kept in self._of("cell", places)}
+        wanted = [(row, ratio) for row in self.rows for ratio in row.records]
+        return {at: Cell.from_json(kept) for at, kept in self._of("cell", wanted)}
 
-    def classes(self, places: Sequence[At]) -> dict[At, dict[str, ClassFigures]]:
+    def classes(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, dict[str, ClassFigures]]:
         return {
             at: {name: ClassFigures(Figure(*recall), *counts) for name, (recall, *counts) in kept.items()}
-            for at, kept in self._of("classes", places)
+            for at, kept in self._of("classes", wanted)
         }
 
-    def others(self, places: Sequence[At]) -> dict[At, dict[str, Figure]]:
+    def others(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, dict[str, Figure]]:
         """The metrics that a cell does not have."""
         return {
             at: {metric: Figure(*figure) for metric, figure in kept.items()}
-            for at, kept in self._of("others", places)
+            for at, kept in self._of("others", wanted)
         }
 
     def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:
         """By metric, the names of the best row and of all that the paired test does not tell from it."""
-        places = [(row, ratio) for row in rows.values()]
-        if not self._testable(places):
+        wanted = [(row, ratio) for row in rows.values()]
+        if not self._testable(wanted):
             return {}
-        described = [key("best", *_described(at)).hex() for at in places]
-        metrics = metrics_of(places[0][0].task)
+        described = [key("best", *_described(at)).hex() for at in wanted]
+        metrics = metrics_of(wanted[0][0].task)
         keys = {metric: key("best", metric, described) for metric in metrics}
         known = self.cache.known(list(keys.values()))
         if len(known) < len(keys):
-            known = self._best(list(rows), places, keys)
+            known = self._best(list(rows), wanted, keys)
             self.cache.keep(known)
         names = list(rows)
-        return {metric: frozenset(names[place] for place in known[keys[metric]]) for metric in metrics}
+        return {metric: frozenset(names[index] for index in known[keys[metric]]) for metric in metrics}
 
     def gain(self, name: str, row: Row, base: Row, ratio: int) -> Gain | None:
         """How far a row stands above another; None where the paired test has nothing to leave out."""
-        places = [(row, ratio), (base, ratio)]
-        if not self._testable(places):
+        wanted = [(row, ratio), (base, ratio)]
+        if not self._testable(wanted):
             return None
-        own = key("gain", [_described(at) for at in places])
+        own = key("gain", [_described(at) for at in wanted])
         known = self.cache.known([own])
         if not known:
-            self._refuse_unpaired([name, "what it is compared with"], places)
-            replicates = dict(self._of("replicates", places))
-            ours, theirs = (Replicates.from_json(replicates[at]) for at in places)
+            self._refuse_unpaired([name, "what it is compared with"], wanted)
+            replicates = dict(self._of("replicates", wanted))
+            ours, theirs = (Replicates.from_json(replicates[at]) for at in wanted)
             known = {own: _difference(ours.values[HEADLINE], theirs.values[HEADLINE], ours.folds)}
             self.cache.keep(known)
         return Gain(*known[own])
 
-    def _testable(self, places: Sequence[At]) -> bool:
+    def _testable(self, wanted: Sequence[RowAtRatio]) -> bool:
         """By the paired test, which leaves out a group of a fold at a time."""
-        return all(at[0].task.groups_known and self.cells[at].fewest_groups > 1 for at in places)
+        return all(at[0].task.groups_known and self.cells[at].fewest_groups > 1 for at in wanted)
 
     def _best(
-        self, names: Sequence[str], places: Sequence[At], keys: Mapping[str, bytes]
+        self, names: Sequence[str], wanted: Sequence[RowAtRatio], keys: Mapping[str, bytes]
     ) -> dict[bytes, list[int]]:
-        self._refuse_unpaired(names, places)
-        known = dict(self._of("replicates", places))
-        rows = [Replicates.from_json(known[at]) for at in places]
+        self._refuse_unpaired(names, wanted)
+        known = dict(self._of("replicates", wanted))
+        rows = [Replicates.from_json(known[at]) for at in wanted]
         found = {}
         for metric, own in keys.items():
-            values = {str(place): row.values[metric] for place, row in enumerate(rows)}
+            values = {str(index): row.values[metric] for index, row in enumerate(rows)}
             found[own] = sorted(map(int, best_of(values, rows[0].folds, metric)))
         return found
 
-    def _refuse_unpaired(self, names: Sequence[str], places: Sequence[At]) -> None:
+    def _refuse_unpaired(self, names: Sequence[str], wanted: Sequence[RowAtRatio]) -> None:
         """By the hash of what was tested; only where it differs is it read again to say in what."""
-        first = self.cells[places[0]]
-        for name, at in zip(names, places, strict=True):
+        first = self.cells[wanted[0]]
+        for name, at in zip(names, wanted, strict=True):
             if self.cells[at].tested != first.tested:
                 try:
-                    refuse_unpaired(*(pooled_from(self._source(one)) for one in (places[0], at)))
+                    refuse_unpaired(*(pooled_from(self._source(one)) for one in (wanted[0], at)))
                 except ValueError as error:
                     raise RecordError(
                         f"{names[0]} and {name} at {at[1]} % cannot be compared: {error}"
                     ) from None
 
-    def _of(self, kind: str, places: Sequence[At]) -> Iterator[tuple[At, Any]]:
+    def _of(self, kind: str, wanted: Sequence[RowAtRatio]) -> Iterator[tuple[RowAtRatio, Any]]:
         """What is known first, then what is computed, which is kept."""
         missing = []
-        for some in in_batches(places, _KEPT_AT_ONCE):
+        for some in in_batches(wanted, _KEPT_AT_ONCE):
             keys = [key(kind, *_described(at)) for at in some]
             known = self.cache.known(keys)
             for at, own in zip(some, keys, strict=True):
@@ -137,7 +136,7 @@ class Figures:
                     yield at, known[own]
                 else:
                     missing.append(at)
-        with self._mapping(sum(len(row.entries[ratio]) for row, ratio in missing)) as mapped:
+        with self._mapping(sum(len(row.records[ratio]) for row, ratio in missing)) as mapped:
             sources = [self._source(at, kind in ("classes", "others")) for at in missing]
             for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
@@ -158,13 +157,13 @@ class Figures:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _source(self, at: At, in_full: bool = False) -> Source:
+    def _source(self, at: RowAtRatio, in_full: bool = False) -> Source:
         """A row's largest ratio is where all will be asked for, so that is computed along."""
         row, ratio = at
-        entries = sorted(row.entries[ratio].items())
-        records = tuple((fold, entry.id, entry.predictions) for fold, entry in entries)
+        by_fold = sorted(row.records[ratio].items())
+        records = tuple((fold, record.id, record.predictions) for fold, record in by_fold)
         variant = row.sample.run.dataset.variant
-        return Source(self.store.root, variant, row.task, records, in_full or ratio == max(row.entries))
+        return Source(self.store.root, variant, row.task, records, in_full or ratio == max(row.records))
 
 
 def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:
@@ -175,12 +174,11 @@ def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:
     return Gain(found.difference, found.low, found.high, found.p)
 
 
-def _described(at: At) -> tuple[Any, ...]:
+def _described(at: RowAtRatio) -> tuple[Any, ...]:
     """What a figure of this row is a function of."""
     row, ratio = at
-    return row.key.contest.task, sorted(
-        (fold, entry.predictions) for fold, entry in row.entries[ratio].items()
-    )
+    predictions = sorted((fold, record.predictions) for fold, record in row.records[ratio].items())
+    return row.key.contest.task, predictions
 
 
 def _begin_work(definitions: bytes) -> None:

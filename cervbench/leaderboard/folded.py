@@ -57,9 +57,9 @@ def records(table: Table, folder: str) -> str:
         ratios = (
             f"{ratio} %: "
             + " ".join(
-                f"[{fold}]({link(f'{folder}/{entry.id}.json')})" for fold, entry in sorted(entries.items())
+                f"[{fold}]({link(f'{folder}/{record.id}.json')})" for fold, record in sorted(by_fold.items())
             )
-            for ratio, entries in sorted(line.row.entries.items())
+            for ratio, by_fold in sorted(line.row.records.items())
         )
         lines.append(f"- {markdown(line.name)}, folds at {'; '.join(ratios)}")
     return _details("Records", "\n".join(lines))

@@ -22,7 +22,7 @@ def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[
     if len(bases) != 1:
         return {}
     (base,) = bases
-    ratios = [ratio for ratio in sorted(row.entries) if row.complete(ratio) and base.complete(ratio)]
+    ratios = [ratio for ratio in sorted(row.records) if row.complete(ratio) and base.complete(ratio)]
     return {ratio: gain for ratio in ratios if (gain := figures.gain(name, row, base, ratio))}
 
 

@@ -110,7 +110,7 @@ def _cell(line: Line, ratio: int, metric: str, bold: bool) -> str:
     text = figure(cell.figures[metric], bold)
     if line.row.complete(ratio):
         return text
-    return f"{text}<br>only {_folds(sorted(line.row.entries[ratio]))} of {line.row.folds}"
+    return f"{text}<br>only {_folds(sorted(line.row.records[ratio]))} of {line.row.folds}"
 
 
 def _folds(numbers: Sequence[int]) -> str:
@@ -119,9 +119,9 @@ def _folds(numbers: Sequence[int]) -> str:
 
 def _label_counts(table: Table, ratio: int) -> str:
     """`32 + 0 labels` of train and val, a range where folds differ."""
-    entries = [entry for line in table.lines for entry in line.row.entries.get(ratio, {}).values()]
-    train = _range(entry.train_labels for entry in entries)
-    return f"{train} + {_range(entry.val_labels for entry in entries)} labels"
+    records = table.records_at(ratio)
+    train = _range(record.train_labels for record in records)
+    return f"{train} + {_range(record.val_labels for record in records)} labels"
 
 
 def _range(counts: Iterable[int]) -> str:

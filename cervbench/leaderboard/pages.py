@@ -155,7 +155,7 @@ def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], lis
 
 
 def _count(rows: Sequence[Row]) -> str:
-    count = sum(len(folds) for row in rows for folds in row.entries.values())
+    count = sum(len(folds) for row in rows for folds in row.records.values())
     return f"{count} record{'s' if count > 1 else ''}"
 
 

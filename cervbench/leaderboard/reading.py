@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cervbench.leaderboard.cache import Cache, in_batches, key_of_bytes
-from cervbench.leaderboard.rows import Entry, Row, Seen, seen
+from cervbench.leaderboard.rows import CheckedRecord, Row, StoredRecord, checked
 from cervbench.records.store import Store, read_bytes
 
 _AT_ONCE = 500
@@ -15,14 +15,16 @@ def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
     """The rows of records; RecordError where one is not what its name and its seal say."""
     rows: dict[str, Row] = {}
     for some in in_batches(paths, _AT_ONCE):
-        for path, content, found in _seen(store, some, cache):
+        for path, content, found in _checked(store, some, cache):
             if found.row not in rows:
                 rows[found.row] = Row(store.record(path, content))
             rows[found.row].add(found)
     return list(rows.values())
 
 
-def _seen(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[Path, bytes, Seen]]:
+def _checked(
+    store: Store, paths: Sequence[Path], cache: Cache
+) -> Iterator[tuple[Path, bytes, CheckedRecord]]:
     contents = [read_bytes(path) for path in paths]
     keys = [
         key_of_bytes(f"record {path.parent.name}/{path.name} ".encode() + content)
@@ -34,12 +36,12 @@ def _seen(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[P
         if key in known:
             found = _from_json(known[key])
         else:
-            found = new[key] = seen(store.record(path, content))
+            found = new[key] = checked(store.record(path, content))
         store.require_predictions(path.parent.name, path.stem)  # though what is computed of them is known
         yield path, content, found
     cache.keep(new)
 
 
-def _from_json(kept: Sequence[Any]) -> Seen:
-    row, fold, ratio, entry, observed, devices = kept
-    return Seen(row, fold, ratio, Entry(*entry), observed, devices)
+def _from_json(kept: Sequence[Any]) -> CheckedRecord:
+    row, fold, ratio, stored, observed, devices = kept
+    return CheckedRecord(row, fold, ratio, StoredRecord(*stored), observed, devices)

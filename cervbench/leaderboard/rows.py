@@ -40,8 +40,8 @@ class TableKey(NamedTuple):
     init: str
 
 
-class Entry(NamedTuple):
-    """A record, as far as a cell needs it."""
+class StoredRecord(NamedTuple):
+    """What a cell needs to know of a record."""
 
     id: str
     predictions: str
@@ -50,24 +50,24 @@ class Entry(NamedTuple):
     val_labels: int
 
 
-class Seen(NamedTuple):
-    """A record, as far as its row needs it."""
+class CheckedRecord(NamedTuple):
+    """What a row needs to know of a record that was read and found whole."""
 
     row: str
     """The same for records that differ in fold and ratio alone."""
     fold: int
     ratio: int
-    entry: Entry
+    stored: StoredRecord
     observed: Mapping[str, Any]
     devices: Sequence[str]
 
 
 @dataclass(eq=False)
 class Row:
-    """One seed of one method; `entries` by ratio, then by fold."""
+    """One seed of one method; `records` by ratio, then by fold."""
 
     sample: Record
-    entries: dict[int, dict[int, Entry]] = field(default_factory=lambda: defaultdict(dict))
+    records: dict[int, dict[int, StoredRecord]] = field(default_factory=lambda: defaultdict(dict))
     observed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     """What was observed of the pretraining of each fold."""
     devices: set[str] = field(default_factory=set)
@@ -122,12 +122,12 @@ class Row:
         return any(set(self.init_trained_on) - {fold} for fold in self.observed)
 
     def complete(self, ratio: int) -> bool:
-        return set(self.entries.get(ratio, ())) == set(range(self.folds))
+        return set(self.records.get(ratio, ())) == set(range(self.folds))
 
-    def add(self, seen: Seen) -> None:
-        self.entries[seen.ratio][seen.fold] = seen.entry
-        self.observed[seen.fold] = seen.observed
-        self.devices.update(seen.devices)
+    def add(self, record: CheckedRecord) -> None:
+        self.records[record.ratio][record.fold] = record.stored
+        self.observed[record.fold] = record.observed
+        self.devices.update(record.devices)
 
 
 def _contest(record: Record) -> Contest:
@@ -151,13 +151,13 @@ def _off_of_contest(off: Sequence[str]) -> tuple[str, ...]:
     return others if len(others) == len(off) else (PRETEXT, *others)
 
 
-def seen(record: Record) -> Seen:
+def checked(record: Record) -> CheckedRecord:
     any_fold = record.run.model_dump(mode="json", exclude={"fold"})
-    return Seen(
+    return CheckedRecord(
         row=digest({"run": any_fold, "contest": list(_contest(record))}),
         fold=record.run.fold,
         ratio=record.ratio,
-        entry=Entry(record.id, record.predictions.hash, record.labels.train, record.labels.val),
+        stored=StoredRecord(record.id, record.predictions.hash, record.labels.train, record.labels.val),
         observed={name: record.observed[name] for name in _OBSERVED if name in record.observed},
         devices=tuple(_devices(record.observed)),
     )

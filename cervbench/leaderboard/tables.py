@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
-from cervbench.leaderboard.figures import At, Figures
+from cervbench.leaderboard.figures import Figures, RowAtRatio
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
 from cervbench.leaderboard.row_names import differing, names
-from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey
+from cervbench.leaderboard.rows import PRETEXT, Contest, Row, StoredRecord, TableKey
 from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
@@ -74,6 +74,10 @@ class Table:
     @property
     def lines(self) -> tuple[Line, ...]:
         return self.ranked + self.references
+
+    def records_at(self, ratio: int) -> list[StoredRecord]:
+        """Of every line, all folds."""
+        return [record for line in self.lines for record in line.row.records.get(ratio, {}).values()]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -151,10 +155,10 @@ class _Plan:
     def ratios(self) -> tuple[int, ...]:
         """Of the rows of its own contest: what stands with them may have more."""
         own = [row for row in self.ranked + self.references if row.key.contest == self.key.contest]
-        return tuple(sorted({ratio for row in own for ratio in row.entries}))
+        return tuple(sorted({ratio for row in own for ratio in row.records}))
 
     @property
-    def in_full(self) -> list[At]:
+    def in_full(self) -> list[RowAtRatio]:
         """Where every metric is shown, and recall class by class."""
         last = self.ratios[-1]
         return [(row, last) for row in self.ranked + self.references if row.complete(last)]
@@ -206,8 +210,8 @@ def _fits(row: Row, key: TableKey) -> bool:
 
 def _table(
     plan: _Plan,
-    others: Mapping[At, Mapping[str, Figure]],
-    classes: Mapping[At, Mapping[str, ClassFigures]],
+    others: Mapping[RowAtRatio, Mapping[str, Figure]],
+    classes: Mapping[RowAtRatio, Mapping[str, ClassFigures]],
     figures: Figures,
 ) -> Table:
     ranked, ratios = plan.ranked, plan.ratios
@@ -220,7 +224,7 @@ def _table(
         Line(
             name,
             row,
-            {ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.entries},
+            {ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.records},
             others.get((row, ratios[-1]), {}),
             classes.get((row, ratios[-1]), {}),
             gains(name, row, plan.ranked + plan.references, figures),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
 from cervbench.scoring.metrics import METRICS, recalls
-from cervbench.scoring.tally import Floats, Ints, Table, confusion
+from cervbench.scoring.tally import Floats, Ints, Rows, confusion
 from cervbench.scoring.task import Task
 
 __all__ = ["HEADLINE", "Layout", "Predictions", "classification", "mean_or_none", "read_predictions"]
@@ -50,21 +50,21 @@ def classification(columns: Columns, task: Task) -> dict[str, Any]:
     predictions = read_predictions(columns, task)
     labels = predictions.layout.labels
     everything = np.zeros(len(labels), dtype=np.int64)
-    table = Table(labels, predictions.probabilities, everything, 1, task)
+    rows = Rows(labels, predictions.probabilities, everything, 1, task)
     once = np.ones(1)
     scores: dict[str, Any] = {
-        name: mean_or_none(metric.tally(table)(once)) for name, metric in METRICS.items()
+        name: mean_or_none(metric.tally(rows)(once)) for name, metric in METRICS.items()
     }
-    return scores | _class_figures(table)
+    return scores | _class_figures(rows)
 
 
-def _class_figures(table: Table) -> dict[str, Any]:
+def _class_figures(rows: Rows) -> dict[str, Any]:
     """Recall class by class, and the confusion matrix, means over the draws."""
-    counts = confusion(table).sum(axis=0)
+    counts = confusion(rows).sum(axis=0)
     by_class = recalls(counts).T
     return {
         "per_class_recall": {
-            name: mean_or_none(own) for name, own in zip(table.task.classes, by_class, strict=True)
+            name: mean_or_none(own) for name, own in zip(rows.task.classes, by_class, strict=True)
         },
         "confusion": counts.mean(axis=0).tolist(),
     }

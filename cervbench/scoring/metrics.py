@@ -1,6 +1,6 @@
 """The definitions of every metric, once. A metric first tallies its rows by unit, then values any weights.
 
-`tally(table)` sums what the metric needs of each unit; `value(weights)` takes weights … × units and gives
+`tally(rows)` sums what the metric needs of each unit; `value(weights)` takes weights … × units and gives
 … × draws. So a score is one unit of weight one, and leaving out each group in turn is one matrix product.
 NaN stands for what is not defined.
 """
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from cervbench.scoring.tally import (
     Floats,
     Ints,
-    Table,
-    Value,
+    Rows,
+    Valuation,
     alarms,
     confusion,
     mean_defined,
@@ -34,7 +34,7 @@ LEAST_PROBABILITY = 1e-7  # about what float32 can tell from 1
 class Metric:
     title: str
     """As pages call it."""
-    tally: Callable[[Table], Value]
+    tally: Callable[[Rows], Valuation]
     per_fold: bool
     """Scores of different folds are on different scales: valued per fold, then averaged."""
     bounds: tuple[float, float] | None = (0.0, 1.0)
@@ -94,78 +94,78 @@ def precision(counts: Floats) -> Floats:
     return quotient(counts[..., 1, 1], counts[..., 1].sum(axis=-1))
 
 
-def _from_confusion(definition: Callable[[Floats], Floats], table: Table) -> Value:
-    return weighed(confusion(table), definition)
+def _from_confusion(definition: Callable[[Floats], Floats], rows: Rows) -> Valuation:
+    return weighed(confusion(rows), definition)
 
 
-def _from_alarms(definition: Callable[[Floats], Floats], table: Table) -> Value:
-    if not table.task.is_abnormal.any():
-        return partial(undefined, table)
-    return weighed(alarms(table), definition)
+def _from_alarms(definition: Callable[[Floats], Floats], rows: Rows) -> Valuation:
+    if not rows.task.is_abnormal.any():
+        return partial(undefined, rows)
+    return weighed(alarms(rows), definition)
 
 
-def _over_classes(tally: Callable[[Table], Value]) -> Callable[[Table], Value]:
+def _over_classes(tally: Callable[[Rows], Valuation]) -> Callable[[Rows], Valuation]:
     """A mean over the classes present, NaN for weights that leave one of them without rows.
 
     Over fewer classes it would be another figure.
     """
 
-    def tallied(table: Table) -> Value:
-        of_table = tally(table)
-        rows = np.zeros((table.unit_count, len(table.task.classes)))
-        np.add.at(rows, (table.units, table.labels), 1)
-        rows = rows[:, rows.any(axis=0)]
+    def tallied(rows: Rows) -> Valuation:
+        value = tally(rows)
+        counts = np.zeros((rows.unit_count, len(rows.task.classes)))
+        np.add.at(counts, (rows.units, rows.labels), 1)
+        counts = counts[:, counts.any(axis=0)]
 
         def of_weights(weights: Floats) -> Floats:
-            all_there = (weights @ rows > 0).all(axis=-1, keepdims=True)
-            return np.where(all_there, of_table(weights), np.nan)
+            all_there = (weights @ counts > 0).all(axis=-1, keepdims=True)
+            return np.where(all_there, value(weights), np.nan)
 
         return of_weights
 
     return tallied
 
 
-def _kappa(table: Table) -> Value:
-    ranks = table.task.ranks
+def _kappa(rows: Rows) -> Valuation:
+    ranks = rows.task.ranks
     if ranks is None:
-        return partial(undefined, table)
-    return weighed(confusion(table), lambda counts: quadratic_kappa(counts, ranks))
+        return partial(undefined, rows)
+    return weighed(confusion(rows), lambda counts: quadratic_kappa(counts, ranks))
 
 
-def _log_loss(table: Table) -> Value:
+def _log_loss(rows: Rows) -> Valuation:
     """Mean of -log p(truth); p is floored at 1e-7."""
-    own = np.take_along_axis(table.probabilities, table.labels[None, :, None], axis=2)[:, :, 0]
+    own = np.take_along_axis(rows.probabilities, rows.labels[None, :, None], axis=2)[:, :, 0]
     losses = -np.log(np.maximum(own, LEAST_PROBABILITY))
-    sums = summed(table, np.stack([losses, np.ones_like(losses)], axis=-1))
+    sums = summed(rows, np.stack([losses, np.ones_like(losses)], axis=-1))
     return weighed(sums, lambda sums: quotient(sums[..., 0], sums[..., 1]))
 
 
-def _calibration_error(table: Table) -> Value:
+def _calibration_error(rows: Rows) -> Valuation:
     """Expected calibration error of the predicted class, in 15 bins of equal width."""
-    confidence = table.probabilities.max(axis=2)
+    confidence = rows.probabilities.max(axis=2)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    over = confidence - (table.predicted == table.labels)
+    over = confidence - (rows.predicted == rows.labels)
     in_bin = np.eye(CALIBRATION_BINS)[bins]
-    sums = summed(table, np.concatenate([over[..., None] * in_bin, in_bin], axis=-1))
+    sums = summed(rows, np.concatenate([over[..., None] * in_bin, in_bin], axis=-1))
 
     def of_sums(sums: Floats) -> Floats:
-        gaps, rows = np.split(sums, 2, axis=-1)
-        return quotient(np.abs(gaps).sum(axis=-1), rows.sum(axis=-1))
+        gaps, counts = np.split(sums, 2, axis=-1)
+        return quotient(np.abs(gaps).sum(axis=-1), counts.sum(axis=-1))
 
     return weighed(sums, of_sums)
 
 
-def _abnormal_auc(table: Table) -> Value:
-    if not table.task.is_abnormal.any():
-        return partial(undefined, table)
-    per_draw = [_auc(table, table.truly_abnormal, scores) for scores in table.abnormal_share]
+def _abnormal_auc(rows: Rows) -> Valuation:
+    if not rows.task.is_abnormal.any():
+        return partial(undefined, rows)
+    per_draw = [_auc(rows, rows.truly_abnormal, scores) for scores in rows.abnormal_share]
     return lambda weights: np.stack([auc(weights) for auc in per_draw], axis=-1)
 
 
-def _macro_auc(table: Table) -> Value:
+def _macro_auc(rows: Rows) -> Valuation:
     """One class against the rest, mean of the classes present."""
-    present = np.unique(table.labels)
-    per_class = [[_auc(table, table.labels == k, own[:, k]) for own in table.probabilities] for k in present]
+    present = np.unique(rows.labels)
+    per_class = [[_auc(rows, rows.labels == k, own[:, k]) for own in rows.probabilities] for k in present]
 
     def of_weights(weights: Floats) -> Floats:
         return mean_defined(np.array([[auc(weights) for auc in of_draws] for of_draws in per_class]).T)
@@ -173,18 +173,18 @@ def _macro_auc(table: Table) -> Value:
     return of_weights
 
 
-def _auc(table: Table, positive: NDArray[np.bool_], scores: Floats) -> Value:
+def _auc(rows: Rows, positive: NDArray[np.bool_], scores: Floats) -> Valuation:
     """The share of all pairs of a positive and a negative that are in right order; ties count half."""
-    ordered, units = scores[~positive], table.units[~positive]
+    ordered, units = scores[~positive], rows.units[~positive]
     order = np.argsort(ordered, kind="stable")
     ordered, units = ordered[order], units[order]
-    below = np.zeros((len(order) + 1, table.unit_count))
+    below = np.zeros((len(order) + 1, rows.unit_count))
     below[np.arange(1, len(below)), units] = 1
     np.cumsum(below, axis=0, out=below)
     own = scores[positive]
     under = below[ordered.searchsorted(own, "left")] + below[ordered.searchsorted(own, "right")]
-    member = np.zeros((table.unit_count, len(own)))
-    member[table.units[positive], np.arange(len(own))] = 1
+    member = np.zeros((rows.unit_count, len(own)))
+    member[rows.units[positive], np.arange(len(own))] = 1
     in_order, positives, negatives = member @ under / 2, member.sum(axis=1), below[-1]
 
     def of_weights(weights: Floats) -> Floats:
@@ -194,21 +194,21 @@ def _auc(table: Table, positive: NDArray[np.bool_], scores: Floats) -> Value:
     return of_weights
 
 
-def _abnormal_average_precision(table: Table) -> Value:
+def _abnormal_average_precision(rows: Rows) -> Valuation:
     """Precision at each abnormal row's score, mean of those rows; rows of equal score enter together."""
-    if not table.task.is_abnormal.any():
-        return partial(undefined, table)
+    if not rows.task.is_abnormal.any():
+        return partial(undefined, rows)
 
     def of_draw(scores: Floats, weights: Floats) -> Floats:
         order = np.argsort(-scores, kind="stable")
         last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-        rows = weights[..., table.units[order]]
-        hits = np.cumsum(rows * table.truly_abnormal[order], axis=-1)[..., last_of_ties]
-        precisions = quotient(hits, np.cumsum(rows, axis=-1)[..., last_of_ties])
+        own = weights[..., rows.units[order]]
+        hits = np.cumsum(own * rows.truly_abnormal[order], axis=-1)[..., last_of_ties]
+        precisions = quotient(hits, np.cumsum(own, axis=-1)[..., last_of_ties])
         gains = np.diff(hits, axis=-1, prepend=0)
         return quotient((gains * np.nan_to_num(precisions)).sum(axis=-1), hits[..., -1])
 
-    return lambda weights: np.stack([of_draw(s, weights) for s in table.abnormal_share], axis=-1)
+    return lambda weights: np.stack([of_draw(s, weights) for s in rows.abnormal_share], axis=-1)
 
 
 METRICS: dict[str, Metric] = {

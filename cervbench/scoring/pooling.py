@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cervbench.plugin.evaluation import Columns
 from cervbench.scoring.classification import Layout, mean_or_none, read_predictions
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.tally import Floats, Ints, Table
+from cervbench.scoring.tally import Floats, Ints, Rows
 from cervbench.scoring.task import Task
 
 
@@ -29,8 +29,8 @@ class Pooled:
     probabilities: Floats
     """draws × images × classes."""
 
-    def table(self, units: Ints, unit_count: int) -> Table:
-        return Table(self.labels, self.probabilities, units, unit_count, self.task)
+    def rows(self, units: Ints, unit_count: int) -> Rows:
+        return Rows(self.labels, self.probabilities, units, unit_count, self.task)
 
 
 def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
@@ -93,12 +93,12 @@ def metric_of_weights(
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
     definition = METRICS[metric]
     if not definition.per_fold:
-        return definition.tally(pooled.table(units, unit_count))
+        return definition.tally(pooled.rows(units, unit_count))
     per_fold = []
     for fold in np.unique(pooled.folds):
         part = only(pooled, pooled.folds == fold)
         used, within = np.unique(units[pooled.folds == fold], return_inverse=True)
-        tallied = definition.tally(part.table(within, len(used)))
+        tallied = definition.tally(part.rows(within, len(used)))
         if not np.isnan(tallied(np.ones(len(used)))).any():
             per_fold.append((used, tallied))
     if not per_fold:

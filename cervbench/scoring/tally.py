@@ -13,13 +13,14 @@ from cervbench.scoring.task import Task
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Value = Callable[[Floats], Floats]
+Valuation = Callable[[Floats], Floats]
+"""A metric as a function of the weights of units: … × units in, … × draws out."""
 
 THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class Table:
+class Rows:
     """Predictions of all draws for the same rows, with the unit each row belongs to."""
 
     labels: Ints
@@ -57,40 +58,40 @@ class Table:
         return mask
 
 
-def confusion(table: Table) -> Floats:
+def confusion(rows: Rows) -> Floats:
     """units × draws × classes × classes: rows counted by truth, then by prediction."""
-    return _counts(table, table.labels, table.predicted, len(table.task.classes))
+    return _counts(rows, rows.labels, rows.predicted, len(rows.task.classes))
 
 
-def alarms(table: Table) -> Floats:
+def alarms(rows: Rows) -> Floats:
     """units × draws × 2 × 2: abnormal in truth, and found so at a probability of one half."""
-    found = (table.abnormal_share >= THRESHOLD).astype(np.int64)
-    return _counts(table, table.truly_abnormal.astype(np.int64), found, 2)
+    found = (rows.abnormal_share >= THRESHOLD).astype(np.int64)
+    return _counts(rows, rows.truly_abnormal.astype(np.int64), found, 2)
 
 
-def _counts(table: Table, truth: Ints, found: Ints, kinds: int) -> Floats:
-    cell = ((table.units * table.draws + np.arange(table.draws)[:, None]) * kinds + truth) * kinds + found
-    size = table.unit_count * table.draws * kinds * kinds
+def _counts(rows: Rows, truth: Ints, found: Ints, kinds: int) -> Floats:
+    cell = ((rows.units * rows.draws + np.arange(rows.draws)[:, None]) * kinds + truth) * kinds + found
+    size = rows.unit_count * rows.draws * kinds * kinds
     counted = np.bincount(cell.ravel(), minlength=size).astype(float)
-    return counted.reshape(table.unit_count, table.draws, kinds, kinds)
+    return counted.reshape(rows.unit_count, rows.draws, kinds, kinds)
 
 
-def summed(table: Table, rows: Floats) -> Floats:
+def summed(rows: Rows, values: Floats) -> Floats:
     """units × draws × columns of what is given as draws × n × columns."""
-    sums = np.zeros((table.unit_count, table.draws, rows.shape[-1]))
-    order = np.argsort(table.units, kind="stable")
-    present, starts = np.unique(table.units[order], return_index=True)
-    sums[present] = np.add.reduceat(rows.transpose(1, 0, 2)[order], starts, axis=0)
+    sums = np.zeros((rows.unit_count, rows.draws, values.shape[-1]))
+    order = np.argsort(rows.units, kind="stable")
+    present, starts = np.unique(rows.units[order], return_index=True)
+    sums[present] = np.add.reduceat(values.transpose(1, 0, 2)[order], starts, axis=0)
     return sums
 
 
-def weighed(sums: Floats, definition: Callable[[Floats], Floats]) -> Value:
+def weighed(sums: Floats, definition: Callable[[Floats], Floats]) -> Valuation:
     flat = sums.reshape(len(sums), -1)
     return lambda weights: definition((weights @ flat).reshape(*weights.shape[:-1], *sums.shape[1:]))
 
 
-def undefined(table: Table, weights: Floats) -> Floats:
-    return np.full((*weights.shape[:-1], table.draws), np.nan)
+def undefined(rows: Rows, weights: Floats) -> Floats:
+    return np.full((*weights.shape[:-1], rows.draws), np.nan)
 
 
 def quotient(part: Floats, whole: Floats) -> Floats:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as referee
 
 from cervbench.scoring.metrics import METRICS, quadratic_kappa
-from cervbench.scoring.tally import Table
+from cervbench.scoring.tally import Rows
 from cervbench.scoring.task import Task
 
 TASK = Task(
@@ -76,8 +76,8 @@ REFEREE = {
 
 def value(name: str, labels: np.ndarray, chances: np.ndarray, weights: np.ndarray, task: Task) -> np.ndarray:
     """One metric of n × classes probabilities, each row a unit: weights n give a number, B × n give B."""
-    table = Table(labels, chances[None], np.arange(len(labels)), len(labels), task)
-    return METRICS[name].tally(table)(weights)[..., 0]
+    rows = Rows(labels, chances[None], np.arange(len(labels)), len(labels), task)
+    return METRICS[name].tally(rows)(weights)[..., 0]
 
 
 def test_the_referee_knows_every_metric() -> None:
