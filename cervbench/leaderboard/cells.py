@@ -105,13 +105,13 @@ class Source:
 
 def metrics_of(task: Task) -> tuple[str, ...]:
     """What is shown: the headline, and the second figure where some classes are abnormal."""
-    return (HEADLINE, AUC) if task.abnormal else (HEADLINE,)
+    return tuple(name for name in (HEADLINE, AUC) if METRICS[name].applies(task))
 
 
 def others_of(task: Task) -> tuple[str, ...]:
     """The metrics that are shown at the largest ratio alone."""
-    apply = (name for name in METRICS if task.abnormal or not name.startswith("abnormal_"))
-    return tuple(name for name in apply if name not in metrics_of(task))
+    shown = metrics_of(task)
+    return tuple(name for name, metric in METRICS.items() if metric.applies(task) and name not in shown)
 
 
 def computed(source: Source) -> dict[str, Any]:

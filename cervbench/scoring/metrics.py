@@ -25,6 +25,7 @@ from cervbench.scoring.tally import (
     undefined,
     weighed,
 )
+from cervbench.scoring.task import Task
 
 CALIBRATION_BINS = 15
 LEAST_PROBABILITY = 1e-7  # about what float32 can tell from 1
@@ -34,7 +35,7 @@ LEAST_PROBABILITY = 1e-7  # about what float32 can tell from 1
 class Metric:
     title: str
     """As pages call it."""
-    tally: Callable[[Rows], Valuation]
+    definition: Callable[[Rows], Valuation]
     per_fold: bool
     """Scores of different folds are on different scales: valued per fold, then averaged."""
     bounds: tuple[float, float] | None = (0.0, 1.0)
@@ -42,10 +43,18 @@ class Metric:
     unit: str = "%"
     """What it is shown in; its value is a share where that is per cent."""
     lower_is_better: bool = False
+    needs_abnormal: bool = False
+    """Not defined for a task without abnormal classes."""
 
     @property
     def heading(self) -> str:
         return f"{self.title}, {self.unit}"
+
+    def applies(self, task: Task) -> bool:
+        return not self.needs_abnormal or bool(task.is_abnormal.any())
+
+    def tally(self, rows: Rows) -> Valuation:
+        return self.definition(rows) if self.applies(rows.task) else undefined(rows)
 
 
 def recalls(counts: Floats) -> Floats:
@@ -99,8 +108,6 @@ def _from_confusion(definition: Callable[[Floats], Floats], rows: Rows) -> Valua
 
 
 def _from_alarms(definition: Callable[[Floats], Floats], rows: Rows) -> Valuation:
-    if not rows.task.is_abnormal.any():
-        return partial(undefined, rows)
     return weighed(alarms(rows), definition)
 
 
@@ -128,7 +135,7 @@ def _over_classes(tally: Callable[[Rows], Valuation]) -> Callable[[Rows], Valuat
 def _kappa(rows: Rows) -> Valuation:
     ranks = rows.task.ranks
     if ranks is None:
-        return partial(undefined, rows)
+        return undefined(rows)
     return weighed(confusion(rows), lambda counts: quadratic_kappa(counts, ranks))
 
 
@@ -156,8 +163,6 @@ def _calibration_error(rows: Rows) -> Valuation:
 
 
 def _abnormal_auc(rows: Rows) -> Valuation:
-    if not rows.task.is_abnormal.any():
-        return partial(undefined, rows)
     per_draw = [_auc(rows, rows.truly_abnormal, scores) for scores in rows.abnormal_share]
     return lambda weights: np.stack([auc(weights) for auc in per_draw], axis=-1)
 
@@ -196,8 +201,6 @@ def _auc(rows: Rows, positive: NDArray[np.bool_], scores: Floats) -> Valuation:
 
 def _abnormal_average_precision(rows: Rows) -> Valuation:
     """Precision at each abnormal row's score, mean of those rows; rows of equal score enter together."""
-    if not rows.task.is_abnormal.any():
-        return partial(undefined, rows)
 
     def of_draw(scores: Floats, weights: Floats) -> Floats:
         order = np.argsort(-scores, kind="stable")
@@ -221,9 +224,19 @@ METRICS: dict[str, Metric] = {
     "quadratic_kappa": Metric("quadratic kappa", _kappa, per_fold=False, bounds=(-1.0, 1.0)),
     "log_loss": Metric("log-loss", _log_loss, per_fold=True, bounds=None, unit="nats", lower_is_better=True),
     "calibration_error": Metric("calibration error", _calibration_error, per_fold=True, lower_is_better=True),
-    "abnormal_sensitivity": Metric("sensitivity", partial(_from_alarms, sensitivity), per_fold=False),
-    "abnormal_specificity": Metric("specificity", partial(_from_alarms, specificity), per_fold=False),
-    "abnormal_precision": Metric("precision", partial(_from_alarms, precision), per_fold=False),
-    "abnormal_auc": Metric("AUC of abnormal against normal", _abnormal_auc, per_fold=True),
-    "abnormal_average_precision": Metric("average precision", _abnormal_average_precision, per_fold=True),
+    "abnormal_sensitivity": Metric(
+        "sensitivity", partial(_from_alarms, sensitivity), per_fold=False, needs_abnormal=True
+    ),
+    "abnormal_specificity": Metric(
+        "specificity", partial(_from_alarms, specificity), per_fold=False, needs_abnormal=True
+    ),
+    "abnormal_precision": Metric(
+        "precision", partial(_from_alarms, precision), per_fold=False, needs_abnormal=True
+    ),
+    "abnormal_auc": Metric(
+        "AUC of abnormal against normal", _abnormal_auc, per_fold=True, needs_abnormal=True
+    ),
+    "abnormal_average_precision": Metric(
+        "average precision", _abnormal_average_precision, per_fold=True, needs_abnormal=True
+    ),
 }

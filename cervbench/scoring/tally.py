@@ -90,8 +90,8 @@ def weighed(sums: Floats, definition: Callable[[Floats], Floats]) -> Valuation:
     return lambda weights: definition((weights @ flat).reshape(*weights.shape[:-1], *sums.shape[1:]))
 
 
-def undefined(rows: Rows, weights: Floats) -> Floats:
-    return np.full((*weights.shape[:-1], rows.draws), np.nan)
+def undefined(rows: Rows) -> Valuation:
+    return lambda weights: np.full((*weights.shape[:-1], rows.draws), np.nan)
 
 
 def quotient(part: Floats, whole: Floats) -> Floats:
