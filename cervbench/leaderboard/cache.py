@@ -29,7 +29,7 @@ _CHECK = 8
 _Item = TypeVar("_Item")
 
 
-def key(*what: object) -> bytes:
+def key_of(*what: object) -> bytes:
     """Stands for these words and hashes, and for the code that computes from them."""
     return key_of_bytes(json.dumps(what, sort_keys=True).encode())
 

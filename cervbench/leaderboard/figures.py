@@ -13,7 +13,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from cervbench.leaderboard.cache import DEFINITIONS, Cache, in_batches, key
+from cervbench.leaderboard.cache import DEFINITIONS, Cache, in_batches, key_of
 from cervbench.leaderboard.cells import (
     Cell,
     ClassFigures,
@@ -72,9 +72,9 @@ class Figures:
         wanted = [(row, ratio) for row in rows.values()]
         if not self._testable(wanted):
             return {}
-        described = [key("best", *_described(at)).hex() for at in wanted]
+        described = [key_of("best", *_described(at)).hex() for at in wanted]
         metrics = metrics_of(wanted[0][0].task)
-        keys = {metric: key("best", metric, described) for metric in metrics}
+        keys = {metric: key_of("best", metric, described) for metric in metrics}
         known = self.cache.known(list(keys.values()))
         if len(known) < len(keys):
             known = self._best(list(rows), wanted, keys)
@@ -87,7 +87,7 @@ class Figures:
         wanted = [(row, ratio), (base, ratio)]
         if not self._testable(wanted):
             return None
-        own = key("gain", [_described(at) for at in wanted])
+        own = key_of("gain", [_described(at) for at in wanted])
         known = self.cache.known([own])
         if not known:
             self._refuse_unpaired([name, "what it is compared with"], wanted)
@@ -129,7 +129,7 @@ class Figures:
         """What is known first, then what is computed, which is kept."""
         missing = []
         for some in in_batches(wanted, _KEPT_AT_ONCE):
-            keys = [key(kind, *_described(at)) for at in some]
+            keys = [key_of(kind, *_described(at)) for at in some]
             known = self.cache.known(keys)
             for at, own in zip(some, keys, strict=True):
                 if own in known:
@@ -140,7 +140,11 @@ class Figures:
             sources = [self._source(at, kind in ("classes", "others")) for at in missing]
             for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
-                    {key(name, *_described(at)): kept for at, found in done for name, kept in found.items()}
+                    {
+                        key_of(name, *_described(at)): kept
+                        for at, found in done
+                        for name, kept in found.items()
+                    }
                 )
                 yield from ((at, found[kind]) for at, found in done)
 

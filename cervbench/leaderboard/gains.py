@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.row_names import NamedRow
 from cervbench.leaderboard.rows import Row
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import holm
@@ -33,8 +34,8 @@ def _begins(row: Row) -> tuple[object, ...]:
 
 
 def best_references(
-    references: Sequence[tuple[str, Row]], ratios: Sequence[int], figures: Figures
-) -> dict[int, tuple[str, Row]]:
+    references: Sequence[NamedRow], ratios: Sequence[int], figures: Figures
+) -> dict[int, NamedRow]:
     """By ratio, of those that have all folds there."""
     best = {}
     for ratio in ratios:
@@ -48,9 +49,7 @@ def best_references(
     return best
 
 
-def above_references(
-    name: str, row: Row, best: Mapping[int, tuple[str, Row]], figures: Figures
-) -> dict[int, Gain]:
+def above_references(name: str, row: Row, best: Mapping[int, NamedRow], figures: Figures) -> dict[int, Gain]:
     """Where both were tested alike: a reference row may be of other draws."""
     if row.baseline:
         return {}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.leaderboard.markdown import MARK
 from cervbench.leaderboard.tables import Line, Table, title
+from cervbench.leaderboard.variant_page import MARK
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import figure, grid
 from cervbench.scoring.classification import HEADLINE

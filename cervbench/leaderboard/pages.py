@@ -12,10 +12,10 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.index import SPEED, VariantPage, index
-from cervbench.leaderboard.markdown import MARK, page
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Table, tables
+from cervbench.leaderboard.variant_page import MARK, page
 from cervbench.markup.escaping import file_name, markdown
 from cervbench.place import cache_root
 from cervbench.plugin.manager import Plugins

@@ -9,6 +9,8 @@ from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import NO_BACKBONE
 
+NamedRow = tuple[str, Row]
+
 _OF_A_RUN = {
     "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
 }  # fmt: skip

@@ -1,17 +1,18 @@
-"""Tables: which rows stand together, which are ranked, and which stand beneath as a reference."""
+"""Tables: what they show of each row, in which order, what is bold, and what they are called."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
 from cervbench.leaderboard.figures import Figures, RowAtRatio
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
-from cervbench.leaderboard.row_names import differing, names
-from cervbench.leaderboard.rows import PRETEXT, Contest, Row, StoredRecord, TableKey
+from cervbench.leaderboard.row_names import NamedRow, differing, names
+from cervbench.leaderboard.rows import Row, StoredRecord, TableKey
+from cervbench.leaderboard.table_rows import TableRows, by_table
 from cervbench.markup.escaping import short
-from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
 
@@ -54,16 +55,16 @@ class Table:
     references: tuple[Line, ...]
     best_reference: Mapping[int, str]
     """By ratio, the name of the reference row with the highest headline."""
-    best: Best
-    """Without columns in which a single row has all folds: there it is better than nothing."""
-    p_of_gains: Mapping[tuple[str, int], float]
-    """By name and ratio, corrected for the rows at that ratio; empty where the table cannot be ranked."""
-    p_above_reference: Mapping[tuple[str, int], float]
-    """The same of how far they stand above the best reference row."""
     unrankable: str
     """Why no row is better than another; empty where the paired test decides."""
     older: bool
     """Other tables of its variant were made under newer training rules."""
+    best: Best = field(default_factory=dict)
+    """Names to print bold; empty where the table cannot be ranked."""
+    p_of_gains: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    """By name and ratio, corrected for the rows at that ratio; empty where the table cannot be ranked."""
+    p_above_reference: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    """The same of how far they stand above the best reference row."""
     apart: tuple[str, ...] = ()
     """What else tells it from a table of the same title."""
 
@@ -100,18 +101,10 @@ def title(table: Table) -> str:
 
 def tables(figures: Figures) -> list[Table]:
     """Every table that the rows of one variant make, in the order of the page."""
-    contests: dict[Contest, list[Row]] = defaultdict(list)
-    for row in figures.rows:
-        contests[row.key.contest].append(row)
-    newest = max((contest.rules for contest in contests), default=0)
-    plans = [
-        _Plan(key, *split, older=contest.rules < newest)
-        for contest in sorted(contests, key=_order)
-        for key, split in _split(contest, contests).items()
-    ]
-    in_full = list({at: None for plan in plans for at in plan.in_full})
+    parts = by_table(figures.rows)
+    in_full = list({at: None for rows in parts for at in rows.in_full})
     classes, others = figures.classes(in_full), figures.others(in_full)
-    return _told_apart([_table(plan, others, classes, figures) for plan in plans])
+    return _told_apart([_table(rows, others, classes, figures) for rows in parts])
 
 
 def _told_apart(tables: Sequence[Table]) -> list[Table]:
@@ -142,122 +135,63 @@ def _traits(table: Table) -> dict[str, str]:
     } | {name: json.dumps(value) for name, value in sorted(evaluation.settings.items())}
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The rows of a table to be."""
-
-    key: TableKey
-    ranked: list[Row]
-    references: list[Row]
-    older: bool
-
-    @property
-    def ratios(self) -> tuple[int, ...]:
-        """Of the rows of its own contest: what stands with them may have more."""
-        own = [row for row in self.ranked + self.references if row.key.contest == self.key.contest]
-        return tuple(sorted({ratio for row in own for ratio in row.records}))
-
-    @property
-    def in_full(self) -> list[RowAtRatio]:
-        """Where every metric is shown, and recall class by class."""
-        last = self.ratios[-1]
-        return [(row, last) for row in self.ranked + self.references if row.complete(last)]
-
-
-def _order(contest: Contest) -> tuple[bool, int, int, Contest]:
-    """The largest tier first, and of a tier what was made under the newest rules."""
-    tiers = TIERS[::-1]
-    place = tiers.index(contest.tier) if contest.tier in tiers else len(tiers)
-    return bool(contest.off), place, -contest.rules, contest
-
-
-def _split(
-    contest: Contest, contests: Mapping[Contest, Sequence[Row]]
-) -> dict[TableKey, tuple[list[Row], list[Row]]]:
-    """Ranked and reference rows of each table of a contest.
-
-    A baseline stands beneath every table whose reader would ask for it: hand-made features and
-    ImageNet's beneath all, an untrained encoder beneath the tables of its backbone. Those of the protocol
-    stand with rows of another budget too, for they spend none.
-    """
-    own = contests[contest]
-    keys = sorted({row.key for row in own if row.ranked})
-    keys += sorted({row.key for row in own if row.baseline and not any(_fits(row, key) for key in keys)})
-    rows = [*own, *_without_budget(contest, contests)]
-
-    def contends(row: Row, key: TableKey) -> bool:
-        return row.ranked and row.start == (key.backbone, key.init)
-
-    return {
-        key: (
-            [row for row in rows if contends(row, key)],
-            [row for row in rows if row.baseline and _fits(row, key) and not contends(row, key)],
-        )
-        for key in keys
-    }
-
-
-def _without_budget(contest: Contest, contests: Mapping[Contest, Sequence[Row]]) -> list[Row]:
-    if PRETEXT not in contest.off:
-        return []
-    alike = contest._replace(off=tuple(change for change in contest.off if change != PRETEXT))
-    return [row for row in contests.get(alike, ()) if row.baseline]
-
-
-def _fits(row: Row, key: TableKey) -> bool:
-    return row.key.backbone in (NO_BACKBONE, key.backbone) or row.key.init == "imagenet"
-
-
 def _table(
-    plan: _Plan,
+    rows: TableRows,
     others: Mapping[RowAtRatio, Mapping[str, Figure]],
     classes: Mapping[RowAtRatio, Mapping[str, ClassFigures]],
     figures: Figures,
 ) -> Table:
-    ranked, ratios = plan.ranked, plan.ratios
-    named = [
-        *zip(names(ranked), ranked, strict=True),
-        *zip(names(plan.references, True), plan.references, strict=True),
-    ]
-    best_reference = best_references(named[len(ranked) :], ratios, figures)
-    lines = [
-        Line(
-            name,
-            row,
-            {ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.records},
-            others.get((row, ratios[-1]), {}),
-            classes.get((row, ratios[-1]), {}),
-            gains(name, row, plan.ranked + plan.references, figures),
-            above_references(name, row, best_reference, figures),
-        )
-        for name, row in named
-    ]
-    best: dict[tuple[str, int], frozenset[str]] = {}
-    for ratio in ratios:
-        whole = {name: row for name, row in named[: len(ranked)] if row.complete(ratio)}
-        if len(whole) > 1:
-            for metric, bold in figures.best(whole, ratio).items():
-                best[metric, ratio] = bold
-    unrankable = _unrankable(lines)
-    contenders, beneath = (sorted(some, key=_name) for some in (lines[: len(ranked)], lines[len(ranked) :]))
-    return Table(
-        key=plan.key,
+    ratios, last = rows.ratios, rows.ratios[-1]
+    ranked = list(zip(names(rows.ranked), rows.ranked, strict=True))
+    references = list(zip(names(rows.references, beneath=True), rows.references, strict=True))
+    best_reference = best_references(references, ratios, figures)
+
+    def lines(named: Sequence[NamedRow]) -> list[Line]:
+        return [
+            Line(
+                name=name,
+                row=row,
+                cells={ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.records},
+                others=others.get((row, last), {}),
+                classes=classes.get((row, last), {}),
+                gains=gains(name, row, rows.all, figures),
+                above_reference=above_references(name, row, best_reference, figures),
+            )
+            for name, row in named
+        ]
+
+    ranked_lines, reference_lines = lines(ranked), lines(references)
+    best = _best(ranked, ratios, figures)  # of every table: it refuses rows that were not tested alike
+    unrankable = _unrankable(ranked_lines + reference_lines)
+    by_name = sorted(ranked_lines, key=attrgetter("name"))
+    table = Table(
+        key=rows.key,
         ratios=ratios,
-        ranked=tuple(contenders if unrankable else _best_first(contenders)),
-        references=tuple(beneath),
+        ranked=tuple(by_name),
+        references=tuple(sorted(reference_lines, key=attrgetter("name"))),
         best_reference={ratio: name for ratio, (name, _) in best_reference.items()},
-        best={} if unrankable else best,
-        p_of_gains={} if unrankable else corrected({line.name: line.gains for line in lines}),
-        p_above_reference={}
-        if unrankable
-        else corrected({line.name: line.above_reference for line in lines}),
         unrankable=unrankable,
-        older=plan.older,
+        older=rows.older,
+    )
+    if unrankable:
+        return table
+    return replace(
+        table,
+        ranked=tuple(_best_first(by_name)),
+        best=best,
+        p_of_gains=corrected({line.name: line.gains for line in table.lines}),
+        p_above_reference=corrected({line.name: line.above_reference for line in table.lines}),
     )
 
 
-def _name(line: Line) -> str:
-    return line.name
+def _best(ranked: Sequence[NamedRow], ratios: Sequence[int], figures: Figures) -> Best:
+    """Without columns in which a single row has all folds: there it is better than nothing."""
+    best: dict[tuple[str, int], frozenset[str]] = {}
+    for ratio in ratios:
+        whole = {name: row for name, row in ranked if row.complete(ratio)}
+        if len(whole) > 1:
+            best |= {(metric, ratio): names for metric, names in figures.best(whole, ratio).items()}
+    return best
 
 
 def _best_first(lines: Sequence[Line]) -> list[Line]:

@@ -28,7 +28,7 @@ def test_code_that_changes_after_it_was_imported_changes_no_key_until_it_is_impo
 ) -> None:
     shutil.copytree(PACKAGE, tmp_path / "cervbench", ignore=shutil.ignore_patterns("__pycache__"))
     imported = "from cervbench.leaderboard import cache"
-    key = "print(cache.__file__, cache.key('a figure').hex())"
+    key = "print(cache.__file__, cache.key_of('a figure').hex())"
     before = printed(tmp_path, imported, key)
     assert before.startswith(str(tmp_path))
     meanwhile = printed(tmp_path, imported, CHANGE, key)

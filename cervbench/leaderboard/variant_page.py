@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from cervbench.leaderboard import folded
+from cervbench.leaderboard import details
 from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
@@ -37,8 +37,8 @@ def page(
             parts.append(_above_references(table))
         parts.append(_conditions(table))
         if known := [line for line in table.lines if line.classes]:
-            parts += [folded.others(table, known), folded.class_wise(table, known)]
-        parts.append(folded.records(table, records))
+            parts += [details.others(table, known), details.class_wise(table, known)]
+        parts.append(details.records(table, records))
     return "\n\n".join(parts) + "\n"
 
 

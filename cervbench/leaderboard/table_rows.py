@@ -1,0 +1,95 @@
+"""Which rows stand together in a table, and which of them are ranked or stand beneath as a reference."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cervbench.leaderboard.figures import RowAtRatio
+from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey
+from cervbench.protocol.protocol import TIERS
+from cervbench.records.record import NO_BACKBONE
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """The rows of one table."""
+
+    key: TableKey
+    ranked: list[Row]
+    references: list[Row]
+    older: bool
+    """Other tables of its variant were made under newer training rules."""
+
+    @property
+    def all(self) -> list[Row]:
+        return self.ranked + self.references
+
+    @property
+    def ratios(self) -> tuple[int, ...]:
+        """Of the rows of its own contest: reference rows of another may have more."""
+        own = [row for row in self.all if row.key.contest == self.key.contest]
+        return tuple(sorted({ratio for row in own for ratio in row.records}))
+
+    @property
+    def in_full(self) -> list[RowAtRatio]:
+        """Where every metric is shown, and recall class by class."""
+        last = self.ratios[-1]
+        return [(row, last) for row in self.all if row.complete(last)]
+
+
+def by_table(rows: Sequence[Row]) -> list[TableRows]:
+    """The rows of each table of one variant, in the order of its page."""
+    contests: dict[Contest, list[Row]] = defaultdict(list)
+    for row in rows:
+        contests[row.key.contest].append(row)
+    newest = max((contest.rules for contest in contests), default=0)
+    return [
+        TableRows(key, ranked, references, older=contest.rules < newest)
+        for contest in sorted(contests, key=_order)
+        for key, (ranked, references) in _split(contest, contests).items()
+    ]
+
+
+def _order(contest: Contest) -> tuple[bool, int, int, Contest]:
+    """The largest tier comes first, and within a tier what was made under the newest rules."""
+    tiers = TIERS[::-1]
+    rank = tiers.index(contest.tier) if contest.tier in tiers else len(tiers)
+    return bool(contest.off), rank, -contest.rules, contest
+
+
+def _split(
+    contest: Contest, contests: Mapping[Contest, Sequence[Row]]
+) -> dict[TableKey, tuple[list[Row], list[Row]]]:
+    """The ranked and the reference rows of each table of a contest.
+
+    A baseline stands beneath every table whose reader would ask for it: hand-made features and ImageNet's
+    beneath all, an untrained encoder beneath the tables of its backbone. Where the budget of the pretext
+    stages was changed, the protocol's own baselines stand there too, since they spend none of it.
+    """
+    own = contests[contest]
+    keys = sorted({row.key for row in own if row.ranked})
+    keys += sorted({row.key for row in own if row.baseline and not any(_fits(row, key) for key in keys)})
+    rows = [*own, *_without_budget(contest, contests)]
+
+    def contends(row: Row, key: TableKey) -> bool:
+        return row.ranked and row.start == (key.backbone, key.init)
+
+    return {
+        key: (
+            [row for row in rows if contends(row, key)],
+            [row for row in rows if row.baseline and _fits(row, key) and not contends(row, key)],
+        )
+        for key in keys
+    }
+
+
+def _without_budget(contest: Contest, contests: Mapping[Contest, Sequence[Row]]) -> list[Row]:
+    """The baselines of the contest that differs in the budget of the pretext stages alone."""
+    if PRETEXT not in contest.off:
+        return []
+    alike = contest._replace(off=tuple(change for change in contest.off if change != PRETEXT))
+    return [row for row in contests.get(alike, ()) if row.baseline]
+
+
+def _fits(row: Row, key: TableKey) -> bool:
+    return row.key.backbone in (NO_BACKBONE, key.backbone) or row.key.init == "imagenet"
