@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cervbench.data.cards import cric, herlev
-from cervbench.protocol.folds import Manifest, deal
+from cervbench.protocol.dealing import deal
+from cervbench.protocol.folds import Manifest
 from cervbench.protocol.protocol import load_rules
 
 

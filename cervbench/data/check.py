@@ -13,7 +13,8 @@ from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
 from cervbench.error import some
-from cervbench.protocol.folds import FoldError, frozen, require_dealable
+from cervbench.protocol.dealing import require_dealable
+from cervbench.protocol.folds import FoldError, frozen
 from cervbench.watching import WatchCount, unwatched
 
 

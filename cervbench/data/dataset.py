@@ -11,7 +11,8 @@ from cervbench.atomic import write_text
 from cervbench.data.cards.card import Card
 from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, prepare
-from cervbench.protocol.folds import FoldError, Manifest, deal, frozen, require_dealable
+from cervbench.protocol.dealing import deal, require_dealable
+from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.protocol.protocol import Rules
 from cervbench.watching import WatchCount, unwatched
 

@@ -1,21 +1,16 @@
 """Finds the packages that offer something, and keeps a broken one from disturbing the others."""
 
 import logging
-import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distributions
-from pathlib import Path
+from importlib.metadata import Distribution, EntryPoint
 from typing import TYPE_CHECKING, Any, Self
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from cervbench.plugin import hooks
-from cervbench.plugin.absent import ABSENT_METHODS, PLUGINS_VARIABLE
+from cervbench.plugin.absent import ABSENT_METHODS
 from cervbench.plugin.catalog import CORE, Catalog, Entry
 from cervbench.plugin.contract import (
     invalid_hook,
@@ -24,14 +19,12 @@ from cervbench.plugin.contract import (
     wrong_answer,
     wrong_offer,
 )
+from cervbench.plugin.installed import GROUP, packages_to_load, unreadable, where_required, why_refused
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, resolve
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
-from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
     from cervbench.data.cards.card import Card
-
-GROUP = "cervbench"
 
 
 @dataclass(frozen=True)
@@ -68,15 +61,7 @@ class Plugins:
     def discover(cls) -> Self:
         """Everything that is installed, or the core and what CERVBENCH_PLUGINS names where it is set."""
         found = cls()
-        installed, damaged = _distributions()
-        chosen = os.environ.get(PLUGINS_VARIABLE)
-        if chosen is not None:
-            named = {CORE, *(canonicalize_name(name.strip()) for name in chosen.split(",") if name.strip())}
-            damaged = [problem for problem in damaged if problem.package in named]
-            absent = named - installed.keys() - {CORE, *(problem.package for problem in damaged)}
-            found.problems += [_not_installed(name, installed) for name in sorted(absent)]
-            installed = {package: installed[package] for package in installed if package in named}
-        found.problems += damaged
+        installed, found.problems[:] = packages_to_load()
         if CORE not in installed:
             found.problems.append(
                 Problem(CORE, f"entry points of {CORE}", "is not installed", "in a clone: pip install -e .")
@@ -143,10 +128,10 @@ class Plugins:
         self.packages[package] = distribution.version
         try:
             points = [point for point in distribution.entry_points if point.group == GROUP]
-            refused = _refused(distribution, installed.get(CORE))
-            where = _where_required(distribution) if refused else ""
+            refused = why_refused(distribution, installed.get(CORE))
+            where = where_required(distribution) if refused else ""
         except Exception as error:
-            self.problems.append(_unreadable(distribution, error))
+            self.problems.append(unreadable(distribution, error))
             return
         if refused:
             how = f"install a release of {package} for this cervbench, or the cervbench it asks for"
@@ -230,64 +215,6 @@ class Plugins:
 def plugins() -> Plugins:
     """What is installed, discovered once a process."""
     return Plugins.discover()
-
-
-def _distributions() -> tuple[dict[str, Distribution], list[Problem]]:
-    """Those with entry points for cervbench, by name, the first on the path; and those that are damaged."""
-    found: dict[str, Distribution] = {}
-    damaged: list[Problem] = []
-    for distribution in distributions():
-        try:
-            # Reading names means parsing all metadata on the path; most packages are not for us.
-            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
-                continue
-            if not (distribution.name and distribution.version):
-                raise ValueError("METADATA is missing, or has no Name or no Version")
-            found.setdefault(canonicalize_name(distribution.name), distribution)
-        except Exception as error:
-            damaged.append(_unreadable(distribution, error))
-    return found, damaged
-
-
-def _unreadable(distribution: Distribution, error: Exception) -> Problem:
-    """Told by its folder, which importlib has no public name for: what is damaged may not say its own."""
-    folder = Path(str(getattr(distribution, "_path", distribution)))
-    package = canonicalize_name(folder.stem.partition("-")[0])
-    what = f"its metadata cannot be read: {in_words(error)}"
-    return Problem(package, str(folder), what, f"reinstall {package}, or delete this folder")
-
-
-def _not_installed(chosen: str, installed: Iterable[str]) -> Problem:
-    """A package that the environment names: a slip would leave it out without a word."""
-    hint = did_you_mean(chosen, installed)
-    return Problem(chosen, PLUGINS_VARIABLE, "is not installed", f"name packages with commas between{hint}")
-
-
-def _refused(distribution: Distribution, core: Distribution | None) -> str:
-    """Why a package is not for this version of cervbench; empty where it is."""
-    for text in distribution.requires or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            return f"its requirement {text!r} cannot be read: {error}"
-        if (
-            core is not None
-            and canonicalize_name(requirement.name) == CORE
-            and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
-            and not requirement.specifier.contains(core.version, prereleases=True)
-        ):
-            return f"it requires cervbench{requirement.specifier}, and this is cervbench {core.version}"
-    return ""
-
-
-def _where_required(distribution: Distribution) -> str:
-    """The line of the installed metadata that asks for cervbench."""
-    for file in distribution.files or ():
-        if file.name == "METADATA":
-            for number, line in enumerate(file.read_text().splitlines(), 1):
-                if re.match(rf"Requires-Dist: {CORE}\b(?!-)", line, re.IGNORECASE):
-                    return f"{file.locate()}:{number}"
-    return f"requirements of {distribution.name} {distribution.version}"
 
 
 def _failed_hook(plugin: _Plugin, hook: str, error: BaseException, how_to_mend: str) -> Problem:

@@ -7,7 +7,8 @@ from PIL import Image
 
 from cervbench.data.cards import hicervix, lbc, sipakmed
 from cervbench.data.error import DataError
-from cervbench.protocol.folds import FoldError, require_dealable
+from cervbench.protocol.dealing import require_dealable
+from cervbench.protocol.folds import FoldError
 
 HEADER = "\ufeffimage_name,class_name,class_id,level_1,level_2,level_3\n"
 

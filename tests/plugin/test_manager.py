@@ -58,7 +58,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.delenv(PLUGINS_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(
-        "cervbench.plugin.manager.distributions",
+        "cervbench.plugin.installed.distributions",
         lambda: distributions(path=[str(tmp_path)]),
     )
     before = set(sys.modules)

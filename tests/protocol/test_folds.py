@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cervbench.protocol.folds import FoldError, Manifest, deal, frozen, shipped
+from cervbench.protocol.dealing import deal
+from cervbench.protocol.folds import FoldError, Manifest, frozen, shipped
 from cervbench.protocol.protocol import load_rules
 from cervbench.records.store import Store
 
