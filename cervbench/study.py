@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from cervbench.plugin.settings import SettingsError, did_you_mean, wrong_values
+from cervbench.plugin.settings import SettingsError, did_you_mean, refuse_truth_values, wrong_values
 
 
 def _listed(value: Any) -> Any:
@@ -26,7 +26,7 @@ def _listed(value: Any) -> Any:
 
 def _numbers(value: Any) -> Any:
     """As a list. No text: pydantic reads `0-4` as the number -4."""
-    listed = _listed(value)
+    listed = refuse_truth_values(_listed(value))
     if isinstance(listed, Sequence) and any(isinstance(one, str | bytes) for one in listed):
         raise ValueError("is text; give a list of numbers, like [0, 1, 2]")
     return listed
@@ -51,7 +51,7 @@ class Request:
     ratios: Numbers = None
     evaluations: Names = None
     folds: Numbers = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, BeforeValidator(refuse_truth_values), Field(ge=0)] = 0
     tier: str = "quick"
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the method; those that start with `protocol.` change the protocol, and so leave it."""

@@ -83,6 +83,14 @@ def test_from_python_numbers_are_no_text(folds: object) -> None:
         cervbench.run("simclr", "synthetic", folds=folds)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("key", "value"), [("folds", "true"), ("ratios", "[10, true]"), ("seed", "false")])
+def test_a_truth_value_is_no_number_of_a_study(key: str, value: str) -> None:
+    """Regression: true was fold 1, 1 % of the labels, and seed 1."""
+    text = f"[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\n{key} = {value}"
+    with pytest.raises(SettingsError, match=f"{key} = .*: Input should be a number, and is a truth value"):
+        Study.parse("mine", text)
+
+
 def test_a_study_that_is_no_text_is_refused(tmp_path: Path) -> None:
     junk = tmp_path / "junk.toml"
     junk.write_bytes(b"\xff\xfe\x00")

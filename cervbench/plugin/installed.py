@@ -52,7 +52,7 @@ def _installed() -> tuple[dict[str, Distribution], list[Problem]]:
 
 
 def unreadable(distribution: Distribution, error: Exception) -> Problem:
-    """The problem of damaged metadata. It may not even give a name, so the package is named after its folder."""
+    """The problem of damaged metadata. It may lack even a name, so the package is named after its folder."""
     folder = Path(str(getattr(distribution, "_path", distribution)))  # importlib has no public name for it
     package = canonicalize_name(folder.stem.partition("-")[0])
     what = f"its metadata cannot be read: {in_words(error)}"

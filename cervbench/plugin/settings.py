@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, Self
+from inspect import isclass
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -35,11 +36,14 @@ class Settings(Closed):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _require_a_number(cls, value: Any, field: ValidationInfo) -> Any:
-        """A truth value would be taken for the number 0 or 1."""
-        if isinstance(value, bool) and cls.model_fields[str(field.field_name)].annotation in (int, float):
-            raise ValueError("Input should be a number, and is a truth value")
-        return value
+    def _require_numbers(cls, value: Any, field: ValidationInfo) -> Any:
+        """True and False are refused where an annotation says int or float and nowhere bool."""
+        kinds = _kinds(cls.model_fields[str(field.field_name)].annotation)
+        if bool in kinds or not kinds & {int, float}:
+            return value
+        if isinstance(value, Mapping) and BaseModel not in kinds:
+            refuse_truth_values(list(value.values()))
+        return refuse_truth_values(value)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], of: str) -> Self:
@@ -58,6 +62,25 @@ class Settings(Closed):
         if wrong:
             raise SettingsError("\n".join(wrong))
         return settings
+
+
+def _kinds(annotation: Any) -> set[type]:
+    """Which of these types an annotation is made of, however deep: `int` is in `tuple[int, ...] | None`."""
+    if parts := get_args(annotation):
+        return set().union(*map(_kinds, parts))
+    return {kind for kind in (int, float, bool) if annotation is kind} | (
+        {BaseModel} if isclass(annotation) and issubclass(annotation, BaseModel) else set()
+    )
+
+
+def refuse_truth_values(value: Any) -> Any:
+    """The value, unless it is True or False or a list holding one: pydantic takes them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, and is a truth value")
+    if isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            refuse_truth_values(one)
+    return value
 
 
 def wrong_values(error: ValidationError, most: int | None = None) -> str:

@@ -1,6 +1,9 @@
 """Wrong settings are told all at once, each with what is wrong with it."""
 
+from typing import Annotated, Any
+
 import pytest
+from pydantic import Field
 
 from cervbench.plugin import MethodConfig, Settings, SettingsError
 
@@ -36,6 +39,40 @@ def test_a_number_is_one_that_json_can_hold(name: str, value: float) -> None:
     """Regression: infinity was accepted and written as null, and true was 1."""
     with pytest.raises(SettingsError, match=f"{name} = {value}: .*number"):
         Config.parse({name: value}, "method near-far")
+
+
+class Part(Settings):
+    on: bool = False
+
+
+class Nested(Settings):
+    perhaps: int | None = None
+    several: tuple[float, ...] = ()
+    marked: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    by_name: dict[str, float] = Field(default={})
+    switch: bool | int = 0
+    either: float | Part = 0.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"perhaps": True},
+        {"several": [0.5, True]},
+        {"marked": (True,)},
+        {"by_name": {"a": 1.0, "b": False}},
+        {"either": True},
+    ],
+)
+def test_a_truth_value_is_no_number_however_the_annotation_wraps_it(wrong: dict[str, Any]) -> None:
+    """Regression: it was refused only where the annotation was exactly int or float."""
+    with pytest.raises(SettingsError, match=f"{next(iter(wrong))} = .*number, and is a truth value"):
+        Nested.parse(wrong, "method near-far")
+
+
+def test_a_truth_value_is_taken_where_the_annotation_has_one() -> None:
+    assert Nested.parse({"switch": True}, "method near-far").switch is True
+    assert Nested.parse({"either": {"on": True}}, "method near-far").either == Part(on=True)
 
 
 def test_momentum_that_has_no_effect_is_no_run_of_its_own() -> None:
