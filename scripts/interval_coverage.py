@@ -171,7 +171,11 @@ def coverage(
     found = {}
     for metric in metrics:
         figures = np.array([figure(pooled, metric) for pooled in experiments])
-        ends = [interval(pooled, metric) or (np.nan, np.nan) for pooled in experiments]
+        ends = []
+        for pooled in experiments:
+            plan = design(pooled)
+            between = interval(replicates(pooled, plan, metric), plan.folds, metric)
+            ends.append(between or (np.nan, np.nan))
         truth, given = figures.mean(), ~np.isnan(np.array(ends)[:, 0])
         low, high = np.array(ends)[given].T
         found[metric] = Coverage(
@@ -192,14 +196,16 @@ def significant(layout: Layout, setting: Setting, lift: float, repeats: int, see
     differences, seen, apart = [], 0, 0
     for _ in range(repeats):
         a, b = simulate(layout, setting, rng, (lift, 0.0))
+        plan = design(a)
+        ours, theirs = (replicates(pooled, plan, HEADLINE) for pooled in (a, b))
         try:
-            found = compare(a, b)
+            found = compare(ours, theirs, plan.folds)
         except ValueError:  # a class of the sessions drawn hangs on one of them
             continue
         differences.append(found.difference)
         seen += found.p <= 0.05
-        ours, theirs = interval(a), interval(b)
-        apart += bool(ours and theirs and (ours[0] > theirs[1] or theirs[0] > ours[1]))
+        of_a, of_b = (interval(values, plan.folds, HEADLINE) for values in (ours, theirs))
+        apart += bool(of_a and of_b and (of_a[0] > of_b[1] or of_b[0] > of_a[1]))
     return Test(float(np.mean(differences)), seen / len(differences), apart / len(differences))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE, mean_or_none
-from cervbench.scoring.intervals import Design, design, interval_of_replicates, replicates
+from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
 from cervbench.scoring.tally import Floats, Ints
@@ -155,7 +155,7 @@ def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
     mean = mean_or_none(values[0])
     if mean is None:
         return Figure(None)
-    return Figure(mean, *(interval_of_replicates(values, folds, metric) or (None, None)))
+    return Figure(mean, *(interval(values, folds, metric) or (None, None)))
 
 
 def _counts(pooled: Pooled) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from cervbench.leaderboard.cells import (
 from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.comparison import best_of, compare_replicates, refuse_unpaired
+from cervbench.scoring.comparison import best_of, compare, refuse_unpaired
 from cervbench.scoring.tally import Floats, Ints
 
 RowAtRatio = tuple[Row, int]
@@ -172,7 +172,7 @@ class Figures:
 
 def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:
     try:
-        found = compare_replicates(ours, theirs, folds)
+        found = compare(ours, theirs, folds)
     except ValueError:
         return Gain(None)
     return Gain(found.difference, found.low, found.high, found.p)

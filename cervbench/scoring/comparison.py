@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.intervals import design, estimate, replicates
+from cervbench.scoring.intervals import estimate
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, listed
 from cervbench.scoring.tally import Floats, Ints
@@ -24,15 +23,22 @@ class Comparison:
     p: float
 
 
-def compare(a: Pooled, b: Pooled, metric: str = HEADLINE) -> Comparison:
-    """The paired test: the same groups are left out of both, and draws are paired by their number.
+def compare(a: Floats, b: Floats, folds: Ints) -> Comparison:
+    """The paired test, from the replicates of two methods and the fold of each group.
 
-    ValueError where the two were not tested alike, or nothing can be said.
+    Both were tested alike (`refuse_unpaired`): the same groups are left out of both, and draws are paired by
+    their number. ValueError where nothing can be said.
     """
-    refuse_unpaired(a, b)
-    plan = design(a)
-    of_a, of_b = (replicates(pooled, plan, metric) for pooled in (a, b))
-    return compare_replicates(of_a, of_b, plan.folds)
+    from scipy.special import stdtr  # heavy to import, and not needed to score a record
+
+    found = estimate(a - b, folds)
+    if found is None:
+        raise ValueError("the metric is not defined for all groups and draws: the two cannot be compared")
+    if found.error == 0:
+        p = 1.0 if found.value == 0 else 0.0
+    else:
+        p = float(2 * stdtr(found.freedom, -abs(found.value) / found.error))
+    return Comparison(found.value, found.value - found.reach, found.value + found.reach, p)
 
 
 def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
@@ -46,7 +52,7 @@ def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
         return set()
     top = (min if METRICS[metric].lower_is_better else max)(means, key=lambda name: means[name])
     others = [name for name in means if name != top]
-    adjusted = holm([compare_replicates(values[top], values[name], folds).p for name in others])
+    adjusted = holm([compare(values[top], values[name], folds).p for name in others])
     return {top} | {name for name, p in zip(others, adjusted, strict=True) if p > SIGNIFICANCE}
 
 
@@ -57,20 +63,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return [float(value) for value in adjusted]
-
-
-def compare_replicates(a: Floats, b: Floats, folds: Ints) -> Comparison:
-    """`compare`, from the replicates of two that were tested alike; ValueError where nothing can be said."""
-    from scipy.special import stdtr  # heavy to import, and not needed to score a record
-
-    found = estimate(a - b, folds)
-    if found is None:
-        raise ValueError("the metric is not defined for all groups and draws: the two cannot be compared")
-    if found.error == 0:
-        p = 1.0 if found.value == 0 else 0.0
-    else:
-        p = float(2 * stdtr(found.freedom, -abs(found.value) / found.error))
-    return Comparison(found.value, found.value - found.reach, found.value + found.reach, p)
 
 
 def refuse_unpaired(a: Pooled, b: Pooled) -> None:

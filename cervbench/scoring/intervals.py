@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, metric_of_weights
 from cervbench.scoring.tally import Floats, Ints
@@ -54,22 +53,14 @@ class Estimate:
         return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
 
 
-def interval(pooled: Pooled, metric: str = HEADLINE) -> tuple[float, float] | None:
+def interval(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
     """Where the expected score lies for new groups and new draws, the training being as it was.
 
-    A single draw stands for itself: with some labels uncovered nothing is said of other orders.
-    None where the data cannot say: groups unknown, a fold with a single group, a metric that is not
-    defined or would not be without one of the groups, a score at the very end of its range or one that
-    cannot move.
+    `values` are the replicates of the metric, `folds` the fold of each group. A single draw stands for
+    itself: nothing is then said about other label orders. None where the data cannot say: a fold with a
+    single group, a metric that is undefined or would be without one of the groups, a score that is at the
+    very end of its range or cannot move.
     """
-    if not pooled.task.groups_known:
-        return None
-    plan = design(pooled)
-    return interval_of_replicates(replicates(pooled, plan, metric), plan.folds, metric)
-
-
-def interval_of_replicates(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
-    """The same from the replicates of a metric, and the fold of each group."""
     found = estimate(values, folds)
     if found is None or found.error < IMMOBILE:
         return None

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
-from cervbench.scoring.classification import Layout, mean_or_none, read_predictions
+from cervbench.scoring.classification import mean_or_none
 from cervbench.scoring.metrics import METRICS
+from cervbench.scoring.predictions import Layout, read_predictions
 from cervbench.scoring.tally import Floats, Ints, Rows
 from cervbench.scoring.task import Task
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cervbench.scoring.comparison import best_of, compare, compare_replicates, holm
+from cervbench.scoring.comparison import best_of, compare, holm, refuse_unpaired
 from cervbench.scoring.intervals import design, estimate, replicates
 from cervbench.scoring.pooling import only, pool
 from cervbench.scoring.task import Task
@@ -23,6 +23,12 @@ def make(table, task):
         return replace(pooled, probabilities=np.eye(3)[found] * 0.9 + 0.1 / 3)
 
     return made
+
+
+def compared(a, b, metric="balanced_accuracy"):
+    refuse_unpaired(a, b)
+    plan = design(a)
+    return compare(*(replicates(pooled, plan, metric) for pooled in (a, b)), plan.folds)
 
 
 def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
@@ -42,7 +48,7 @@ def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
         return pool([columns], [0], task), right
 
     (a, right_a), (b, right_b) = (one_image_a_group(int(seed)) for seed in rng.integers(1000, size=2))
-    found = compare(a, b, "accuracy")
+    found = compared(a, b, "accuracy")
     t = (right_a - right_b).mean() / stats.sem(right_a - right_b)
     assert found.difference == pytest.approx((right_a - right_b).mean())
     assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 59))
@@ -52,7 +58,7 @@ def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
 
 
 def test_swapping_the_two_turns_the_difference_round(make) -> None:
-    there, back = compare(make(0.7), make(0.5, 1)), compare(make(0.5, 1), make(0.7))
+    there, back = compared(make(0.7), make(0.5, 1)), compared(make(0.5, 1), make(0.7))
     assert (there.difference, there.low, there.high) == pytest.approx(
         (-back.difference, -back.high, -back.low)
     )
@@ -60,23 +66,23 @@ def test_swapping_the_two_turns_the_difference_round(make) -> None:
 
 
 def test_a_method_does_not_differ_from_itself(make) -> None:
-    found = compare(make(0.6), make(0.6))
+    found = compared(make(0.6), make(0.6))
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
 def test_only_what_was_tested_alike_is_compared(make, task) -> None:
     whole = make(0.6)
     with pytest.raises(ValueError, match="30 images are in one of them only, 0-00"):
-        compare(whole, only(whole, whole.folds > 0))
+        compared(whole, only(whole, whole.folds > 0))
     with pytest.raises(ValueError, match="one has the draws 0, 1, 2, the other 0:"):
-        compare(whole, make(0.6, draws=1))
+        compared(whole, make(0.6, draws=1))
     with pytest.raises(ValueError, match="labels of the same images differ"):
-        compare(whole, replace(whole, labels=(whole.labels + 1) % 3))
+        compared(whole, replace(whole, labels=(whole.labels + 1) % 3))
     unknown = replace(whole, task=Task(**task.model_dump() | {"groups_known": False}))
     with pytest.raises(ValueError, match="groups of this dataset are not known"):
-        compare(unknown, unknown)
+        compared(unknown, unknown)
     with pytest.raises(ValueError, match="two tasks"):
-        compare(whole, unknown)
+        compared(whole, unknown)
 
 
 def test_holm_of_the_worked_example() -> None:
@@ -140,7 +146,7 @@ def test_p_is_students_with_the_degrees_of_freedom_of_the_estimate() -> None:
     folds = np.repeat([0, 1, 2], 8)
     of_draws = rng.normal(0.5, 0.05, (2, 4))
     a, b = (np.vstack([whole, whole + 0.01 * rng.normal(size=(24, 4))]) for whole in of_draws)
-    found, apart = compare_replicates(a, b, folds), estimate(a - b, folds)
+    found, apart = compare(a, b, folds), estimate(a - b, folds)
     assert apart.freedom < 24 - 3
     assert found.p == pytest.approx(2 * stats.t.sf(abs(apart.value) / apart.error, apart.freedom))
     assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, apart.freedom) * apart.error)
@@ -157,9 +163,9 @@ def test_bold_is_corrected_for_the_number_of_rows() -> None:
         return np.vstack([[0.6 - by], 0.6 - by + 0.01 * rng.normal(size=(40, 1))])
 
     close = behind(0.2)
-    while compare_replicates(top, close, folds).p < 0.02:
+    while compare(top, close, folds).p < 0.02:
         close = close + 0.001
-    assert 0.02 <= compare_replicates(top, close, folds).p < 0.05
+    assert 0.02 <= compare(top, close, folds).p < 0.05
     near = {f"near {n}": behind(0.001) for n in range(3)}
     assert best_of({"top": top, "close": close}, folds, "balanced_accuracy") == {"top"}
     assert "close" in best_of({"top": top, "close": close, **near}, folds, "balanced_accuracy")
@@ -169,4 +175,4 @@ def test_rows_of_other_groups_are_no_pair(table, task) -> None:
     one = pool([table(fold) for fold in range(2)], [0, 1], task)
     other = replace(one, groups=np.array([f"of {name}" for name in one.images]))
     with pytest.raises(ValueError, match="groups"):
-        compare(one, other)
+        compared(one, other)
