@@ -57,18 +57,18 @@ class Request:
     """Of the method; those that start with `protocol.` change the protocol, and so leave it."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any], of: str) -> "Request":
-        """The request, or one SettingsError that names what is wrong; `of` is where it stands."""
+    def parse(cls, given: Mapping[str, Any], where: str) -> "Request":
+        """The request, or one SettingsError that names what is wrong; `where` begins its message."""
         known = [field.name for field in fields(cls)]
         for key in given:
             if key not in known:
                 meant = OF_THE_COMMAND_LINE.get(key)
                 hint = f"; did you mean {meant!r}?" if meant else did_you_mean(key, known)
-                raise SettingsError(f"{of} has no key {key!r}{hint} (it has {', '.join(known)})")
+                raise SettingsError(f"{where} has no key {key!r}{hint} (it has {', '.join(known)})")
         try:
             return _CHECKED.validate_python(dict(given))
         except ValidationError as error:
-            raise SettingsError(f"{of}: {wrong_values(error)}") from None
+            raise SettingsError(f"{where}: {wrong_values(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,13 @@ def _told(value: Any) -> str:
 
 
 def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
-    of = f"study {study}: [[runs]]"
+    where = f"study {study}: [[runs]]"
     if empty := [key for key in SEVERAL if runs.get(key) == []]:
-        raise SettingsError(f"{of}: {empty[0]} is an empty list")
+        raise SettingsError(f"{where}: {empty[0]} is an empty list")
     lists = {k: v if isinstance(v, list) else [v] for k, v in runs.items() if k in SEVERAL}
     fixed = {k: v for k, v in runs.items() if k not in SEVERAL}
     return [
-        Request.parse({**fixed, **dict(zip(lists, values, strict=True))}, of)
+        Request.parse({**fixed, **dict(zip(lists, values, strict=True))}, where)
         for values in itertools.product(*lists.values())
     ]
 

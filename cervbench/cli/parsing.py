@@ -56,7 +56,7 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
-def _whole(text: str, of: str) -> int:
+def _whole(text: str, where: str) -> int:
     if not text.strip().isdecimal():
-        raise click.BadParameter(f"{text!r} in {of!r} is not a whole number")
+        raise click.BadParameter(f"{text!r} in {where!r} is not a whole number")
     return int(text)

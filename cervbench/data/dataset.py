@@ -56,7 +56,7 @@ def open_dataset(
 
 
 def _frozen(card: Card, pack: Pack) -> Manifest:
-    manifest = frozen(card.manifest).of(pack.images, pack.labels)
+    manifest = frozen(card.manifest).subset(pack.images, pack.labels)
     if manifest.groups != pack.groups:
         wrong = next(i for i, g in enumerate(manifest.groups) if g != pack.groups[i])
         raise DataError(

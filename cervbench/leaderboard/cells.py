@@ -13,7 +13,7 @@ from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE, mean_or_none
 from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import Pooled, class_groups, only, pool, value
+from cervbench.scoring.pooling import Pooled, class_groups, pool, value
 from cervbench.scoring.tally import Floats, Ints
 from cervbench.scoring.task import Task
 
@@ -180,7 +180,7 @@ def _classes(pooled: Pooled) -> dict[str, Any]:
     task, groups = pooled.task, class_groups(pooled)
     found = {}
     for k, name in enumerate(task.classes):
-        own = only(pooled, pooled.labels == k)
+        own = pooled.subset(pooled.labels == k)
         # within one class, recall is accuracy
         enough = groups[name] >= FEWEST_GROUPS
         recall = _figure(own, "accuracy", design(own)) if enough else Figure(value(own, "accuracy"))

@@ -112,18 +112,22 @@ def decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, Any]
     return [group for group in groups if group["params"]]
 
 
-def total_and_parts(loss: Loss, of: str) -> tuple[Tensor, dict[str, Tensor]]:
+def total_and_parts(loss: Loss, method: str) -> tuple[Tensor, dict[str, Tensor]]:
     """A method's loss in one form, whichever of the two it returned; ContractError where it is neither."""
     total, parts = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, {})
     if not (isinstance(total, Tensor) and total.numel() == 1 and isinstance(parts, Mapping)):
         raise ContractError(
-            f"loss of {of} returns {shown(loss)}; give one scalar, or a scalar and a dict of parts to log"
+            f"loss of {method} returns {shown(loss)}; give one scalar, or a scalar and a dict of parts to log"
         )
     if not total.is_floating_point():
         kind = str(total.dtype).removeprefix("torch.")
-        raise ContractError(f"loss of {of} is {kind}, which has no slope to follow; give a scalar of floats")
+        raise ContractError(
+            f"loss of {method} is {kind}, which has no slope to follow; give a scalar of floats"
+        )
     named = {name: torch.as_tensor(part).detach() for name, part in parts.items()}
     for name, part in named.items():
         if part.numel() != 1:
-            raise ContractError(f"loss of {of} names a part {name!r} that is {shown(part)}; give a scalar")
+            raise ContractError(
+                f"loss of {method} names a part {name!r} that is {shown(part)}; give a scalar"
+            )
     return total, named

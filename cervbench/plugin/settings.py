@@ -46,11 +46,14 @@ class Settings(Closed):
         return refuse_truth_values(value)
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], of: str) -> Self:
-        """The settings of `of`, or one SettingsError that names every wrong key and value."""
+    def parse(cls, values: Mapping[str, Any], where: str) -> Self:
+        """The settings, or one SettingsError that names every wrong key and value.
+
+        `where`, as in `method simclr`, begins each line of its message.
+        """
         known = {key: value for key, value in values.items() if key in cls.model_fields}
         wrong = [
-            f"{of} has no setting {key!r}{did_you_mean(key, cls.model_fields)} "
+            f"{where} has no setting {key!r}{did_you_mean(key, cls.model_fields)} "
             f"(it has {', '.join(cls.model_fields) or 'none'})"
             for key in values
             if key not in known
@@ -58,7 +61,7 @@ class Settings(Closed):
         try:
             settings = cls.model_validate(known)
         except ValidationError as error:
-            wrong.append(f"{of}: {wrong_values(error)}")
+            wrong.append(f"{where}: {wrong_values(error)}")
         if wrong:
             raise SettingsError("\n".join(wrong))
         return settings

@@ -132,7 +132,7 @@ class Manifest:
             official=header[3] == "split",
         )
 
-    def of(self, images: Sequence[str], labels: Sequence[str]) -> "Manifest":
+    def subset(self, images: Sequence[str], labels: Sequence[str]) -> "Manifest":
         """The same bins and orders for the images at hand, with the labels that their card gives."""
         row_of = {image: row for row, image in enumerate(self.images)}
         strange = [image for image in images if image not in row_of]

@@ -33,6 +33,17 @@ class Pooled:
     def rows(self, units: Ints, unit_count: int) -> Rows:
         return Rows(self.labels, self.probabilities, units, unit_count, self.task)
 
+    def subset(self, rows: NDArray[np.bool_] | Ints) -> "Pooled":
+        """The images that `rows` picks, as a mask or as row numbers."""
+        return replace(
+            self,
+            images=self.images[rows],
+            groups=self.groups[rows],
+            folds=self.folds[rows],
+            labels=self.labels[rows],
+            probabilities=self.probabilities[:, rows],
+        )
+
 
 def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
     """The stored tables of one method, one a fold, as one; ValueError where they do not fit together."""
@@ -97,7 +108,7 @@ def metric_of_weights(
         return definition.tally(pooled.rows(units, unit_count))
     per_fold = []
     for fold in np.unique(pooled.folds):
-        part = only(pooled, pooled.folds == fold)
+        part = pooled.subset(pooled.folds == fold)
         used, within = np.unique(units[pooled.folds == fold], return_inverse=True)
         tallied = definition.tally(part.rows(within, len(used)))
         if not np.isnan(tallied(np.ones(len(used)))).any():
@@ -110,18 +121,6 @@ def metric_of_weights(
         return mean
 
     return of_weights
-
-
-def only(pooled: Pooled, rows: NDArray[np.bool_] | Ints) -> Pooled:
-    """The images that `rows` picks, by mask or by place."""
-    return replace(
-        pooled,
-        images=pooled.images[rows],
-        groups=pooled.groups[rows],
-        folds=pooled.folds[rows],
-        labels=pooled.labels[rows],
-        probabilities=pooled.probabilities[:, rows],
-    )
 
 
 def class_groups(pooled: Pooled) -> dict[str, int]:

@@ -35,7 +35,7 @@ from cervbench.records.store import Store
 from cervbench.records.table import to_columns
 from cervbench.scoring.intervals import interval
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import only, pool
+from cervbench.scoring.pooling import pool
 from cervbench.scoring.task import Task
 
 Write = Callable[..., list[Record]]
@@ -541,7 +541,7 @@ def test_intervals_are_of_all_draws_and_jackknifed_fold_by_fold(out: Path, write
     for metric, shown in line.cells[10].figures.items():
         assert (shown.low, shown.high) == pytest.approx(interval(pooled, metric))
     for number, name in enumerate(task.classes):
-        recall, of_class = line.classes[name].recall, only(pooled, pooled.labels == number)
+        recall, of_class = line.classes[name].recall, pooled.subset(pooled.labels == number)
         assert (recall.low, recall.high) == pytest.approx(interval(of_class, "accuracy"))
     for metric, shown in line.others.items():
         assert (shown.low, shown.high) == pytest.approx(interval(pooled, metric))

@@ -236,7 +236,7 @@ def test_labels_and_images_are_held_against_the_folds_though_all_else_was_made_a
     """Those that the package ships, and those of another dataset that stand beside its records."""
     manifest = frozen("herlev")
     if variant != "herlev":
-        manifest = manifest.of(manifest.images[100:], manifest.labels[100:])
+        manifest = manifest.subset(manifest.images[100:], manifest.labels[100:])
     fold, task = manifest.fold(2), Task(classes=manifest.classes)
     rows = fold.test.copy()
     if fault == "image":
@@ -279,7 +279,7 @@ def test_folds_beside_records_that_were_changed_are_named(
     out: Path, change: Callable[[str], str], told: str
 ) -> None:
     whole = frozen("herlev")
-    part = whole.of(whole.images[100:], whole.labels[100:])
+    part = whole.subset(whole.images[100:], whole.labels[100:])
     store = Store(out)
     store.write_folds(part)
     [path] = (out / "folds").iterdir()

@@ -113,7 +113,7 @@ def test_the_order_of_the_files_does_not_matter() -> None:
 def test_a_part_of_a_dataset_keeps_the_folds_of_the_whole() -> None:
     whole = frozen("herlev")
     kept = list(range(0, 917, 3))
-    part = whole.of([whole.images[row] for row in kept], [whole.labels[row] for row in kept])
+    part = whole.subset([whole.images[row] for row in kept], [whole.labels[row] for row in kept])
     for k in range(5):
         for side in ("train", "val", "test"):
             inside = {whole.images[row] for row in getattr(whole.fold(k), side)}
@@ -124,7 +124,7 @@ def test_folds_do_not_depend_on_labels() -> None:
     """Regression: the val bin was chosen by the labels at hand, so permuted labels moved train."""
     whole = frozen("herlev")
     mixed = np.random.default_rng(0).permutation(917)
-    other = whole.of(whole.images, [whole.labels[n] for n in mixed])
+    other = whole.subset(whole.images, [whole.labels[n] for n in mixed])
     for k in range(5):
         for side in ("train", "val", "test"):
             assert getattr(whole.fold(k), side).tolist() == getattr(other.fold(k), side).tolist()
@@ -163,12 +163,12 @@ def test_official_parts_that_test_a_class_and_train_on_none_of_it_are_refused() 
 
 def test_a_part_of_a_dataset_has_another_hash() -> None:
     whole = frozen("herlev")
-    assert whole.of(whole.images[:500], whole.labels[:500]).hash != whole.hash
+    assert whole.subset(whole.images[:500], whole.labels[:500]).hash != whole.hash
 
 
 def test_an_image_that_the_frozen_folds_do_not_know_is_named() -> None:
     with pytest.raises(FoldError, match="'foreign'"):
-        frozen("herlev").of(["foreign"], ["light_dysplastic"])
+        frozen("herlev").subset(["foreign"], ["light_dysplastic"])
 
 
 def test_a_class_in_too_few_groups_is_refused_with_what_to_do() -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from cervbench.scoring.comparison import best_of, compare, holm, refuse_unpaired
 from cervbench.scoring.intervals import design, estimate, replicates
-from cervbench.scoring.pooling import only, pool
+from cervbench.scoring.pooling import pool
 from cervbench.scoring.task import Task
 
 
@@ -73,7 +73,7 @@ def test_a_method_does_not_differ_from_itself(make) -> None:
 def test_only_what_was_tested_alike_is_compared(make, task) -> None:
     whole = make(0.6)
     with pytest.raises(ValueError, match="30 images are in one of them only, 0-00"):
-        compared(whole, only(whole, whole.folds > 0))
+        compared(whole, whole.subset(whole.folds > 0))
     with pytest.raises(ValueError, match="one has the draws 0, 1, 2, the other 0:"):
         compared(whole, make(0.6, draws=1))
     with pytest.raises(ValueError, match="labels of the same images differ"):

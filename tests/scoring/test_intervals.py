@@ -8,7 +8,7 @@ from scipy import stats
 
 from cervbench.scoring.intervals import Design, design, estimate, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import only, pool, value
+from cervbench.scoring.pooling import pool, value
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def _with_others_standing_in(pooled, group):
     """Rows written out: ten times in the group's own fold, which is short of one, and nine in the others."""
     own_fold = pooled.folds[pooled.groups == group][0]
     times = np.where(pooled.folds == own_fold, 10, 9) * (pooled.groups != group)
-    return only(pooled, np.repeat(np.arange(len(times)), times))
+    return pooled.subset(np.repeat(np.arange(len(times)), times))
 
 
 def test_of_a_plain_mean_the_error_is_the_textbooks(task) -> None:
