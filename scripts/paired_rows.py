@@ -45,7 +45,7 @@ def compared(table: Table, one: str, other: str, figures: Figures, store: Store)
 def scores(row: Row, ratio: int, store: Store) -> list[float]:
     """The balanced accuracy of each fold alone, as its record has it."""
     variant = row.sample.run.dataset.variant
-    paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.entries[ratio].items())]
+    paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.records[ratio].items())]
     return [store.record(path).scores[HEADLINE] for path in paths]
 
 
