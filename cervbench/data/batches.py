@@ -37,8 +37,8 @@ class Images:
             tuple(self.ids[i] for i in chosen), self.native_size[chosen], self.rows[chosen], self.pyramid
         )
 
-    def mixed(self) -> "Images":
-        """In an order that says nothing: packs are sorted by id, and ids may be sorted by class."""
+    def in_order_of_ids(self) -> "Images":
+        """By their opaque ids, an order that says nothing of the classes; that of the pack may."""
         return self.subset(np.argsort(self.ids))
 
     def isolated(self) -> "Images":

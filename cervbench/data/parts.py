@@ -44,7 +44,7 @@ class Parts:
 
     @cached_property
     def test(self) -> Images:
-        return self._images(self.fold.test).mixed()
+        return self._images(self.fold.test).in_order_of_ids()
 
     def labelled(self, ratio: int, draws: int | None = None) -> list[Labelled]:
         """What may be seen at a ratio, once a draw; `draws` may ask for fewer than the protocol has."""
@@ -69,7 +69,7 @@ class Parts:
 
     def in_pack(self, images: Images) -> np.ndarray:
         """Their rows of the pack, which nobody but the harness is told. `train` has rows of its own."""
-        assert images.pyramid.has_the_rows_of(self._mixed)
+        assert images.pyramid.has_the_rows_of(self._in_opaque_order)
         return self._order[images.rows]
 
     def _refuse_partial(self, columns: Mapping[str, np.ndarray], draws: Sequence[int]) -> None:
@@ -99,7 +99,7 @@ class Parts:
 
     @cached_property
     def _unlabelled(self) -> Images:
-        return self._images(self.fold.train).mixed()
+        return self._images(self.fold.train).in_order_of_ids()
 
     @cached_property
     def _ids(self) -> np.ndarray:
@@ -111,14 +111,18 @@ class Parts:
         return np.argsort(self._ids)
 
     @cached_property
-    def _mixed(self) -> Pyramid:
+    def _in_opaque_order(self) -> Pyramid:
+        """The pyramid that images are handed out with."""
         return self.of_pack.of(self._order)
 
     def _images(self, rows: np.ndarray) -> Images:
         """Images by their rows of the pack."""
         place = np.argsort(self._order)
         return Images(
-            tuple(self._ids[rows].tolist()), self.dataset.pack.native_size[rows], place[rows], self._mixed
+            tuple(self._ids[rows].tolist()),
+            self.dataset.pack.native_size[rows],
+            place[rows],
+            self._in_opaque_order,
         )
 
     def _examples(self, rows: np.ndarray) -> Examples:

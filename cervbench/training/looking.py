@@ -22,7 +22,7 @@ LOOKED_AT = 128
 def examined(encoder: Encoder, images: Images, remedy: str) -> dict[str, float]:
     """Rank and spread of what the frozen encoder makes of some of the images."""
     encoder.eval()
-    some = images.mixed().subset(np.arange(min(len(images), EXAMINED)))
+    some = images.in_order_of_ids().subset(np.arange(min(len(images), EXAMINED)))
     vectors = forwarded(lambda pixels, _: encoder(pixels), some, encoder.normalise)
     if not np.isfinite(vectors).all():
         raise Diverged(f"the encoder answers with numbers that are not finite. {remedy}")

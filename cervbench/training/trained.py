@@ -177,7 +177,7 @@ def reestimate_norms(method: Method, images: Images) -> None:
     for norm in norms:
         norm.train()
     with torch.no_grad():
-        for pixels, _ in images.mixed().batches(method.encoder.normalise):
+        for pixels, _ in images.in_order_of_ids().batches(method.encoder.normalise):
             if len(pixels) > 1:
                 method.encoder(pixels)
     for norm, momentum in zip(norms, momenta, strict=True):

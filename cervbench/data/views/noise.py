@@ -13,13 +13,15 @@ from cervbench.data.views.transfer import on_device
 
 KEYS = 2**24
 """Keys are below this: float32 holds them exactly."""
-_HALF = 2**16
+_LEVELS = 2**16
+"""How many numbers there are: each is made of sixteen bits of a hash."""
+_MASK = _LEVELS - 1
 _MULTIPLIER = 0x45D9F3B
 
 
 def uniform(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Two numbers in -1..1 a place: keys × count each."""
-    upper, lower = (half.float().add_(0.5).mul_(2 / _HALF).sub_(1) for half in _halves(keys, count))
+    upper, lower = (half.float().add_(0.5).mul_(2 / _LEVELS).sub_(1) for half in _halves(keys, count))
     return upper, lower
 
 
@@ -33,19 +35,19 @@ def normal(keys: Tensor, count: int) -> Tensor:
 def _halves(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The upper and the lower sixteen bits of a hash of each key and each of `count` places."""
     places = torch.arange(1, count + 1, dtype=torch.int32, device=keys.device)
-    hashed = _mixed_(places.mul_(_MULTIPLIER) ^ _mixed_(keys.int() + 1)[:, None])
-    return (hashed >> 16).bitwise_and_(_HALF - 1), hashed.bitwise_and_(_HALF - 1)
+    hashed = _hashed_(places.mul_(_MULTIPLIER) ^ _hashed_(keys.int() + 1)[:, None])
+    return (hashed >> 16).bitwise_and_(_MASK), hashed.bitwise_and_(_MASK)
 
 
-def _mixed_(words: Tensor) -> Tensor:
-    """Each of 32 bits hangs on each: shifts and products that wrap around, in place."""
+def _hashed_(words: Tensor) -> Tensor:
+    """Words whose every bit depends on all the bits they had, by shifts and products that wrap; in place."""
     for _ in range(2):
-        words.bitwise_xor_((words >> 16).bitwise_and_(_HALF - 1)).mul_(_MULTIPLIER)
-    return words.bitwise_xor_((words >> 16).bitwise_and_(_HALF - 1))
+        words.bitwise_xor_((words >> 16).bitwise_and_(_MASK)).mul_(_MULTIPLIER)
+    return words.bitwise_xor_((words >> 16).bitwise_and_(_MASK))
 
 
 @cache
 def _quantiles(device: torch.device) -> Tensor:
     """Those of the normal distribution in the middle of 2^16 equal shares: the same on every device."""
-    shares = (torch.arange(_HALF, dtype=torch.float64) + 0.5) / _HALF
+    shares = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     return on_device(torch.special.ndtri(shares), device)
