@@ -1,8 +1,8 @@
 """Views: augmentations of a batch, drawn on the host and applied on the device that holds the pixels.
 
-Geometry is one warp and one sampling from a ladder of antialiased sizes; linear colour is one matrix,
-applied once together with the encoder's normalisation; what retouches pixels does so to those views
-alone that draw it. Whatever is done is done to a few images from first to last while they are in cache.
+All geometry of a policy is one warp, sampled once from a ladder of antialiased sizes. All linear colour is
+one matrix, applied once together with the encoder's normalisation. Retouching touches only the views that
+draw it. A few images go through all of it before the next few begin, so that they stay in the cache.
 """
 
 from cervbench.data.views.blur import Blur

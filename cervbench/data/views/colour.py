@@ -1,9 +1,9 @@
 """Colour: linear operations, which compose into one matrix and are applied once.
 
-A linear operation treats the mean colour of a view and the deviations from it each by a 3 × 3
-matrix: contrast keeps the mean's grey and scales everything else. So operations compose by
-multiplication, and the mean that contrast needs is never measured but once, on the view as sampled.
-But for clamping, which happens once and last, the operations commute: no order is lost by fixing it.
+A linear operation multiplies the mean colour of a view by one 3 × 3 matrix and the deviations from it by
+another: contrast keeps the grey of the mean and scales everything else. So operations compose by
+multiplying their matrices, and the mean has to be measured only once, on the view as sampled. Apart from
+clamping, which happens once at the end, the operations commute, so fixing their order loses nothing.
 """
 
 from abc import abstractmethod
@@ -22,7 +22,7 @@ _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211
 _GREY = np.tile(_YIQ[0], (3, 1))
 _CHROMA = np.eye(3) - _GREY
 _QUARTER_TURN_OF_HUE = np.linalg.inv(_YIQ) @ np.array([[0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ _YIQ
-"""Of chroma, from red towards yellow; grey goes to black."""
+"""Turns chroma from red towards yellow, and sends grey to black."""
 
 
 class LinearColour(Operation):
@@ -30,7 +30,7 @@ class LinearColour(Operation):
 
     @abstractmethod
     def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What it does to deviations and to the mean, count × 3 × 3 each."""
+        """What the deviations and the mean are multiplied by, count × 3 × 3 each."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,24 @@ class _Jitter(LinearColour):
 
 @dataclass(frozen=True)
 class Brightness(_Jitter):
-    """Times a factor in 1 ± strength."""
+    """Brightness multiplied by a factor in 1 ± strength."""
 
     def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scaled = _each(parameters) * np.eye(3)
+        scaled = _per_image(parameters) * np.eye(3)
         return scaled, scaled
 
 
 @dataclass(frozen=True)
 class Contrast(_Jitter):
-    """Away from the grey of the view's mean by a factor in 1 ± strength."""
+    """The distance from the grey of the view's mean, multiplied by a factor in 1 ± strength."""
 
     def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return _each(parameters) * np.eye(3), _saturated(parameters)
+        return _per_image(parameters) * np.eye(3), _saturated(parameters)
 
 
 @dataclass(frozen=True)
 class Saturation(_Jitter):
-    """Away from each pixel's grey by a factor in 1 ± strength."""
+    """The distance from each pixel's own grey, multiplied by a factor in 1 ± strength."""
 
     def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return _saturated(parameters), _saturated(parameters)
@@ -76,7 +76,7 @@ class Saturation(_Jitter):
 
 @dataclass(frozen=True)
 class Hue(LinearColour):
-    """Chroma turned in YIQ by a part of the colour circle in ± turn, from red towards yellow."""
+    """Chroma turned in YIQ by up to ± `turn`, a share of the colour circle; up is from red towards yellow."""
 
     turn: float = 0.1
     p: float = 1.0
@@ -90,7 +90,7 @@ class Hue(LinearColour):
         return rng.uniform(-self.turn, self.turn, (count, 1))
 
     def matrices(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        angle = 2 * np.pi * _each(parameters)
+        angle = 2 * np.pi * _per_image(parameters)
         turned = _GREY + np.cos(angle) * _CHROMA + np.sin(angle) * _QUARTER_TURN_OF_HUE
         return turned, turned
 
@@ -101,7 +101,7 @@ class Greyscale(LinearColour):
 
     p: float = 0.2
     identity = (0.0,)
-    """An image that is made grey has 1."""
+    """An image that is made grey has the parameter 1."""
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.ones((count, 1))
@@ -111,7 +111,7 @@ class Greyscale(LinearColour):
 
 
 def composed(matrices: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """One matrix for deviations and one for the mean an image, of operations in order."""
+    """Two matrices for each image, for its deviations and its mean: those of the operations multiplied."""
     deviation = mean = np.broadcast_to(np.eye(3), (count, 3, 3))
     for on_deviation, on_mean in matrices:
         deviation, mean = on_deviation @ deviation, on_mean @ mean
@@ -119,7 +119,7 @@ def composed(matrices: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> t
 
 
 class Mixing:
-    """All linear colour of a policy, and the way from stored values into a space, as one matrix an image."""
+    """All linear colour of a policy, and the scaling of stored values into a space: one matrix per image."""
 
     def __init__(
         self, deviation: np.ndarray, mean: np.ndarray, space: Normalise, device: torch.device
@@ -131,9 +131,9 @@ class Mixing:
         self._shift = on_device(space.shift, device)
 
     def mixed(self, views: Tensor, block: slice) -> Tensor:
-        """Views with their colours, held between black and white."""
+        """Views with their new colours, clamped between black and white."""
         offset = (self._from_mean[block] * views.mean((2, 3))[:, None]).sum(2).add_(self._shift)
-        # Elementwise, and no matrix product: it costs little more and neither autocast nor TF32 reaches it.
+        # Elementwise, at little more than the cost of a matrix product, which autocast or TF32 would round.
         columns = self._columns[block].unbind(2)
         channels = views[:, None].unbind(2)
         mixed = columns[0] * channels[0]
@@ -142,9 +142,9 @@ class Mixing:
 
 
 def _saturated(factors: np.ndarray) -> np.ndarray:
-    return _GREY + _each(factors) * _CHROMA
+    return _GREY + _per_image(factors) * _CHROMA
 
 
-def _each(parameters: np.ndarray) -> np.ndarray:
-    """One number an image, to multiply matrices with."""
+def _per_image(parameters: np.ndarray) -> np.ndarray:
+    """One number per image, in a shape that multiplies 3 × 3 matrices."""
     return parameters[:, :, None]

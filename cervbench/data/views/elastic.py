@@ -1,4 +1,4 @@
-"""Elastic deformation: places moved by smoothed noise."""
+"""Elastic deformation: pixels displaced by smoothed noise."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from torch import Tensor
 from cervbench.data.views import noise
 from cervbench.data.views.blur import REFERENCE_SIZE, blurred, half_kernels
 from cervbench.data.views.operation import Operation
-from cervbench.data.views.retouch import an_image
+from cervbench.data.views.retouch import per_image
 from cervbench.data.views.transfer import on_device
 
 _REACH = 4.0
-"""Half the kernel, in sigmas; as torchvision's."""
+"""How far the kernel reaches to either side, in sigmas, as in torchvision."""
 
 
 @dataclass(frozen=True)
 class Elastic(Operation):
-    """Noise in -1..1, smoothed by a Gaussian, times alpha over the side.
+    """Displacements by noise in -1..1 that is smoothed by a Gaussian, times alpha over the side.
 
-    Alpha and sigma are in pixels of a view of 224. In a smaller view sigma scales with the side and alpha
-    with its square: noise on a coarser grid is as much rougher when smoothed over the same part of the view.
-    Parameters are alpha and the key of the noise.
+    Alpha and sigma are in pixels of a view of 224. In a smaller view sigma scales with the side, and alpha
+    with its square: noise on a coarser grid stays that much rougher when it is smoothed over the same part of
+    the view. The parameters are alpha and the key of the noise.
     """
 
     alpha: tuple[float, float] = (50.0, 50.0)
@@ -38,12 +38,12 @@ class Elastic(Operation):
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.stack([rng.uniform(*self.alpha, count), rng.integers(noise.KEYS, size=count)], axis=1)
 
-    def displacement(self, needed: Tensor, size: int) -> Tensor:
+    def displacement(self, prepared: Tensor, size: int) -> Tensor:
         """How far each place of a view is moved, across and down, in -1..1: n × 2 × size × size."""
-        alpha, keys = needed.unbind(1)
+        alpha, keys = prepared.unbind(1)
         share = size / REFERENCE_SIZE
         sigma = self.sigma * share
         radius = min(int(np.ceil(_REACH * sigma)), size - 1)
-        kernel = on_device(half_kernels(np.array([sigma]), radius), needed.device)
+        kernel = on_device(half_kernels(np.array([sigma]), radius), prepared.device)
         field = torch.stack(noise.uniform(keys, size**2), dim=1).view(-1, 2, size, size)
-        return blurred(field, kernel).mul_(an_image(alpha * (share / REFERENCE_SIZE)))
+        return blurred(field, kernel).mul_(per_image(alpha * (share / REFERENCE_SIZE)))

@@ -1,6 +1,6 @@
 """Geometry: operations that are affine maps from the view to the image, in coordinates of -1..1.
 
-The first operation of a policy is the first that the image undergoes. Composed, they are one affine.
+The first operation of a policy is done to the image first. All of them compose into a single affine map.
 """
 
 from abc import abstractmethod
@@ -17,14 +17,14 @@ class Geometry(Operation):
 
     @abstractmethod
     def affine(self, parameters: np.ndarray) -> np.ndarray:
-        """Where in its input each place of its output lies: count × 3 × 3."""
+        """The maps from places in its output to places in its input: count × 3 × 3."""
 
 
 @dataclass(frozen=True)
 class Crop(Geometry):
     """A rectangle of the image, stretched over the view; left, top, width, height as shares of the side.
 
-    The area is uniform in `scale`, the aspect log-uniform among those of `ratio` that fit into the image.
+    The area is uniform in `scale`; the aspect ratio is log-uniform in `ratio`, as far as it fits the image.
     """
 
     scale: tuple[float, float] = (0.2, 1.0)
@@ -58,7 +58,7 @@ class Flip(Geometry):
     horizontal: float = 0.5
     vertical: float = 0.5
     identity = (1.0, 1.0)
-    """A mirrored side is -1."""
+    """A direction that is mirrored has -1."""
 
     def __post_init__(self) -> None:
         chances = (self.horizontal, self.vertical)
@@ -73,7 +73,7 @@ class Flip(Geometry):
 
 @dataclass(frozen=True)
 class Rotation(Geometry):
-    """Counter-clockwise by up to ±`degrees`, or by any multiple of `step` in the circle, each as likely."""
+    """Counter-clockwise by up to ±`degrees`; or, with `step`, by one of its multiples, all equally likely."""
 
     degrees: float = 180.0
     step: float | None = None
@@ -98,7 +98,7 @@ class Rotation(Geometry):
 
 @dataclass(frozen=True)
 class Shift(Geometry):
-    """Moved right and down, each by up to ± this share of the side; the border is repeated."""
+    """Moved right and down, each by up to ± `by`, a share of the side; the border is repeated."""
 
     by: float = 0.1
     p: float = 1.0
@@ -119,7 +119,7 @@ class Shift(Geometry):
 class Zoom(Geometry):
     """Magnified about the centre by a log-uniform factor; below 1 the border is repeated.
 
-    Not below 1/√2: no image is kept smaller than its views, so pixels of it would be passed over.
+    Factors below 1/√2 are refused: no image is kept smaller than its views, so sampling would skip pixels.
     """
 
     factor: tuple[float, float] = (0.8, 1.25)
@@ -140,7 +140,7 @@ class Zoom(Geometry):
 
 
 def composed(affines: Iterable[np.ndarray], count: int) -> np.ndarray:
-    """One affine an image, from the view to the image, of operations in the order they are undergone."""
+    """One affine map per image, from its view to itself; the operations come in the order they are done."""
     whole = np.broadcast_to(np.eye(3), (count, 3, 3))
     for affine in affines:
         whole = whole @ affine
@@ -148,6 +148,6 @@ def composed(affines: Iterable[np.ndarray], count: int) -> np.ndarray:
 
 
 def _affine(*rows: float | np.ndarray) -> np.ndarray:
-    """The first two rows of the matrix, one by one; the entries are numbers or one an image."""
+    """Matrices from their first two rows, entry by entry; an entry is one number, or one per image."""
     entries = np.broadcast_arrays(*rows, 0.0, 0.0, 1.0)
     return np.stack(entries, axis=-1).astype(np.float64).reshape(-1, 3, 3)

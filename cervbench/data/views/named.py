@@ -1,4 +1,4 @@
-"""Policies by name: the shared default, and those that the study of augmentations sets side by side."""
+"""Policies by name: the shared default, and those that the study of augmentations compares."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,27 +14,27 @@ from cervbench.data.views.tone import Equalise
 
 
 def simclr_policy() -> Policy:
-    """SimCLR's views, for cells: these have no upright, so all eight turns and mirrors of the square.
+    """SimCLR's views for cells, which have no way up: they are also mirrored both ways, and turned.
 
-    Turns are quarters, for a free one would fill corners with a smeared border.
+    Only by quarters, since any other turn would fill the corners with a smeared border.
     """
     return Policy((Crop(scale=(0.2, 1.0)), Flip(), Rotation(step=90), _JITTER, Greyscale(p=0.2), Blur()))
 
 
 def plain_policy() -> Policy:
-    """For supervised training: crops that keep the shape by which cells are told apart, and flips."""
+    """For supervised training: flips, and crops that keep the shapes by which cells are told apart."""
     return Policy((Crop(scale=(0.6, 1.0), ratio=(1.0, 1.0)), Flip()))
 
 
 def named_policy(name: str) -> Policy:
-    """The policy of a name: `simclr`, or `A` to `E`."""
+    """The policy of this name: `simclr`, or `A` to `E`."""
     if name not in POLICIES:
         raise ValueError(f"no policy is named {name!r}; there are {', '.join(POLICIES)}")
     return POLICIES[name]()
 
 
 def _with(*group: Operation | Together) -> Callable[[], Policy]:
-    """Crops and flips without turns, and one group of operations besides."""
+    """Crops and flips without turns, and one more group of operations."""
     return lambda: Policy((Crop(scale=(0.2, 1.0)), Flip(), *group))
 
 
@@ -48,10 +48,10 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "D": _with(Blur(p=0.5), Speckle(p=0.5)),
     "E": _with(Blur(p=0.5), Sharpen(p=0.5)),
 }
-"""`A` is crops and flips; each other letter is `A` and one group: colour, soft deformation, noise, sharpness.
+"""`A` is crops and flips; `B` to `E` add to it colour, soft deformation, noise and sharpness.
 
-The study names operations and no values. Crops, jitter and blur have those of the shared default. Elastic
-(alpha 50, sigma 5) and the chance of a half of sharpening and equalising are torchvision's defaults, the
-factor 2 of sharpening is that of its examples, the deviation 0.1 of speckle that of its Gaussian noise; for
-the chance of elastic and speckle there is no source: a half as well.
+The study names its operations but gives no values. Crops, jitter and blur take those of the shared default.
+Elastic (alpha 50, sigma 5) and the chance of a half for sharpening and equalising are torchvision's defaults;
+the factor 2 of sharpening is from torchvision's examples, and the deviation 0.1 of speckle is that of its
+Gaussian noise. The chance of a half for elastic and speckle has no source.
 """

@@ -1,7 +1,8 @@
-"""Noise a pixel, made where the pixels are: a function of an image's key and of the place in it.
+"""Noise for every pixel, made on the device: a function of an image's key and of the place in the image.
 
-The host draws one key an image; drawing every number there would take longer than all else. A number
-is a hash of key and place, in whole numbers, so every device and any division of a batch has the same.
+The host draws only one key per image, since drawing a number for every pixel there would take longer than
+everything else. Each number is a hash of key and place, in whole numbers: it is the same on every device and
+however a batch is divided.
 """
 
 from functools import cache
@@ -12,7 +13,7 @@ from torch import Tensor
 from cervbench.data.views.transfer import on_device
 
 KEYS = 2**24
-"""Keys are below this: float32 holds them exactly."""
+"""Keys are below this, so that float32 holds them exactly."""
 _LEVELS = 2**16
 """How many numbers there are: each is made of sixteen bits of a hash."""
 _MASK = _LEVELS - 1
@@ -20,13 +21,13 @@ _MULTIPLIER = 0x45D9F3B
 
 
 def uniform(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Two numbers in -1..1 a place: keys × count each."""
+    """Two numbers in -1..1 for each place: keys × count each."""
     upper, lower = (half.float().add_(0.5).mul_(2 / _LEVELS).sub_(1) for half in _halves(keys, count))
     return upper, lower
 
 
 def normal(keys: Tensor, count: int) -> Tensor:
-    """Numbers of mean 0 and standard deviation 1: keys × count."""
+    """Normal noise of mean 0 and standard deviation 1: keys × count."""
     quantiles = _quantiles(keys.device)
     halves = torch.cat(_halves(keys, -(-count // 2)), dim=1)[:, :count]
     return quantiles.index_select(0, halves.reshape(-1)).view(halves.shape)
@@ -48,6 +49,6 @@ def _hashed_(words: Tensor) -> Tensor:
 
 @cache
 def _quantiles(device: torch.device) -> Tensor:
-    """Those of the normal distribution in the middle of 2^16 equal shares: the same on every device."""
+    """Quantiles of the normal distribution, in the middle of 2^16 equal shares: the same on every device."""
     shares = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     return on_device(torch.special.ndtri(shares), device)

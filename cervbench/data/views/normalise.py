@@ -14,14 +14,14 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class Normalise:
-    """Mean and standard deviation of the encoder's input, of images in 0..1."""
+    """The mean and standard deviation, of images in 0..1, that an encoder's input is normalised by."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     @cached_property
     def scale(self) -> np.ndarray:
-        """A stored value times this, plus `shift`, is the input."""
+        """The encoder's input is a stored value times this, plus `shift`."""
         return 1 / (WHITE * np.asarray(self.std, dtype=np.float64))
 
     @cached_property
@@ -29,14 +29,14 @@ class Normalise:
         return -np.asarray(self.mean, dtype=np.float64) / np.asarray(self.std, dtype=np.float64)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Float images of stored values, 0..255, as the encoder's input."""
+        """The encoder's input, from float images of stored values in 0..255."""
         scale, shift = (on_device(each, images.device)[:, None, None] for each in (self.scale, self.shift))
         return self.clamp_(images.mul(scale).add_(shift))
 
     def clamp_(self, images: Tensor) -> Tensor:
-        """Hold input between black and white, in place."""
+        """Clamp the encoder's input between black and white, in place."""
         black, white = self.shift, self.shift + WHITE * self.scale
-        # A channel at a time: with tensors as bounds clamp is ten times slower.
+        # Channel by channel, because clamp is ten times slower when its bounds are tensors.
         for channel in range(3):
             images[:, channel].clamp_(float(black[channel]), float(white[channel]))
         return images

@@ -1,4 +1,4 @@
-"""An operation of a policy: what it draws for each image. How that is applied is its kind's matter."""
+"""An operation of a policy: what it draws for each image. Its kind decides how that is applied."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Operation(ABC):
-    """Draws a row of parameters an image; an image that it spares has the parameters that change nothing."""
+    """Draws a row of parameters for each image; those of an image that it spares change nothing."""
 
     identity: ClassVar[tuple[float, ...]]
     """The parameters that change nothing."""
@@ -17,7 +17,7 @@ class Operation(ABC):
     """The chance that it applies to an image."""
 
     def __post_init__(self) -> None:
-        self.require(0 <= self.p <= 1, "p must lie in 0..1")
+        _require_chance(self, self.p)
 
     def require(self, holds: bool, demand: str) -> None:
         if not holds:
@@ -28,37 +28,36 @@ class Operation(ABC):
 
     @property
     def simple(self) -> "tuple[Operation, ...]":
-        """The operations it is made of: itself."""
+        """The operations that it consists of: itself alone."""
         return (self,)
 
     def draw(self, rng: np.random.Generator, count: int) -> list[np.ndarray]:
-        """Parameters of each simple operation: count × as many as its identity has."""
+        """The parameters of each simple operation, count × the length of its identity."""
         applies = rng.random(count) < self.p
-        return [np.where(applies[:, None], self.sample(rng, count), self.identity).astype(np.float32)]
+        return [_where(applies, self.sample(rng, count), self.identity)]
 
     def applies(self, parameters: np.ndarray) -> np.ndarray:
         """Which images have parameters that change something."""
         return (parameters != self.identity).any(axis=1)
 
-    def needed(self, parameters: np.ndarray, size: int) -> np.ndarray:
-        """What must be known of images that it applies to, a row each, to apply it to views of a size."""
+    def prepared(self, parameters: np.ndarray, size: int) -> np.ndarray:
+        """The parameters in the form that views of this size need: kernels in place of a sigma, say."""
         return parameters
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Parameters for images that it applies to; how many numbers are drawn depends on `count` alone."""
+        """Parameters as if it applied to every image; how many numbers are drawn depends on `count` alone."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """Operations that apply together or not at all to an image, as the colour jitter of SimCLR."""
+    """Operations that apply to an image all together or not at all, as the colour jitter of SimCLR does."""
 
     operations: Sequence[Operation]
     p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"{self!r}: p must lie in 0..1")
+        _require_chance(self, self.p)
 
     @property
     def simple(self) -> tuple[Operation, ...]:
@@ -67,14 +66,24 @@ class Together:
     def draw(self, rng: np.random.Generator, count: int) -> list[np.ndarray]:
         applies = rng.random(count) < self.p
         return [
-            np.where(applies[:, None], drawn, operation.identity).astype(np.float32)
+            _where(applies, parameters, operation.identity)
             for operation in self.operations
-            for drawn in operation.draw(rng, count)
+            for parameters in operation.draw(rng, count)
         ]
 
 
 def log_uniform(
     rng: np.random.Generator, low: float | np.ndarray, high: float | np.ndarray, count: int
 ) -> np.ndarray:
-    """Factors whose logarithm is uniform, so that a half is as likely as a double."""
+    """Factors whose logarithm is uniform, so that halving is as likely as doubling."""
     return np.exp(rng.uniform(np.log(low), np.log(high), count))
+
+
+def _require_chance(owner: Operation | Together, p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{owner!r}: p must lie in 0..1")
+
+
+def _where(applies: np.ndarray, parameters: np.ndarray, identity: tuple[float, ...]) -> np.ndarray:
+    """The parameters of the images that it applies to; those of all others change nothing."""
+    return np.where(applies[:, None], parameters, identity).astype(np.float32)

@@ -16,12 +16,12 @@ _IMAGES_AT_ONCE = 256
 
 
 class Pyramid:
-    """Square images at ascending sizes; the first is the training size, each next √2 larger.
+    """Square images at ascending sizes, from the training size up, in steps of √2.
 
-    An image is resized on the host, antialiased and in whole grey levels, so that every device sees the
-    same bits. The sizes that fit into `budget` bytes, small ones first, keep on the device what was made
-    once; at the others an image is read and resized anew whenever it is asked for. `content` says of each
-    image where it lies in its square; without it, everywhere.
+    Images are resized on the host, antialiased and in whole grey levels, so that every device sees the same
+    bits. The smallest sizes, as many as fit into `budget` bytes together, stay on the device once they are
+    made; at the others an image is read and resized whenever it is asked for. `content` says where in its
+    square each image lies; without it an image fills its square.
     """
 
     def __init__(
@@ -47,23 +47,23 @@ class Pyramid:
 
     @property
     def size(self) -> int:
-        """The side of images as trained on."""
+        """The side of the images that are trained on."""
         return self.sides[0]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def of(self, rows: np.ndarray) -> "Pyramid":
-        """These images alone, as rows 0, 1, 2, …; nothing is copied."""
-        part = copy(self)
-        part._rows = self._rows[rows]
-        return part
+        """A pyramid of these images alone, as rows 0, 1, 2, …; it shares the pixels of this one."""
+        chosen = copy(self)
+        chosen._rows = self._rows[rows]
+        return chosen
 
     def has_the_rows_of(self, other: "Pyramid") -> bool:
         return self._stored is other._stored and np.array_equal(self._rows, other._rows)
 
     def level(self, k: int, rows: Tensor) -> Tensor:
-        """Some images at the k-th size: uint8, n × 3 × side × side. Rows come on the host."""
+        """Images at the k-th size: uint8, n × 3 × side × side. `rows` is a tensor on the host."""
         wanted = self._rows[rows.numpy()]
         if k >= len(self._kept):
             return on_device(self._resized(wanted, self.sides[k]), self.device)
@@ -73,18 +73,18 @@ class Pyramid:
         return kept.images.index_select(0, on_device(wanted, self.device))
 
     def content(self, rows: Tensor) -> np.ndarray:
-        """Where in the square some images lie, the rest being padding: left, top, width, height, n × 4.
+        """Where images lie in their padded squares: left, top, width and height, n × 4.
 
-        As shares of the side, which is how `Crop` has them. Rows come on the host.
+        These are shares of the side, as in the parameters of `Crop`. `rows` is a tensor on the host.
         """
         return self._content[self._rows[rows.numpy()]]
 
     def whole(self, rows: Tensor, normalise: Normalise) -> Tensor:
-        """Some images as they are, at the training size, as the encoder's input."""
+        """Unchanged images at the training size, as the encoder's input."""
         return normalise(self.level(0, rows).float())
 
     def expect(self, rows: np.ndarray) -> None:
-        """Have these images read ahead from disk; they are wanted next."""
+        """Have these images read from disk ahead of time, because they are wanted next."""
         if isinstance(self._stored, StoredImages) and len(self._kept) < len(self.sides):
             self._stored.expect(self._rows[rows])
 
@@ -96,7 +96,7 @@ class Pyramid:
 
 
 class _Kept:
-    """One level in the memory of a device, filled as its images are asked for."""
+    """One level in the memory of a device; an image is added when it is first asked for."""
 
     def __init__(self, count: int, side: int, device: torch.device) -> None:
         self.images = torch.empty((count, 3, side, side), dtype=torch.uint8, device=device)
@@ -130,5 +130,5 @@ def _fitting(sides: tuple[int, ...], count: int, budget: float) -> list[int]:
 
 
 def _pieces(rows: np.ndarray) -> list[np.ndarray]:
-    """Few enough at once that the memory it takes is bounded."""
+    """Rows in pieces, so that resizing them takes a bounded amount of memory."""
     return [rows[start : start + _IMAGES_AT_ONCE] for start in range(0, len(rows), _IMAGES_AT_ONCE)]

@@ -13,13 +13,15 @@ from cervbench.data.views.transfer import on_device
 from cervbench.data.views.warp import Warp
 
 _IN_CACHE, _IN_MEMORY = 2**17, 2**26
-"""Pixels of views sampled at once: on a processor, whose cache makes it twice as fast, and elsewhere."""
+"""How many pixels of views are sampled at once: on a CPU, where staying in the cache makes it twice as fast,
+and elsewhere."""
 
 
 def fitting_levels(pixels: Pyramid, affine: np.ndarray, size: int) -> np.ndarray:
-    """The smallest level of which a step of a view of this size is a pixel or more, or else the finest.
+    """For each image the smallest level in which a pixel of the view covers at least one pixel.
 
-    The step is the geometric mean over directions, so that it is between 1 and √2 pixels.
+    Where there is none it is the finest level. The side of what a pixel covers is the geometric mean over
+    directions; the levels are √2 apart, so it is between 1 and √2.
     """
     share = np.sqrt(np.abs(np.linalg.det(affine[:, :2, :2])))
     wanted = size / np.maximum(share, 1e-6)
@@ -30,17 +32,17 @@ def fitting_levels(pixels: Pyramid, affine: np.ndarray, size: int) -> np.ndarray
 
 @dataclass(frozen=True)
 class Sampling:
-    """A batch in the order of its levels, to be sampled block by block."""
+    """A batch whose images stand in the order of their levels, to be sampled block by block."""
 
     pixels: Pyramid
     rows: Tensor
-    """On the host, as all that decides what is read."""
+    """On the host, as everything is that decides what is read."""
     levels: np.ndarray
-    """Ascending."""
+    """The level that each image is sampled from, ascending."""
     warp: Warp
 
     def sampled(self, block: slice) -> Tensor:
-        """Views of stored values, float32 in 0..255, n × 3 × size × size; the border is repeated outside."""
+        """Views in stored values, float32 in 0..255, n × 3 × size × size; outside, the border is repeated."""
         rows, places = self.rows[block], self.warp.places(block)
         bounds = np.searchsorted(self.levels[block], np.arange(len(self.pixels.sides) + 1)).tolist()
         views = []
@@ -53,7 +55,7 @@ class Sampling:
         return self._still_exact(views[0] if len(views) == 1 else torch.cat(views), block)
 
     def _still_exact(self, views: Tensor, block: slice) -> Tensor:
-        """Places are floats and a hundred-thousandth of a pixel off: what does not move is copied instead."""
+        """Copies images that do not move: the places sampled are a hundred-thousandth of a pixel off."""
         still = np.flatnonzero(self.warp.still[block])
         if len(still) and self.warp.size == self.pixels.size:
             unmoved = self.pixels.level(0, self.rows[block][torch.from_numpy(still)])
@@ -62,6 +64,6 @@ class Sampling:
 
 
 def blocks(count: int, pixels: int, device: torch.device) -> list[slice]:
-    """So few images, of so many pixels each, that all that becomes of them stays in a processor's cache."""
+    """Blocks small enough that all intermediate results stay in the CPU cache; larger ones on a GPU."""
     at_once = max(1, (_IN_CACHE if device.type == "cpu" else _IN_MEMORY) // pixels)
     return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]

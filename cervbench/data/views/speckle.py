@@ -1,4 +1,4 @@
-"""Speckle: noise that grows with the light."""
+"""Speckle: noise in proportion to the light."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 from cervbench.data.views import noise
 from cervbench.data.views.normalise import Normalise
-from cervbench.data.views.retouch import Retouch, an_image
+from cervbench.data.views.retouch import Retouch, per_image
 
 
 @dataclass(frozen=True)
 class Speckle(Retouch):
-    """Each value plus itself times normal noise of this standard deviation.
+    """Each value plus itself times normal noise of standard deviation sigma.
 
-    The noise is one number a pixel and channel, whatever the size of the view. Parameters are the deviation
+    Every channel of every pixel has its own noise, whatever the size of the view. The parameters are sigma
     and the key of the noise.
     """
 
@@ -29,7 +29,7 @@ class Speckle(Retouch):
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.stack([rng.uniform(*self.sigma, count), rng.integers(noise.KEYS, size=count)], axis=1)
 
-    def retouched(self, views: Tensor, needed: Tensor, space: Normalise) -> Tensor:
-        sigma, keys = needed.unbind(1)
+    def retouched(self, views: Tensor, prepared: Tensor, space: Normalise) -> Tensor:
+        sigma, keys = prepared.unbind(1)
         grain = noise.normal(keys, views[0].numel()).view_as(views)
-        return space.clamp_(views.addcmul_(views, grain.mul_(an_image(sigma))))
+        return space.clamp_(views.addcmul_(views, grain.mul_(per_image(sigma))))

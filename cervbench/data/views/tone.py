@@ -1,4 +1,4 @@
-"""Tone: operations that send each value to another, whatever lies beside it."""
+"""Tone: operations that map each value to another, whatever its neighbours are."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from cervbench.data.views.normalise import WHITE, Normalise
-from cervbench.data.views.retouch import Retouch, an_image
+from cervbench.data.views.retouch import Retouch, per_image
 
 _VALUES = WHITE + 1
 
 
 @dataclass(frozen=True)
 class Gamma(Retouch):
-    """To the power of a factor."""
+    """Values in 0..1 raised to the power of a factor."""
 
     factor: tuple[float, float] = (0.7, 1.4)
     p: float = 1.0
@@ -27,22 +27,22 @@ class Gamma(Retouch):
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.uniform(*self.factor, (count, 1))
 
-    def retouched(self, views: Tensor, needed: Tensor, space: Normalise) -> Tensor:
-        return views.pow_(an_image(needed[:, 0]))
+    def retouched(self, views: Tensor, prepared: Tensor, space: Normalise) -> Tensor:
+        return views.pow_(per_image(prepared[:, 0]))
 
 
 @dataclass(frozen=True)
 class Equalise(Retouch):
-    """Each channel's values spread so that all are about as frequent, in whole grey levels."""
+    """Each channel's values spread until all are about equally frequent, in whole grey levels."""
 
     p: float = 0.5
     identity = (0.0,)
-    """An image that is equalised has 1."""
+    """An image that is equalised has the parameter 1."""
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return np.ones((count, 1))
 
-    def retouched(self, views: Tensor, needed: Tensor, space: Normalise) -> Tensor:
+    def retouched(self, views: Tensor, prepared: Tensor, space: Normalise) -> Tensor:
         values = views.flatten(2).mul_(WHITE).round_().long()
         counts = torch.zeros((*values.shape[:2], _VALUES), dtype=torch.long, device=views.device)
         counts.scatter_add_(
@@ -52,10 +52,10 @@ class Equalise(Retouch):
 
 
 def _equalising(counts: Tensor) -> Tensor:
-    """The level that each level becomes, by Pillow's rule, which torchvision follows.
+    """What each grey level becomes, by Pillow's rule, which torchvision follows.
 
-    A step is the 255th part of all pixels but those of the brightest level that occurs. A channel
-    of which that is nothing stays as it is.
+    A step is a 255th of the pixels, not counting those of the brightest level that occurs. A channel where
+    that is less than one pixel stays as it is.
     """
     levels = torch.arange(_VALUES, device=counts.device)
     brightest = torch.where(counts > 0, levels, 0).amax(dim=2, keepdim=True)

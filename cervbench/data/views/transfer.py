@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 
-@torch.compiler.disable  # pinning cannot be traced; a loss that draws on the host may be compiled around it
+@torch.compiler.disable  # pinning cannot be traced; so a loss that draws on the host can still be compiled
 def on_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """The values there, floating ones as float32; nothing waits for a copy to an accelerator."""
+    """The values on the device, floats as float32; the host does not wait for a copy to a GPU."""
     host = torch.as_tensor(values)
     if host.is_floating_point():
         host = host.float()
