@@ -2,9 +2,10 @@
 
     python scripts/corrected_gains.py leaderboards
 
-Prints a table for each table of the leaderboards: how far each row's balanced accuracy is above the same
-encoder without its pretext stage. Pages correct for the rows of a column; the last p-value is corrected for
-all differences of the table. Smoke-tier records and records off protocol are left out.
+Prints a table for each table of the leaderboards: how far each row's balanced accuracy, or another metric of
+the page (`--metric abnormal_auc`), is above the same encoder without its pretext stage. Pages correct for the
+rows of a column; the last p-value is corrected for all differences of the table. Smoke-tier records and
+records off protocol are left out.
 """
 
 import argparse
@@ -19,20 +20,22 @@ from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.markup.text import grid, number
 from cervbench.place import cache_root
 from cervbench.records.store import Store
+from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import holm
 
 
-def cells(table: Table) -> Mapping[tuple[str, int], str]:
+def cells(table: Table, metric: str) -> Mapping[tuple[str, int], str]:
     """By row and ratio, the gain and its p-values."""
+    by_column = table.p_of_gains.get(metric, {})
     gains = {
         (line.name, ratio): (gain.value, gain.p)
         for line in table.ranked
-        for ratio, gain in line.gains.items()
-        if gain.value is not None and gain.p is not None and (line.name, ratio) in table.p_of_gains
+        for ratio, gain in line.gains.get(metric, {}).items()
+        if gain.value is not None and gain.p is not None and (line.name, ratio) in by_column
     }
     by_table = holm([p for _, p in gains.values()])
     return {
-        at: f"{number(100 * value, 1, signed=True)}, {p:.4f}, {table.p_of_gains[at]:.4f}, {overall:.4f}"
+        at: f"{number(100 * value, 1, signed=True)}, {p:.4f}, {by_column[at]:.4f}, {overall:.4f}"
         for (at, (value, p)), overall in zip(gains.items(), by_table, strict=True)
     }
 
@@ -42,13 +45,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
-    store = Store(parser.parse_args().out)
+    parser.add_argument("--metric", default=HEADLINE, help="balanced_accuracy or abnormal_auc")
+    asked = parser.parse_args()
+    store = Store(asked.out)
     with Cache(cache_root()) as cache:
         for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
             rows = [row for row in gather(store, list(paths), cache) if not row.trial]
             for table in tables(Figures(rows, store, cache)):
-                told = cells(table)
-                if names := [line.name for line in table.ranked if line.gains]:
+                told = cells(table, asked.metric)
+                if names := [line.name for line in table.ranked if asked.metric in line.gains]:
                     header = ["gain, p, by column, by table", *(f"{ratio} %" for ratio in table.ratios)]
                     lines = ([name, *(told.get((name, r), "") for r in table.ratios)] for name in names)
                     print(f"\n{variant}, {title(table)}\n\n{grid(header, lines)}")

@@ -25,7 +25,9 @@ from cervbench.scoring.classification import HEADLINE
 HEADER = ["labels", "pooled, points", "p", "mean of the folds", "fold by fold"]
 
 
-def compared(table: Table, one: str, other: str, figures: Figures, store: Store) -> list[list[str]]:
+def compared(
+    table: Table, one: str, other: str, metric: str, figures: Figures, store: Store
+) -> list[list[str]]:
     """A line per ratio; none where the table lacks one of the rows."""
     rows = {line.name: line.row for line in table.lines}
     if not {one, other} <= rows.keys():
@@ -33,20 +35,20 @@ def compared(table: Table, one: str, other: str, figures: Figures, store: Store)
     lines = []
     for ratio in table.ratios:
         whole = rows[one].complete(ratio) and rows[other].complete(ratio)
-        gain = figures.gain(one, rows[one], rows[other], ratio) if whole else None
+        gain = figures.gain(one, rows[one], rows[other], ratio, metric) if whole else None
         if gain and gain.value is not None:
-            ours, theirs = (scores(rows[name], ratio, store) for name in (one, other))
+            ours, theirs = (scores(rows[name], ratio, metric, store) for name in (one, other))
             by_fold = [a - b for a, b in zip(ours, theirs, strict=True)]
             told = (points(fmean(by_fold)), ", ".join(map(points, by_fold)))
             lines.append([f"{ratio} %", figure(gain[:3], signed=True), f"{gain.p:.4f}", *told])
     return lines
 
 
-def scores(row: Row, ratio: int, store: Store) -> list[float]:
-    """The balanced accuracy of each fold alone, as its record has it."""
+def scores(row: Row, ratio: int, metric: str, store: Store) -> list[float]:
+    """The metric of each fold alone, as its record has it."""
     variant = row.sample.run.dataset.variant
     paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.records[ratio].items())]
-    return [store.record(path).scores[HEADLINE] for path in paths]
+    return [store.record(path).scores[metric] for path in paths]
 
 
 def points(share: float) -> str:
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
     parser.add_argument("one", help="the name of a row, as on its page")
     parser.add_argument("other", help="the name of the row that it is compared with")
+    parser.add_argument("--metric", default=HEADLINE, help="balanced_accuracy or abnormal_auc")
     asked = parser.parse_args()
     store, found = Store(asked.out), False
     with Cache(cache_root()) as cache:
@@ -67,7 +70,7 @@ def main() -> None:
             rows = [row for row in gather(store, list(paths), cache) if not row.trial]
             figures = Figures(rows, store, cache)
             for table in tables(figures):
-                if lines := compared(table, asked.one, asked.other, figures, store):
+                if lines := compared(table, asked.one, asked.other, asked.metric, figures, store):
                     found = True
                     what = f"{variant}, {title(table)}: {asked.one} above {asked.other}"
                     print(f"\n{what}\n\n{grid(HEADER, lines)}")

@@ -31,7 +31,7 @@ def others(table: Table, lines: Sequence[Line]) -> str:
             "first three at a probability of one half."
         )
     summary = f"Other metrics, at {table.ratios[-1]} % of the labels"
-    return _details(summary, f"{grid(header, rows)}\n\n{note}")
+    return unfolded(summary, f"{grid(header, rows)}\n\n{note}")
 
 
 def class_wise(table: Table, lines: Sequence[Line]) -> str:
@@ -45,7 +45,7 @@ def class_wise(table: Table, lines: Sequence[Line]) -> str:
         header.append(f"{markdown(name)}<br>{one[name].images} images{groups}")
     rows = [[markdown(line.name), *(figure(line.classes[name].recall) for name in classes)] for line in lines]
     note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if known else ""
-    return _details(
+    return unfolded(
         f"Recall class by class, at {table.ratios[-1]} % of the labels", f"{grid(header, rows)}\n\n{note}"
     )
 
@@ -62,8 +62,8 @@ def records(table: Table, folder: str) -> str:
             for ratio, by_fold in sorted(line.row.records.items())
         )
         lines.append(f"- {markdown(line.name)}, folds at {'; '.join(ratios)}")
-    return _details("Records", "\n".join(lines))
+    return unfolded("Records", "\n".join(lines))
 
 
-def _details(summary: str, content: str) -> str:
+def unfolded(summary: str, content: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{content.strip()}\n\n</details>"

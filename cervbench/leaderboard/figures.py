@@ -82,18 +82,18 @@ class Figures:
         names = list(rows)
         return {metric: frozenset(names[index] for index in known[keys[metric]]) for metric in metrics}
 
-    def gain(self, name: str, row: Row, base: Row, ratio: int) -> Gain | None:
+    def gain(self, name: str, row: Row, base: Row, ratio: int, metric: str = HEADLINE) -> Gain | None:
         """How far a row stands above another; None where the paired test has nothing to leave out."""
         wanted = [(row, ratio), (base, ratio)]
         if not self._testable(wanted):
             return None
-        own = key_of("gain", [_described(at) for at in wanted])
+        own = key_of("gain", metric, [_described(at) for at in wanted])
         known = self.cache.known([own])
         if not known:
             self._refuse_unpaired([name, "what it is compared with"], wanted)
             replicates = dict(self._of("replicates", wanted))
             ours, theirs = (Replicates.from_json(replicates[at]) for at in wanted)
-            known = {own: _difference(ours.values[HEADLINE], theirs.values[HEADLINE], ours.folds)}
+            known = {own: _difference(ours.values[metric], theirs.values[metric], ours.folds)}
             self.cache.keep(known)
         return Gain(*known[own])
 

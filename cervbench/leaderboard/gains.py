@@ -10,8 +10,10 @@ from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import holm
 
 
-def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[int, Gain]:
-    """By ratio, how far a row is above the same encoder without a pretext stage, seed and images.
+def gains(
+    name: str, row: Row, others: Sequence[Row], metrics: Sequence[str], figures: Figures
+) -> dict[str, dict[int, Gain]]:
+    """By metric and ratio, how far a row is above the same encoder without a pretext stage, seed and images.
 
     At ratios where both have all folds; nothing where there is no such row, or more than one.
     """
@@ -24,7 +26,11 @@ def gains(name: str, row: Row, others: Sequence[Row], figures: Figures) -> dict[
         return {}
     (base,) = bases
     ratios = [ratio for ratio in sorted(row.records) if row.complete(ratio) and base.complete(ratio)]
-    return {ratio: gain for ratio in ratios if (gain := figures.gain(name, row, base, ratio))}
+    by_metric = {
+        metric: {ratio: gain for ratio in ratios if (gain := figures.gain(name, row, base, ratio, metric))}
+        for metric in metrics
+    }
+    return {metric: found for metric, found in by_metric.items() if found}
 
 
 def _begins(row: Row) -> tuple[object, ...]:

@@ -19,6 +19,8 @@ from cervbench.scoring.classification import HEADLINE
 FEWEST_TEST_IMAGES = 5
 Best = Mapping[tuple[str, int], frozenset[str]]
 """Names to print bold, by metric and ratio."""
+PValues = Mapping[tuple[str, int], float]
+"""By name and ratio, corrected for the rows at that ratio."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Line:
     """At the table's largest ratio, metrics that cells lack; empty for a row that lacks folds there."""
     classes: Mapping[str, ClassFigures]
     """The same by class."""
-    gains: Mapping[int, Gain]
-    """By ratio, how far its headline stands above the same encoder without a pretext stage."""
+    gains: Mapping[str, Mapping[int, Gain]]
+    """By metric and ratio, how far it stands above the same encoder without a pretext stage."""
     above_reference: Mapping[int, Gain]
-    """The same above the best reference row there."""
+    """By ratio, how far its headline stands above the best reference row there."""
 
     @property
     def whole(self) -> bool:
@@ -61,10 +63,10 @@ class Table:
     """Other tables of its variant were made under newer training rules."""
     best: Best = field(default_factory=dict)
     """Names to print bold; empty where the table cannot be ranked."""
-    p_of_gains: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    """By name and ratio, corrected for the rows at that ratio; empty where the table cannot be ranked."""
-    p_above_reference: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    """The same of how far they stand above the best reference row."""
+    p_of_gains: Mapping[str, PValues] = field(default_factory=dict)
+    """By metric; empty where the table cannot be ranked."""
+    p_above_reference: PValues = field(default_factory=dict)
+    """The same of how far rows stand above the best reference row."""
     apart: tuple[str, ...] = ()
     """What else tells it from a table of the same title."""
 
@@ -154,7 +156,7 @@ def _table(
                 cells={ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.records},
                 others=others.get((row, last), {}),
                 classes=classes.get((row, last), {}),
-                gains=gains(name, row, rows.all, figures),
+                gains=gains(name, row, rows.all, metrics_of(row.task), figures),
                 above_reference=above_references(name, row, best_reference, figures),
             )
             for name, row in named
@@ -179,7 +181,10 @@ def _table(
         table,
         ranked=tuple(_best_first(by_name)),
         best=best,
-        p_of_gains=corrected({line.name: line.gains for line in table.lines}),
+        p_of_gains={
+            metric: corrected({line.name: line.gains.get(metric, {}) for line in table.lines})
+            for metric in table.metrics
+        },
         p_above_reference=corrected({line.name: line.above_reference for line in table.lines}),
     )
 
@@ -190,7 +195,7 @@ def _best(ranked: Sequence[NamedRow], ratios: Sequence[int], figures: Figures) -
     for ratio in ratios:
         whole = {name: row for name, row in ranked if row.complete(ratio)}
         if len(whole) > 1:
-            best |= {(metric, ratio): names for metric, names in figures.best(whole, ratio).items()}
+            best |= {(metric, ratio): bold for metric, bold in figures.best(whole, ratio).items()}
     return best
 
 

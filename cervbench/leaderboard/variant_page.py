@@ -9,6 +9,7 @@ from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import duration, figure, grid
+from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import SIGNIFICANCE
 from cervbench.scoring.metrics import METRICS
 
@@ -30,21 +31,25 @@ def page(
         parts.append(f'<a id="{table.digest}"></a>\n\n## {markdown(title(table))}')
         parts.append(f"![{markdown(title(table))}]({link(charts[table.digest])})")
         for metric in table.metrics:
-            parts.append(f"**{_heading(metric)}**\n\n{_figures(table, metric)}")
-        if any(line.gains for line in table.lines):
-            parts.append(_gains(table))
+            parts.append(f"**{_capital(METRICS[metric].heading)}**\n\n{_figures(table, metric)}")
+        if any(HEADLINE in line.gains for line in table.lines):
+            parts.append(f"**{_above_base(table, HEADLINE)}**\n\n{_gains(table, HEADLINE)}")
         if any(line.above_reference for line in table.lines):
             parts.append(_above_references(table))
         parts.append(_conditions(table))
+        parts += [
+            details.unfolded(_above_base(table, metric), _gains(table, metric))
+            for metric in table.metrics
+            if metric != HEADLINE and any(metric in line.gains for line in table.lines)
+        ]
         if known := [line for line in table.lines if line.classes]:
             parts += [details.others(table, known), details.class_wise(table, known)]
         parts.append(details.records(table, records))
     return "\n\n".join(parts) + "\n"
 
 
-def _heading(metric: str) -> str:
-    heading = METRICS[metric].heading
-    return heading[0].upper() + heading[1:]
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _figures(table: Table, metric: str) -> str:
@@ -57,16 +62,23 @@ def _figures(table: Table, metric: str) -> str:
     return grid(header, rows)
 
 
-def _gains(table: Table) -> str:
-    """How far methods stand above the same encoder without a pretext stage."""
+def _gains(table: Table, metric: str) -> str:
+    p_values = table.p_of_gains.get(metric, {})
+    rows = [
+        _gained(line.name, line.gains[metric], table.ratios, p_values)
+        for line in table.ranked
+        if metric in line.gains
+    ]
+    header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
+    return grid(header, rows)
+
+
+def _above_base(table: Table, metric: str) -> str:
+    """What `gains` are of: the same encoder without a pretext stage."""
     base = "the untrained encoder" if table.sample.evaluation.frozen else "training from scratch"
     if table.key.init != "random":
         base = "the weights it started from"
-    rows = [
-        _gained(line.name, line.gains, table.ratios, table.p_of_gains) for line in table.ranked if line.gains
-    ]
-    header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
-    return f"**Balanced accuracy above {base}, paired, points**\n\n{grid(header, rows)}"
+    return f"{_capital(METRICS[metric].title)} above {base}, paired, points"
 
 
 def _above_references(table: Table) -> str:

@@ -33,9 +33,10 @@ from cervbench.markup.text import figure
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import to_columns
-from cervbench.scoring.intervals import interval
+from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.intervals import design, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import pool
+from cervbench.scoring.pooling import Pooled, pool
 from cervbench.scoring.task import Task
 
 Write = Callable[..., list[Record]]
@@ -429,7 +430,7 @@ def test_how_far_a_method_is_above_the_best_reference_row_is_said(out: Path, wri
         for name in ("simclr", "image-size")
     )
     assert line.above_reference[100].value == pytest.approx(ours - theirs)
-    assert line.above_reference[10] == line.gains[10]
+    assert line.above_reference[10] == line.gains[HEADLINE][10]
     text = page(out)
     assert "| method | 10 %<br>untrained | 100 %<br>image-size |" in text
     assert f"| image-size {100 * theirs:.1f} [" in (out / "README.md").read_text()
@@ -461,23 +462,34 @@ def test_a_gain_is_never_over_another_seed(out: Path, write: Write) -> None:
     assert line.gains
 
 
-def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(out: Path, write: Write) -> None:
+@pytest.mark.parametrize("metric", [HEADLINE, AUC])
+def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(
+    out: Path, write: Write, metric: str
+) -> None:
     """Against the stratified jackknife's own formula on scikit-learn's scores: where a group is left out, the
     others of its fold weigh so much more."""
     ours, theirs = write("simclr", 0.7, ratios=(100,)), write("supervised", 0.5, ratios=(100,), pretext=False)
     (table,) = made(out).values()
     (line,) = table.ranked
     assert not table.references[0].gains
-    gain, classes = line.gains[100], ours[0].task.classes
+    gain, classes = line.gains[metric][100], ours[0].task.classes
 
     def pooled(records: list[Record]) -> pd.DataFrame:
         tables = (Store(out).table("cells", one.id).to_pandas().assign(fold=one.run.fold) for one in records)
         return pd.concat(tables)
 
-    def score(rows: pd.DataFrame, weights: pd.Series | None = None) -> float:
+    def score(rows: pd.DataFrame, weights: np.ndarray | None = None) -> float:
+        weights = np.ones(len(rows)) if weights is None else weights
         answers = rows[[f"p_{name}" for name in classes]].to_numpy()
-        guesses = np.array(classes)[answers.argmax(1)]
-        return float(balanced_accuracy_score(rows.label, guesses, sample_weight=weights))
+        if metric == HEADLINE:
+            guesses = np.array(classes)[answers.argmax(1)]
+            return float(balanced_accuracy_score(rows.label, guesses, sample_weight=weights))
+        abnormal = answers[:, 1:].sum(axis=1) / answers.sum(axis=1)
+        folds = [(rows.fold == fold).to_numpy() for fold in range(5)]
+        is_abnormal = (rows.label != classes[0]).to_numpy()
+        return float(
+            np.mean([roc_auc_score(is_abnormal[f], abnormal[f], sample_weight=weights[f]) for f in folds])
+        )
 
     a, b = pooled(ours), pooled(theirs)
     assert gain.value == pytest.approx(score(a) - score(b))
@@ -494,6 +506,7 @@ def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(out
     freedom = sum(map(len, groups_of)) - len(groups_of)
     assert (gain.high - gain.low) / 2 == pytest.approx(variance**0.5 * scipy.stats.t.ppf(0.975, freedom))
     assert f"| simclr | **{100 * gain.value:+.1f}** [" in page(out)
+    assert page(out).count("above the untrained encoder, paired, points") == 2  # in sight, and folded
 
 
 def test_of_a_column_those_gains_are_bold_that_hold_when_corrected_for_their_number(
@@ -507,7 +520,7 @@ def test_of_a_column_those_gains_are_bold_that_hold_when_corrected_for_their_num
     freedom = 5 * 12 - 5
     p_of = {}
     for line in table.ranked:
-        gain = line.gains[100]
+        gain = line.gains[HEADLINE][100]
         error = (gain.high - gain.low) / 2 / scipy.stats.t.ppf(0.975, freedom)
         p_of[line.name] = 2 * scipy.stats.t.sf(abs(gain.value) / error, freedom)
     in_order = sorted(p_of, key=lambda name: p_of[name])
@@ -517,7 +530,7 @@ def test_of_a_column_those_gains_are_bold_that_hold_when_corrected_for_their_num
     assert held
     assert p_of[in_order[first_that_fails]] < 0.05, "alone it would have passed"
     adjusted = np.minimum(1, np.maximum.accumulate(steps))
-    assert [table.p_of_gains[name, 100] for name in in_order] == pytest.approx(adjusted, rel=1e-6)
+    assert [table.p_of_gains[HEADLINE][name, 100] for name in in_order] == pytest.approx(adjusted, rel=1e-6)
     told = page(out).split("above the untrained encoder")[1]
     bold = {name for name in p_of if re.search(rf"\| {name} \| \*\*[+−]", told)}
     assert bold == set(held)
@@ -538,13 +551,18 @@ def test_intervals_are_of_all_draws_and_jackknifed_fold_by_fold(out: Path, write
     task, store = records[0].task, Store(out)
     tables = [to_columns(store.table("cells", one.id)) for one in records]
     pooled = pool(tables, [one.run.fold for one in records], task)
+
+    def interval_of(rows: Pooled, metric: str) -> tuple[float, float] | None:
+        plan = design(rows)
+        return interval(replicates(rows, plan, metric), plan.folds, metric)
+
     for metric, shown in line.cells[10].figures.items():
-        assert (shown.low, shown.high) == pytest.approx(interval(pooled, metric))
+        assert (shown.low, shown.high) == pytest.approx(interval_of(pooled, metric))
     for number, name in enumerate(task.classes):
         recall, of_class = line.classes[name].recall, pooled.subset(pooled.labels == number)
-        assert (recall.low, recall.high) == pytest.approx(interval(of_class, "accuracy"))
+        assert (recall.low, recall.high) == pytest.approx(interval_of(of_class, "accuracy"))
     for metric, shown in line.others.items():
-        assert (shown.low, shown.high) == pytest.approx(interval(pooled, metric))
+        assert (shown.low, shown.high) == pytest.approx(interval_of(pooled, metric))
 
 
 def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: Write) -> None:
