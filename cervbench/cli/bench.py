@@ -1,6 +1,7 @@
 """`cervbench bench`: how fast it is here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,46 +141,60 @@ def _in_words(found: "PeerComparison") -> str:
     return "\n".join([*lines, *(f"  {name}: {said}" for name, said in found.augmentations.items())])
 
 
-def _setups(
+def _setups(wanted: bool, settings: Mapping[str, Any], **asked: Any) -> "Sequence[Setup]":
+    """What is asked to be timed, each once."""
+    if of_protocol := [key for key in settings if key.startswith("protocol.")]:
+        raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
+    find = _wanted_setups if wanted else _every_combination
+    return list(dict.fromkeys(find(settings=settings, **asked)))
+
+
+def _every_combination(
     methods: tuple[str, ...] | None,
     backbones: tuple[str, ...] | None,
     sizes: tuple[int, ...] | None,
     batch: int | None,
     compiled: bool,
     settings: Mapping[str, Any],
-    wanted: bool,
 ) -> "Sequence[Setup]":
-    """What is asked to be timed, each once."""
-    from cervbench.bench.setups import WANTED, Setup
+    from cervbench.bench.setups import Setup
 
-    if of_protocol := [key for key in settings if key.startswith("protocol.")]:
-        raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
-    known = plugins().methods
-    if not wanted:
-        methods = methods or tuple(name for name, entry in known.items() if entry.offer.pretrains)
-        wide = [
-            Setup(method, backbone, size, batch or 128, compiled, settings)
-            for size in sizes or (64,)
-            for backbone in backbones or ("resnet18",)
-            for method in methods
-        ]
-        return list(dict.fromkeys(wide))
+    methods = methods or tuple(name for name, entry in plugins().methods.items() if entry.offer.pretrains)
+    return [
+        Setup(method, backbone, size, batch or 128, compiled, settings)
+        for size in sizes or (64,)
+        for backbone in backbones or ("resnet18",)
+        for method in methods
+    ]
+
+
+def _wanted_setups(
+    methods: tuple[str, ...] | None,
+    backbones: tuple[str, ...] | None,
+    sizes: tuple[int, ...] | None,
+    batch: int | None,
+    compiled: bool,
+    settings: Mapping[str, Any],
+) -> "Sequence[Setup]":
+    """The rows that the page wants, narrowed to what was given, and with the given values in them."""
+    from cervbench.bench.setups import WANTED
+
     chosen = [
-        Setup(
-            setup.method,
-            setup.backbone,
-            size,
-            batch or setup.batch,
-            compiled or setup.compiled,
-            {**setup.settings, **settings},
+        replace(
+            setup,
+            size=size,
+            batch=batch or setup.batch,
+            compiled=compiled or setup.compiled,
+            settings={**setup.settings, **settings},
         )
         for setup in WANTED
         if (not methods or setup.method in methods) and (not backbones or setup.backbone in backbones)
         for size in sizes or (setup.size,)
     ]
+    known = plugins().methods
     for name in dict.fromkeys(setup.method for setup in chosen if setup.method not in known):
         click.echo(f"{name} is wanted and not installed here: its rows are left out", err=True)
-    here = list(dict.fromkeys(setup for setup in chosen if setup.method in known))
+    here = [setup for setup in chosen if setup.method in known]
     if not here:
         raise click.UsageError(f"of the wanted rows none is left: {'; '.join(map(str, WANTED))}")
     return here

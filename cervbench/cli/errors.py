@@ -13,9 +13,6 @@ from cervbench.error import CervbenchError, UsageError
 
 FAILED, WRONG_USAGE = 1, 2
 
-RESUMED = ("run",)
-"""Commands that keep all that is done, and what is half done; others begin again, in part at least."""
-
 
 class Failed(click.ClickException):
     exit_code = FAILED
@@ -48,8 +45,8 @@ def explained(ctx: click.Context) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        goes_on = ctx.invoked_subcommand in RESUMED
-        todo = "the same command goes on where this one stopped" if goes_on else "give the same command again"
+        resumes = ctx.invoked_subcommand == "run"  # every other command begins again, in part at least
+        todo = "the same command goes on where this one stopped" if resumes else "give the same command again"
         raise Failed(f"interrupted; {todo}") from None
     except Exception as error:
         if told := expected(error):

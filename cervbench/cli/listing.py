@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cervbench.cli import options
-from cervbench.cli.config import described
+from cervbench.cli.settings_table import described
 from cervbench.plugin.catalog import Catalog, Offered
 from cervbench.plugin.manager import Plugins, plugins
 

@@ -15,13 +15,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 data_root = click.option(
     "--data-root",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     default=place.data_root,
     help="One folder a dataset.  [default: CERVBENCH_DATA]",
 )
 out = click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     default=place.OUTPUT,
     show_default=True,
     help="The output folder.",

@@ -19,10 +19,7 @@ def plugin() -> None:
 @plugin.command()
 @click.argument("name")
 @click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    help="The folder that gets it.  [default: this one]",
+    "--into", type=options.FOLDER, default=Path(), help="The folder that gets it.  [default: this one]"
 )
 def new(name: str, into: Path) -> None:
     """Write a package with a method of this NAME: it installs, passes its checks, and runs as it is.

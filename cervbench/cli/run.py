@@ -91,41 +91,71 @@ def run(
 
 def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     """A run that fails does not keep the others from theirs."""
-    begun: set[str] = set()
-    leaky: set[str] = set()
-    broken: dict[str, bool] = {}  # and whether it was asked for wrongly
-    said: set[str] = set()
-    fresh = False
+    summary = _Summary()
 
     def failed(run: Run, error: Exception) -> None:
         if _of_a_folder_of(here, error):
             raise error
-        told = expected(error)
-        message = told.message if told else "".join(format_exception(error)).rstrip()
-        click.echo(f"Error: {_run_in_words(run)}: {'the same' if message in said else message}", err=True)
-        said.add(message)
-        broken[run.id] = isinstance(error, UsageError)
+        summary.fail(run, error)
 
     with shown() as progress, _stdout_alone() as records:
         for outcome in execute(requests, here, progress, failed=failed):
             tell(_as_json(outcome) if as_json else _in_words(outcome), records)
-            begun.add(outcome.record.run.id)
-            if not outcome.record.task.groups_known:
-                leaky.add(outcome.record.run.dataset.variant)
-            fresh |= outcome.fresh
-    if not (fresh or broken):
-        click.echo("all of it was done already; nothing was run", err=True)
-    for variant in sorted(leaky):
-        click.echo(
-            f"{variant}: nothing says which images belong together, so folds may leak and scores may be too "
-            "high; in a manifest of your own, the column `group` says it",
-            err=True,
-        )
-    if begun:
+            summary.add(outcome)
+    summary.warn()
+    if summary.done:
         _build_pages(here)
-    if broken:
-        told = f"{len(broken)} of {len(begun | broken.keys())} runs failed, as said above"
-        if all(broken.values()):
+    summary.close()
+
+
+class _Summary:
+    """What a command has to say of all its runs together, on stderr and by its exit code."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+        """Ids of the runs that gave a record."""
+        self._fresh = False
+        self._failed: set[str] = set()
+        self._asked_wrongly: set[str] = set()
+        """Those of the failed that would fail again."""
+        self._leaky: set[str] = set()
+        """Variants of which nobody knows the groups."""
+        self._messages: set[str] = set()
+
+    def add(self, outcome: Outcome) -> None:
+        run = outcome.record.run
+        self.done.add(run.id)
+        self._fresh |= outcome.fresh
+        if not outcome.record.task.groups_known:
+            self._leaky.add(run.dataset.variant)
+
+    def fail(self, run: Run, error: Exception) -> None:
+        """Say it at once, but a long message only the first time."""
+        told = expected(error)
+        message = told.message if told else "".join(format_exception(error)).rstrip()
+        shown = "the same" if message in self._messages else message
+        click.echo(f"Error: {_run_in_words(run)}: {shown}", err=True)
+        self._messages.add(message)
+        self._failed.add(run.id)
+        if isinstance(error, UsageError):
+            self._asked_wrongly.add(run.id)
+
+    def warn(self) -> None:
+        if not (self._fresh or self._failed):
+            click.echo("all of it was done already; nothing was run", err=True)
+        for variant in sorted(self._leaky):
+            click.echo(
+                f"{variant}: nothing says which images belong together, so folds may leak and scores may be "
+                "too high; in a manifest of your own, the column `group` says it",
+                err=True,
+            )
+
+    def close(self) -> None:
+        """End the command with an error if a run failed."""
+        if not self._failed:
+            return
+        told = f"{len(self._failed)} of {len(self.done | self._failed)} runs failed, as said above"
+        if self._failed == self._asked_wrongly:
             raise WrongUsage(f"{told}; they cannot be done as they were asked for")
         raise Failed(f"{told}; the same command does what is missing")
 

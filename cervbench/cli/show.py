@@ -15,7 +15,7 @@ from cervbench.records.store import Store
 @click.command()
 @click.argument("record", metavar="RECORD")
 @click.option("--attention", is_flag=True, help="Test images, with what weighs most framed in red.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: attention-<id>]")
+@click.option("--out", type=options.FOLDER, help="[default: attention-<id>]")
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Of pictures.")
 @options.records
 @click.option("--dataset", help="The manifest or folder, where the record's dataset is one of your own.")

@@ -13,9 +13,9 @@ from pydantic import Field
 from cervbench import checks
 from cervbench.checks import Check, CheckFailed
 from cervbench.cli import main
-from cervbench.cli.config import described
 from cervbench.cli.listing import _as_typed
 from cervbench.cli.parsing import setting
+from cervbench.cli.settings_table import described
 from cervbench.plugin import MethodConfig, Settings
 
 TEMPLATE = Path(main.callback.__code__.co_filename).parents[1] / "plugin" / "template"  # type: ignore[union-attr]
