@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -21,15 +21,17 @@ NO_BACKBONE = "none"
 
 class _Stored(Closed):
     added: ClassVar[tuple[str, ...]] = ()
-    """Fields that came later: not written at their defaults, so that ids and seals of records survive."""
+    """Fields that came later. They are not written at their defaults, so older records keep ids and seals."""
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = write(self)
-        for name in self.added:
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del written[name]
-        return written
+        return self._unless_default(write(self), self.added)
+
+    def _unless_default(self, written: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        """What was written of it, less those of these fields that are at their defaults."""
+        fields = type(self).model_fields
+        unsaid = {name for name in names if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in written.items() if name not in unsaid}
 
 
 class MethodOfRun(_Stored):
@@ -79,6 +81,8 @@ class Run(_Stored):
     strategy: str = "alone"
     backbone: str
     added = ("backbone_revision",)
+    unsaid_in_id: ClassVar[tuple[str, ...]] = ("sources", "strategy", "weights")
+    """Fields that are always written, and that the id leaves out at their defaults."""
     backbone_revision: int = 1
     init: str
     """`random`, `imagenet`, or `file:<sha256>`."""
@@ -90,12 +94,8 @@ class Run(_Stored):
 
     @property
     def id(self) -> str:
-        """The pretraining id. A field at its neutral value is left out, so that ids survive new fields."""
-        neutral = {"sources": [], "strategy": "alone", "weights": ""}
-        identity = self.model_dump(mode="json")
-        for key, value in neutral.items():
-            if identity[key] == value:
-                del identity[key]
+        """The pretraining id."""
+        identity = self._unless_default(self.model_dump(mode="json"), self.unsaid_in_id)
         del identity["protocol"]["off"]  # what of it changes the encoder is in it as a number
         return digest(identity)
 
