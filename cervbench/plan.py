@@ -11,7 +11,7 @@ from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.place import Place
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import EvaluationOffer
+from cervbench.plugin.offers import EvaluationOffer, imported
 from cervbench.plugin.problems import AnswerError, shown
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
@@ -77,14 +77,14 @@ class PlannedRecord:
 
     def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
         """The test images predicted once and joined with the truth, as the table is stored."""
-        predict = self.entry.offer.load_predict()
+        predict = imported(self.entry.offer.predict)
         answers = predict(self.begin(trained), labelled, parts.test, self.settings)
         return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
 
     def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
         """What the evaluation makes of the stored table; AnswerError where a record cannot hold it."""
         try:
-            scores = self.entry.offer.load_score()(to_columns(table), task)
+            scores = imported(self.entry.offer.score)(to_columns(table), task)
         except ValueError as error:
             raise AnswerError(str(error)) from error
         if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):

@@ -19,6 +19,7 @@ from cervbench.place import Place
 from cervbench.plan import PlannedRun
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.manager import Plugins
+from cervbench.plugin.offers import imported
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.watching import WatchStages
@@ -72,7 +73,7 @@ def attention(
         _say_where_not_kept(place, run)
         trained = one.begin(pretrained(planned, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
-        train = one.entry.offer.load_classifier()
+        train = imported(one.entry.offer.classifier)
         assert train is not None
         classifier: nn.Module = train(trained, seen, one.settings)
         trained.clear_checkpoints()

@@ -8,7 +8,7 @@ from typing import Any
 import pluggy
 
 from cervbench.plugin import hooks
-from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, resolve
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, imported
 from cervbench.plugin.problems import belongs, in_words, place_of_function, shown
 from cervbench.plugin.settings import did_you_mean
 
@@ -75,7 +75,7 @@ def wrong_offer(hook: str, name: object, offer: object) -> str:
 def _wanted(hook: str) -> type:
     wanted: type = {
         "cervbench_methods": Offer,
-        "cervbench_datasets": resolve("cervbench.plugin:Card"),
+        "cervbench_datasets": imported("cervbench.plugin:Card"),
         "cervbench_backbones": BackboneOffer,
         "cervbench_evaluations": EvaluationOffer,
     }[hook]

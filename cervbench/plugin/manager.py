@@ -20,7 +20,7 @@ from cervbench.plugin.contract import (
     wrong_offer,
 )
 from cervbench.plugin.installed import GROUP, packages_to_load, unreadable, where_required, why_refused
-from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, resolve
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, imported
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
 
 if TYPE_CHECKING:
@@ -105,10 +105,10 @@ class Plugins:
         """Import what the offers name, so that `problems` holds all there are."""
         for catalog in (self.methods, self.backbones, self.evaluations):
             for name, entry in catalog.items():
-                for part in ("method", "build", "predict", "score", "classifier"):
-                    target = getattr(entry.offer, part, None)
+                for part in entry.offer.code:
+                    target = getattr(entry.offer, part)
                     try:
-                        resolve(target)
+                        imported(target)
                     except OfferError as error:
                         why = error.__cause__ or error
                         self._problem(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from cervbench.error import CervbenchError
 from cervbench.plugin.problems import home_of, in_words, place_of
@@ -18,6 +18,8 @@ class OfferError(CervbenchError, ImportError):
 class Offer:
     """A method: its settings and where its class is."""
 
+    code: ClassVar = ("method",)
+    """The fields that name code; `imported` gives what they stand for."""
     config: type[Settings]
     """Settings, with defaults; a PretextConfig when the method has a pretext stage."""
     method: str | type
@@ -40,9 +42,6 @@ class Offer:
             name = self.config.__name__
             raise TypeError(f"{name} must be a MethodConfig or PretextConfig: the method has a pretext stage")
 
-    def load(self) -> type:
-        return resolve(self.method)
-
 
 CLASSIFICATION_SCHEMA = "classification/1"
 CLASSIFICATION_SCORE = "cervbench.scoring.classification:classification"
@@ -52,6 +51,7 @@ CLASSIFICATION_SCORE = "cervbench.scoring.classification:classification"
 class EvaluationOffer:
     """An evaluation: two functions, and the schema of the table that passes between them."""
 
+    code: ClassVar = ("predict", "score", "classifier")
     predict: str | Callable[..., Any]
     """`predict(trained, labelled, images, settings)` -> columns keyed by `image` and `draw`."""
     reference: str
@@ -83,20 +83,12 @@ class EvaluationOffer:
         if self.classifier is not None and self.schema != CLASSIFICATION_SCHEMA:
             raise TypeError(f"what has a classifier answers in tables of {CLASSIFICATION_SCHEMA}")
 
-    def load_predict(self) -> Callable[..., Any]:
-        return resolve(self.predict)
-
-    def load_score(self) -> Callable[..., Any]:
-        return resolve(self.score)
-
-    def load_classifier(self) -> Callable[..., Any] | None:
-        return resolve(self.classifier)
-
 
 @dataclass(frozen=True)
 class BackboneOffer:
     """A backbone: a function that builds the timm model for an image size."""
 
+    code: ClassVar = ("build",)
     build: str | Callable[..., Any]
     """`build(image_size, pretrained)` -> a timm model without its classifier."""
     reference: str
@@ -104,11 +96,8 @@ class BackboneOffer:
     revision: int = 1
     """Raised by the author when the model changes."""
 
-    def load(self) -> Callable[..., Any]:
-        return resolve(self.build)
 
-
-def resolve(target: Any) -> Any:
+def imported(target: Any) -> Any:
     """The object that `package.module:name` stands for; anything but a string is itself."""
     if not isinstance(target, str):
         return target

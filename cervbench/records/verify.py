@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
+from cervbench.plugin.offers import CLASSIFICATION_SCHEMA, imported
 from cervbench.plugin.problems import in_words
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol import protocol
@@ -113,7 +113,9 @@ def _score(evaluation: EvaluationOfRecord, plugins: Plugins | None) -> Callable[
         raise LookupError(
             f"tables of schema {evaluation.schema_!r} are scored by package {evaluation.package!r}"
         )
-    return plugins.evaluations.get(f"{evaluation.package}:{evaluation.name}").offer.load_score()
+    offer = plugins.evaluations.get(f"{evaluation.package}:{evaluation.name}").offer
+    scored: Callable[..., dict[str, Any]] = imported(offer.score)
+    return scored
 
 
 def _chosen_draws(

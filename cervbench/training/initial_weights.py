@@ -1,5 +1,6 @@
 """Where an encoder starts: random weights, ImageNet's, or a safetensors file."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 from cervbench.data.views import Normalise
 from cervbench.error import CervbenchError, some
 from cervbench.plugin import BackboneOffer
+from cervbench.plugin.offers import imported
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_package
@@ -30,9 +32,8 @@ def build_encoder(
     packaged = init == "imagenet" and weights_package(backbone) == LITE0_PACKAGE
     pretrained = init == "imagenet" and not packaged
     try:
-        model = (
-            offer.load()(image_size, pretrained) if offer else by_timm_name(backbone, image_size, pretrained)
-        )
+        build = imported(offer.build) if offer else partial(by_timm_name, backbone)
+        model = build(image_size, pretrained)
     except Exception as error:
         if not pretrained:
             raise

@@ -9,6 +9,7 @@ import torch
 from cervbench.atomic import discard
 from cervbench.data.batches import Feed, Images
 from cervbench.plugin.method import Method
+from cervbench.plugin.offers import imported
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.training.collapse import warn_of_collapse
 from cervbench.training.effort import images_forwarded
@@ -73,7 +74,7 @@ def build_method(recipe: Recipe) -> Method:
         encoder = build_encoder(
             recipe.backbone, recipe.backbone_offer, recipe.init, recipe.image_size, recipe.purpose
         )
-    offered = recipe.offer.load()
+    offered = imported(recipe.offer.method)
     if not (isinstance(offered, type) and issubclass(offered, Method)):
         raise ContractError(
             f"the Offer names {shown(offered)} as its method ({recipe.offer.method}); give a subclass of "

@@ -7,7 +7,7 @@ from typing import Any
 from cervbench.plugin import BackboneOffer, EvaluationOffer, MethodConfig, Offer, hookimpl
 from cervbench.plugin.contract import SPECS
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import resolve
+from cervbench.plugin.offers import imported
 
 
 def plugin_with(hook: str, function: Any) -> Plugins:
@@ -22,19 +22,19 @@ def test_cervbench_methods_adds_methods() -> None:
     offer = Offer(MethodConfig, Learner, "A paper, 2020")
     added = plugin_with("cervbench_methods", lambda: {"learner": offer}).methods
     assert list(added) == ["learner"]
-    assert added.get("learner").offer.load() is Learner
+    assert imported(added.get("learner").offer.method) is Learner
     assert added.get("learner").package == "a-package"
 
 
 def test_cervbench_datasets_adds_cards() -> None:
-    card = resolve("cervbench.plugin:Card")(
+    card = imported("cervbench.plugin:Card")(
         name="cells",
         title="Cells",
         classes=("a", "b"),
         items=lambda folder: [],
         citation="",
         licence="",
-        source=resolve("cervbench.data.cards.card:Source")(page=""),
+        source=imported("cervbench.data.cards.card:Source")(page=""),
         group="slide",
     )
     added = plugin_with("cervbench_datasets", lambda: {"cells": card}).datasets
@@ -44,7 +44,7 @@ def test_cervbench_datasets_adds_cards() -> None:
 def test_cervbench_backbones_adds_backbones() -> None:
     offer = BackboneOffer(lambda image_size, pretrained: image_size, "A paper, 2021")
     added = plugin_with("cervbench_backbones", lambda: {"small-net": offer}).backbones
-    assert added.get("small-net").offer.load()(64, False) == 64
+    assert imported(added.get("small-net").offer.build)(64, False) == 64
 
 
 def test_cervbench_evaluations_adds_evaluations() -> None:
@@ -52,7 +52,7 @@ def test_cervbench_evaluations_adds_evaluations() -> None:
         predict="os:getcwd", score="os.path:join", schema="paths/1", reference="A paper, 2022"
     )
     added = plugin_with("cervbench_evaluations", lambda: {"probe": offer}).evaluations
-    assert added.get("probe").offer.load_score()("a", "b") == str(Path("a/b"))
+    assert imported(added.get("probe").offer.score)("a", "b") == str(Path("a/b"))
 
 
 def test_cervbench_run_started_is_told_the_run() -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from cervbench.plugin import Attentive, Encoder, Normalise, SettingsError
 from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
+from cervbench.plugin.offers import imported
 
 
 def attentive_patch(encoder: Encoder | None = None, **settings: object) -> AttentivePatch:
@@ -103,7 +104,7 @@ def test_its_attention_can_be_shown() -> None:
 
 @pytest.mark.parametrize("backbone", ["resnet50", "vgg16"])
 def test_it_works_on_the_backbones_of_the_source(backbone: str) -> None:
-    model = plugins().backbones.get(backbone).offer.load()(32, False)
+    model = imported(plugins().backbones.get(backbone).offer.build)(32, False)
     made = classifier(Encoder(model, Normalise((0.5,) * 3, (0.5,) * 3)))
     made(torch.randn(2, 3, 32, 32)).square().sum().backward()
     for trained in (next(made.encoder.parameters()), made.embed[0].weight, made.weigh.weight):
