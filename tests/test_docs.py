@@ -19,9 +19,9 @@ import cervbench.plugin as api
 from cervbench.cli import COMMANDS, main
 from cervbench.data.dataset import open_dataset
 from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Normalise, Offer, Pyramid, plain_policy
-from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.checks import checks_of
 from cervbench.plugin.contract import SPECS
+from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.method import _CONTRACT
 from cervbench.plugin.scaffold import new_package

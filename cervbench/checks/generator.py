@@ -6,8 +6,8 @@ from packaging.utils import canonicalize_name
 
 from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
 from cervbench.checks.check import Check
-from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import CORE, UnknownName
+from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.settings import nearest
 

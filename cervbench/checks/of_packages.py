@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cervbench.checks.check import CheckFailed
-from cervbench.plugin.absent import PLUGINS_VARIABLE
+from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
 
 

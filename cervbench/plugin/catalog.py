@@ -9,8 +9,8 @@ from cervbench.plugin.problems import Problem
 from cervbench.plugin.settings import nearest
 
 Offered = TypeVar("Offered")
-Told = Callable[[Sequence[Problem]], str]
-"""What is said, knowing the problems that packages have."""
+Explanation = Callable[[Sequence[Problem]], str]
+"""Says why a known name is not offered here, given the problems that packages have."""
 
 CORE = "cervbench"
 """The package whose offers go by their bare names."""
@@ -35,11 +35,16 @@ class Entry(Generic[Offered]):
 class Catalog(Generic[Offered]):
     """What all packages offer of one kind. A name that two of them offer belongs to neither."""
 
-    def __init__(self, kind: str, problems: Sequence[Problem], told_of: Mapping[str, Told] | None = None):
-        """`told_of`: what is said of a name that is known and that no package here offers."""
+    def __init__(
+        self,
+        kind: str,
+        problems: Sequence[Problem],
+        explanations: Mapping[str, Explanation] | None = None,
+    ) -> None:
+        """`explanations` are of names that are known, though no package here offers them."""
         self.kind = kind
         self._problems = problems
-        self._told_of = told_of or {}
+        self._explanations = explanations or {}
         self._entries: list[Entry[Offered]] = []
 
     @property
@@ -87,12 +92,13 @@ class Catalog(Generic[Offered]):
         return f"{self.kind} {name!r} is offered by {len(offered)} packages; say {choices}"
 
     def _unknown(self, name: str) -> str:
-        if told := self._told_of.get(name):
-            return told(self._problems)
+        if explain := self._explanations.get(name):
+            return explain(self._problems)
         known = list(self)
-        near = nearest(name, [*known, *self._told_of])
-        if near and near in self._told_of and near not in known:
-            return f"no {self.kind} {name!r}; did you mean {near!r}? {self._told_of[near](self._problems)}"
+        near = nearest(name, [*known, *self._explanations])
+        if near and near in self._explanations and near not in known:
+            explained = self._explanations[near](self._problems)
+            return f"no {self.kind} {name!r}; did you mean {near!r}? {explained}"
         hint = f"; did you mean {near!r}?" if near else ""
         there_are = f"there are {', '.join(known)}" if known else f"no package offers any {self.kind}"
         problems = "; some packages have problems, see: cervbench list plugins" if self._problems else ""

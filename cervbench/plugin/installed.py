@@ -9,10 +9,12 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.problems import Problem, in_words
 from cervbench.plugin.settings import did_you_mean
+
+PLUGINS_VARIABLE = "CERVBENCH_PLUGINS"
+"""Environment variable: the packages to load besides the core, separated by commas; unset loads all."""
 
 GROUP = "cervbench"
 """The entry-point group by which a package says that it has plugins."""

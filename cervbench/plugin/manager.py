@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import pluggy
 
 from cervbench.plugin import hooks
-from cervbench.plugin.absent import ABSENT_METHODS
 from cervbench.plugin.catalog import CORE, Catalog, Entry
 from cervbench.plugin.contract import (
     invalid_hook,
@@ -20,6 +19,7 @@ from cervbench.plugin.contract import (
     wrong_offer,
 )
 from cervbench.plugin.installed import GROUP, packages_to_load, unreadable, where_required, why_refused
+from cervbench.plugin.missing_methods import MISSING_METHODS
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, imported
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
 
@@ -46,7 +46,7 @@ class Plugins:
         self.problems: list[Problem] = []
         self.packages: dict[str, str] = {}
         """Version of every package that has an entry point, working or not."""
-        self.methods: Catalog[Offer] = Catalog("method", self.problems, ABSENT_METHODS)
+        self.methods: Catalog[Offer] = Catalog("method", self.problems, MISSING_METHODS)
         self.datasets: Catalog[Card] = Catalog("dataset", self.problems)
         self.backbones: Catalog[BackboneOffer] = Catalog("backbone", self.problems)
         self.evaluations: Catalog[EvaluationOffer] = Catalog("evaluation", self.problems)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from cervbench.atomic import whole_folder
 from cervbench.error import UsageError
-from cervbench.plugin.absent import PACKAGES
+from cervbench.plugin.missing_methods import PACKAGES
 
 LONGEST = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -46,9 +46,9 @@ from cervbench.plugin import (
     own_rows,
     plain_policy,
 )
-from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
+from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.table import content_hash

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
-from cervbench.plugin.absent import PLUGINS_VARIABLE
 from cervbench.plugin.catalog import UnknownName
+from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
 
 PLUGINS = Path(__file__).parents[2] / "plugins"

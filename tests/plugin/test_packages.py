@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cervbench.checks.of_methods import it_keeps_to_the_device_of_its_views
-from cervbench.plugin.absent import PACKAGES
 from cervbench.plugin.checks import Check, checks_of
+from cervbench.plugin.missing_methods import PACKAGES
 
 CHECKS = [check for package in ("cervbench", *sorted({*PACKAGES.values()})) for check in checks_of(package)]
 

@@ -1,14 +1,12 @@
-"""Names that users type for methods that are not here: which package has them, or what makes such a row."""
+"""Method names that users type in vain: in which package each is, or what makes the row of that name."""
 
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from cervbench.plugin.catalog import Told
+from cervbench.plugin.catalog import Explanation
+from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.problems import Problem
-
-PLUGINS_VARIABLE = "CERVBENCH_PLUGINS"
-"""Environment: the packages to load beside the core, with commas; unset loads all."""
 
 PACKAGES = {
     name: f"cervbench-{name}"
@@ -17,20 +15,20 @@ PACKAGES = {
         *("moco", "simsiam", "dino", "mae", "rotation"),
     )
 } | {"simclr-published": "cervbench-simclr"}
-"""Methods of the project that are in packages of their own, and those packages."""
+"""The methods of this project that have a package of their own, with its name."""
 
 NEEDED = {
     "cervbench-agbt": ("cervbench-barlow-twins",),
     "cervbench-attentive-patch": ("cervbench-jigsaw",),
 }
-"""Which of these packages another one needs."""
+"""Which of these packages need which others."""
 
 ROWS = {
     "untrained": "--method supervised --eval linear,knn",
     "scratch": "--method supervised --eval finetune",
     "imagenet": "--method supervised --init imagenet --backbone tf_efficientnet_lite0",
 }
-"""Rows of a page that are no methods, and what makes them."""
+"""Rows of a page that are not methods, with the options that make them."""
 
 
 def _in_a_package(name: str, problems: Sequence[Problem]) -> str:
@@ -46,7 +44,7 @@ def _a_row(name: str, problems: Sequence[Problem]) -> str:
     return f"{name!r} is a row of the pages and no method: {ROWS[name]} makes it"
 
 
-ABSENT_METHODS: Mapping[str, Told] = {
+MISSING_METHODS: Mapping[str, Explanation] = {
     **{name: partial(_in_a_package, name) for name in PACKAGES},
     **{name: partial(_a_row, name) for name in ROWS},
 }
