@@ -11,6 +11,6 @@ class UsageError(CervbenchError):
     """What was asked for cannot be; nothing was begun."""
 
 
-def some(things: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
+def first_few(things: Sequence[str]) -> str:
+    """The first three as a line, and how many more there are."""
     return "; ".join(things[:3]) + (f"; and {len(things) - 3} more" if len(things) > 3 else "")

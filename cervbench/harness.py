@@ -13,8 +13,8 @@ from functools import cached_property
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
+from cervbench.host import observe_host
 from cervbench.method_code import code_hash, warn_of_records_of_other_code
-from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins, plugins
@@ -86,7 +86,7 @@ class _Work:
         if len(done) == len(self.planned.records):
             yield from done
             return
-        with self.place.alone(self.run.id, lambda: self._say("waiting for another process")):
+        with self.place.locked(self.run.id, lambda: self._say("waiting for another process")):
             done = self._done()  # who was waited for may have done it
             yield from done if len(done) == len(self.planned.records) else self._carry_out()
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.plugin.catalog import CORE, Entry
 from cervbench.plugin.offers import Offer
 from cervbench.plugin.problems import home_of
@@ -49,7 +49,7 @@ def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
             run.method.name,
             run.dataset.variant,
             run.fold,
-            some([record.id for record in older]),
+            first_few([record.id for record in older]),
         )
 
 

@@ -63,14 +63,17 @@ class Place:
             object.__setattr__(self, name, Path(getattr(self, name)))
 
     def pretraining(self, run_id: str) -> Path:
-        """The folder of one pretraining: its checkpoints, its weights, and those of its fine-tunings."""
+        """The folder of one pretraining, created if missing: its weights, and all checkpoints of its run."""
         folder = self.cache / "pretrainings" / run_id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @contextmanager
-    def alone(self, run_id: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """Nobody else works on this run meanwhile, neither in this cache nor for this output folder."""
+    def locked(self, run_id: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Lets one process at a time work on a run, whether the others share its cache or its output folder.
+
+        `waiting` is called if another one is at it.
+        """
         from filelock import FileLock, Timeout
 
         locks = [self.pretraining(run_id).with_suffix(".lock"), self.out / ".locks" / f"{run_id}.lock"]

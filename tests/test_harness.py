@@ -28,9 +28,9 @@ from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
 from cervbench.harness import Outcome, execute, pretrained
+from cervbench.host import observe_host
 from cervbench.leaderboard import build
 from cervbench.method_code import code_hash, warn_of_records_of_other_code
-from cervbench.observed import observe_host
 from cervbench.place import Place
 from cervbench.plan import PlannedRun, plan
 from cervbench.plugin import (
@@ -764,15 +764,15 @@ def test_what_another_process_did_while_one_waited_is_not_done_again(
     done: tuple[Place, list[Outcome]], place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: with a cache of its own, it pretrained first and looked afterwards."""
-    alone = Place.alone
+    locked = Place.locked
 
     @contextmanager
     def waited(self: Place, *arguments: Any) -> Iterator[None]:
-        with alone(self, *arguments):
+        with locked(self, *arguments):
             shutil.copytree(done[0].out, self.out, dirs_exist_ok=True)
             yield
 
-    monkeypatch.setattr(Place, "alone", waited)
+    monkeypatch.setattr(Place, "locked", waited)
     monkeypatch.setattr("cervbench.harness.pretrained", kill)
     assert [outcome.fresh for outcome in execute([SIMCLR], place)] == [False] * 6
 

@@ -18,7 +18,7 @@ ORDER = [
     {"scoring"},
     {"records"},
     {"methods", "evaluations"},
-    {"study", "method_code", "observed"},
+    {"study", "method_code", "host"},
     {"resolve", "weight_history"},
     {"runs"},
     {"plan"},

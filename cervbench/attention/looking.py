@@ -62,7 +62,7 @@ def attention(
     planned, one = asked_again(record, place, plugins, progress, files)
     dataset, run = planned.dataset, planned.run
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
-    with place.alone(run.id, lambda: progress("waiting for another process", 0, 0, {})):
+    with place.locked(run.id, lambda: progress("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import part
         from cervbench.training.device import use
 

@@ -3,7 +3,7 @@
 import torch
 
 from cervbench.bench.measurement import Where
-from cervbench.observed import observe_host
+from cervbench.host import observe_host
 
 
 def described(device: torch.device, packages: dict[str, str] | None = None) -> Where:

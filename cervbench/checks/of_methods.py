@@ -21,7 +21,7 @@ from cervbench.checks.of_states import (
     its_encoder_is_stored_once,
     its_state_goes_through_safetensors,
 )
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.plugin import Offer, Settings
 from cervbench.plugin.problems import ContractError
 from cervbench.training.initial_weights import build_encoder
@@ -132,12 +132,12 @@ def it_trains_the_encoder(method: ExaminedMethod) -> None:
     still = [name for name, weight in weights.items() if torch.equal(before[name], weight)]
     if left := [name for name in still if name not in unreached]:
         raise CheckFailed(
-            f"{some(left)} of the encoder have a gradient and never move",
+            f"{first_few(left)} of the encoder have a gradient and never move",
             "`param_groups` must hold the parameters of self.encoder too",
         )
     if unreached:
         raise CheckFailed(
-            f"no gradient reaches {some(list(unreached))} of the encoder, in any step",
+            f"no gradient reaches {first_few(list(unreached))} of the encoder, in any step",
             "no_grad, detach or requires_grad_(False) keep the loss from reaching self.encoder, and a loss "
             "that does not depend on it has a gradient of zero",
         )
@@ -159,12 +159,12 @@ def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
     if shapes != due:
         strange = sorted(n for n in {*shapes, *due} if shapes.get(n) != due.get(n))
         raise CheckFailed(
-            f"the encoder is not that of its backbone any more: {some(strange)}",
+            f"the encoder is not that of its backbone any more: {first_few(strange)}",
             "add parts to the method, not to the encoder, and leave its layers as they are",
         )
     if frozen := [name for name, p in trained.encoder.named_parameters() if not p.requires_grad]:
         raise CheckFailed(
-            f"{some(frozen)} of the encoder cannot be trained any more",
+            f"{first_few(frozen)} of the encoder cannot be trained any more",
             "freeze a copy (a Follower is one) and leave requires_grad of self.encoder on, for fine-tuning",
         )
     _require_features(trained)

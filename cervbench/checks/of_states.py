@@ -4,7 +4,7 @@ import copy
 
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, differing
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.training.pretrain import build_method
 from cervbench.training.weight_file import load_weights
 
@@ -16,7 +16,7 @@ def it_gives_the_same_bits_again(method: ExaminedMethod) -> None:
     """The same run gives the same weights, to the bit."""
     if method.unsteady:
         raise CheckFailed(
-            f"{some(method.unsteady)} differ between two runs of the same seed",
+            f"{first_few(method.unsteady)} differ between two runs of the same seed",
             "draw from torch on the CPU, which is seeded for each step, and from nothing else: no clock, no "
             "`random`, no numpy.random, nothing that an earlier run left behind",
         )
@@ -31,7 +31,7 @@ def it_resumes_to_the_same_bits(method: ExaminedMethod) -> str | None:
         if method.unsteady:
             return UNSTEADY
         raise CheckFailed(
-            f"{some(wrong)} differ after a kill in step {KILLED_AT} and a resume",
+            f"{first_few(wrong)} differ after a kill in step {KILLED_AT} and a resume",
             "what changes while it trains must be a parameter or a persistent buffer (register_buffer); a "
             "plain attribute does not survive a checkpoint; and a view draws from its `rng` alone",
         )
@@ -45,7 +45,7 @@ def it_learns_the_same_whatever_the_labels(method: ExaminedMethod) -> str | None
         if method.unsteady:
             return UNSTEADY
         raise CheckFailed(
-            f"{some(wrong)} depend on the labels",
+            f"{first_few(wrong)} depend on the labels",
             "a pretext stage learns from the views that `loss` is handed and looks at nothing else",
         )
     return None
@@ -57,7 +57,9 @@ def its_state_goes_through_safetensors(method: ExaminedMethod) -> str | None:
     loaded = build_method(method.recipe(method.backbone))
     load_weights(loaded, made.weights)
     if wrong := differing(made.state, loaded.state_dict()):
-        raise CheckFailed(f"{some(wrong)} are not what was stored", "keep state in parameters and buffers")
+        raise CheckFailed(
+            f"{first_few(wrong)} are not what was stored", "keep state in parameters and buffers"
+        )
     known, found = (method.loss_after(copy.deepcopy(one)) for one in (made.trained.method, loaded))
     if known != found:
         if method.unsteady:
@@ -78,7 +80,7 @@ def its_encoder_is_stored_once(method: ExaminedMethod) -> None:
     twice = [name for name, tensor in named if id(tensor) in own and not name.startswith("encoder.")]
     if twice:
         raise CheckFailed(
-            f"{some(twice)} are tensors of the encoder under a second name",
+            f"{first_few(twice)} are tensors of the encoder under a second name",
             "reach the encoder as self.encoder, which the base class sets; a network that follows it is a "
             "Follower of it",
         )

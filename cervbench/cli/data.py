@@ -12,7 +12,7 @@ from cervbench.cli import options
 from cervbench.cli.errors import Failed
 from cervbench.cli.progress import shown
 from cervbench.data.cards.card import Archive, Card
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.plugin.manager import plugins
 from cervbench.resolve import find_card
 
@@ -97,7 +97,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
         told = ", ".join(f"{name} {n}" for name, n in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key:>11}  {told}")
     for name, parts in lacking.items():
-        click.echo(f"class {name} is missing from {some(parts)}")
+        click.echo(f"class {name} is missing from {first_few(parts)}")
 
 
 @data.command()

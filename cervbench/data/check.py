@@ -12,7 +12,7 @@ from pathlib import Path
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.protocol.dealing import require_dealable
 from cervbench.protocol.folds import FoldError, frozen
 from cervbench.watching import WatchCount, unwatched
@@ -97,7 +97,7 @@ def _ids(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
             )
     missing = sorted(label_of.keys() - {item.id for item in items})
     if missing:
-        yield Finding("missing", f"{len(missing)} images", some(missing))
+        yield Finding("missing", f"{len(missing)} images", first_few(missing))
 
 
 def _extra(card: Card, items: Sequence[Item], folder: Path) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.plugin.problems import ContractError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Follower(nn.Module):
         """
         own, others = (dict(network.named_parameters()) for network in (self.network, leader))
         if own.keys() != others.keys():
-            strange = some(sorted(own.keys() ^ others.keys()))
+            strange = first_few(sorted(own.keys() ^ others.keys()))
             raise ContractError(
                 f"a Follower follows the network that it is a copy of; only one of the two has {strange}"
             )

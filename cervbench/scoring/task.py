@@ -1,4 +1,4 @@
-"""What is being predicted: the classes, which of them are abnormal, and how they rank."""
+"""What a score has to know besides the predictions."""
 
 import numpy as np
 

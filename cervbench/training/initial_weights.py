@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cervbench.data.views import Normalise
-from cervbench.error import CervbenchError, some
+from cervbench.error import CervbenchError, first_few
 from cervbench.plugin import BackboneOffer
 from cervbench.plugin.offers import imported
 from cervbench.plugin.settings import SettingsError
@@ -97,8 +97,8 @@ def _load_file(encoder: Encoder, path: Path) -> None:
     missing = [name for name in wanted if name not in tensors]
     misfit = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
     if missing or misfit:
-        faults = [f"lacks {some(missing)}"] if missing else []
-        faults += [f"has {some(misfit)} in another shape"] if misfit else []
+        faults = [f"lacks {first_few(missing)}"] if missing else []
+        faults += [f"has {first_few(misfit)} in another shape"] if misfit else []
         raise WeightsError(
             f"{path} does not fit the backbone: it {' and '.join(faults)}. Begin from weights of the same "
             "backbone, and if it is a ViT of the same image size"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Batch, Feed
-from cervbench.error import CervbenchError, some
+from cervbench.error import CervbenchError, first_few
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.protocol.randomness import torch_seed
@@ -135,7 +135,7 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
     held_by_any = {id(parameter) for group in groups for parameter in group["params"]}
     wanting = [name for name, p in stage.named_parameters() if p.requires_grad and id(p) not in held_by_any]
     if wanting:
-        named = some([name.removeprefix("method.") for name in wanting])
+        named = first_few([name.removeprefix("method.") for name in wanting])
         raise ContractError(
             f"{named}: wants a gradient and is in no group of param_groups of {name_of(stage)}; put it in "
             "one, or freeze it with requires_grad_(False)"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cervbench.data.error import DataError
-from cervbench.error import some
+from cervbench.error import first_few
 from cervbench.plugin.problems import in_words, place_of, shown
 from cervbench.plugin.settings import did_you_mean
 
@@ -102,7 +102,7 @@ class Card:
         if not self.classes:
             raise DataError(f"{self.name}: it has no classes; name at least one")
         if twice := [name for name, times in Counter(self.classes).items() if times > 1]:
-            raise DataError(f"{self.name}: `classes` names {some(twice)} more than once")
+            raise DataError(f"{self.name}: `classes` names {first_few(twice)} more than once")
         named = {
             "abnormal": self.abnormal,
             "severity": self.severity or (),
@@ -115,7 +115,9 @@ class Card:
                 raise DataError(f"{self.name}: `{where}` names {name!r}, which is no class of it{hint}")
         unranked = sorted(set(self.classes) - set(self.severity)) if self.severity is not None else []
         if unranked:
-            raise DataError(f"{self.name}: `severity` ranks all classes or none, and lacks {some(unranked)}")
+            raise DataError(
+                f"{self.name}: `severity` ranks all classes or none, and lacks {first_few(unranked)}"
+            )
 
     def image(self, item: Item) -> "Image":
         """The RGB image of an item; DataError says what is wrong with it, whatever `read` did."""
@@ -152,7 +154,7 @@ class Card:
         twice = [f"{id}: {' and '.join(map(str, paths))}" for id, paths in by_id.items() if len(paths) > 1]
         if twice:
             raise DataError(
-                f"{len(twice)} image ids stand for more than one image; keep one of each: {some(twice)}"
+                f"{len(twice)} image ids stand for more than one image; keep one of each: {first_few(twice)}"
             )
         return ordered
 
@@ -162,8 +164,8 @@ class Card:
         if sorted(merged) != sorted(self.classes):
             wrong = (Counter(merged) - Counter(self.classes)) + (Counter(self.classes) - Counter(merged))
             raise DataError(
-                f"{name} merges each class of {self.name} into one; look at {some(sorted(wrong))}, which it "
-                "names more than once, or not at all, or which is no class there"
+                f"{name} merges each class of {self.name} into one; look at {first_few(sorted(wrong))}, "
+                "which it names more than once, or not at all, or which is no class there"
             )
         new_class = {old: new for new, olds in classes.items() for old in olds}
 

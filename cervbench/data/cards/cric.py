@@ -12,7 +12,7 @@ from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import image_files, present
 from cervbench.data.cards.table import read_table
 from cervbench.data.error import DataError
-from cervbench.error import some
+from cervbench.error import first_few
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -137,7 +137,7 @@ def _widths(fields: dict[str, Path]) -> dict[str, int]:
         except (OSError, Image.DecompressionBombError) as error:
             broken.append(f"{path} ({error})")
     if broken:
-        raise DataError(f"{len(broken)} fields cannot be read; fetch them again: {some(broken)}")
+        raise DataError(f"{len(broken)} fields cannot be read; fetch them again: {first_few(broken)}")
     return widths
 
 
@@ -147,7 +147,7 @@ def _refuse_scaled(widths: dict[str, int], folder: Path) -> None:
         raise DataError(
             f"{len(scaled)} fields in {folder / 'images'} are narrower than the originals' {ORIGINAL_WIDTH} "
             "pixels, and classifications.csv holds positions in original pixels; put the original files "
-            f"there, or a cells.csv with positions in pixels of these files: {some(scaled)}"
+            f"there, or a cells.csv with positions in pixels of these files: {first_few(scaled)}"
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from cervbench.data.cards.card import Archive, Card, Item, Source
 from cervbench.data.cards.listing import class_folders, image_files
 from cervbench.data.error import DataError
-from cervbench.error import some
+from cervbench.error import first_few
 
 EXPECTED = {"NILM": 613, "LSIL": 113, "HSIL": 163, "SCC": 74}
 """Normal to carcinoma. Copies with 962 images are seen."""
@@ -47,7 +47,8 @@ def in_slides(folder: Path) -> Sequence[Item]:
     if nameless := [item.path.name for item in found if item.group == item.id]:
         raise DataError(
             f"{len(nameless)} images of {folder} have no slide in their names, as `HSIL_2 (10).jpg` has: "
-            f"{some(nameless)}. Give the files their published names, or bring them as a manifest of your own"
+            f"{first_few(nameless)}. Give the files their published names, or bring them as a manifest of "
+            "your own"
         )
     return found
 

@@ -9,7 +9,7 @@ from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.cards.listing import image_files
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
-from cervbench.error import some
+from cervbench.error import first_few
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 SPLITS = ("train", "val", "test")
@@ -126,7 +126,7 @@ def _from_manifest(manifest: Path) -> list[Item]:
             missing.append(f"row {number}: {row['path']}")
         items.append(item)
     if missing:
-        raise DataError(f"{manifest} names {len(missing)} files that are not there: {some(missing)}")
+        raise DataError(f"{manifest} names {len(missing)} files that are not there: {first_few(missing)}")
     _refuse_crossing(items, row_of, manifest)
     return items
 

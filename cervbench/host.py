@@ -1,4 +1,4 @@
-"""What varies by nature and stands in a record as testimony: host, versions, commit."""
+"""What a record says of the host that made it: device, versions, commit. None of it can be verified later."""
 
 import os
 import platform

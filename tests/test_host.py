@@ -2,7 +2,7 @@
 
 import torch
 
-from cervbench.observed import observe_host
+from cervbench.host import observe_host
 
 
 def test_a_host_tells_the_instructions_that_torch_takes() -> None:
