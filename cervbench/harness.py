@@ -94,12 +94,12 @@ class _Work:
         return [stored for wanted in self.planned.records if (stored := self._stored(wanted))]
 
     def _carry_out(self) -> Iterator[Outcome]:
-        from cervbench.data.parts import part
+        from cervbench.data.parts import Parts
         from cervbench.training.device import use
 
         device = use(self.place.device, self.place.threads)
         self.plugins.watch("cervbench_run_started", run=self.run)
-        parts = part(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
+        parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
         trained, observed = self._pretrain(parts, device)
         for wanted in self.planned.records:
             if stored := self._stored(wanted):

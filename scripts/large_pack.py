@@ -20,7 +20,7 @@ from PIL import Image
 from cervbench.data.batches import Feed
 from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.dataset import open_dataset
-from cervbench.data.parts import part
+from cervbench.data.parts import Parts
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 from cervbench.protocol.randomness import generator
@@ -82,7 +82,7 @@ def main(images: int, steps: int, name: str, folder: Path | None) -> None:
         with told(f"a pack of {images:,} images"):
             dataset = open_dataset(card, Path("nowhere"), Path(cache), protocol)
         size = (dataset.pack.folder / "pixels.npy").stat().st_size
-        parts = part(dataset, 0, protocol, use("cpu", None))
+        parts = Parts.of(dataset, 0, protocol, use("cpu", None))
         stage = PretextStage(build_method(recipe))
         normalise = stage.method.encoder.normalise
         feed = Feed(parts.train, stage.views(), normalise, protocol.pretext.batch_size, recipe.purpose)

@@ -785,7 +785,7 @@ def test_a_fold_that_tests_nothing_is_refused_before_anything_is_trained(
     resolved = resolve(replace(SIMCLR, folds=None), plugins())
     whole = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
     there = np.flatnonzero(whole.manifest.bins < 6)
-    images, labels = ([column[row] for row in there] for column in (whole.pack.images, whole.pack.labels))
+    images, labels = ([column[row] for row in there] for column in (whole.pack.ids, whole.pack.labels))
     part = replace(whole, manifest=whole.manifest.subset(images, labels))
     with pytest.raises(DataError, match="fold 3 tests no image; name others with --folds"):
         list(runs(resolved, part, plugins()))
@@ -814,7 +814,7 @@ def test_a_class_that_a_fold_tests_and_does_not_train_is_named(
     whole = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
     labels = np.array(whole.pack.labels)
     there = np.flatnonzero((labels != "carcinoma_in_situ") | (whole.manifest.bins < 2))
-    images = [whole.pack.images[row] for row in there]
+    images = [whole.pack.ids[row] for row in there]
     part = replace(whole, manifest=whole.manifest.subset(images, labels[there].tolist()))
     warn_of_untrained_classes(part)
     [said] = [record.getMessage() for record in caplog.records]

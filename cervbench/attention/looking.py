@@ -63,13 +63,13 @@ def attention(
     dataset, run = planned.dataset, planned.run
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
     with place.locked(run.id, lambda: progress("waiting for another process", 0, 0, {})):
-        from cervbench.data.parts import part
+        from cervbench.data.parts import Parts
         from cervbench.training.device import use
 
         device = use(place.device, place.threads)
         if one.entry.package == CORE:  # which fine-tunes the method's own classifier; others may have theirs
             _require_attention(planned)
-        parts = part(dataset, run.fold, planned.resolved.protocol, device)
+        parts = Parts.of(dataset, run.fold, planned.resolved.protocol, device)
         _say_where_not_kept(place, run)
         trained = one.begin(pretrained(planned, parts, place, device, progress)[0])
         seen = parts.labelled(one.ratio, 1)[0]
@@ -128,5 +128,5 @@ def _answers(stored: Mapping[str, np.ndarray], draw: int, dataset: Dataset, rows
     """What a record holds of these images in a draw: images × classes."""
     of_draw = np.flatnonzero(stored["draw"] == draw)
     found = {stored["image"][n]: n for n in of_draw}
-    chosen = [found[dataset.pack.images[row]] for row in rows]
+    chosen = [found[dataset.pack.ids[row]] for row in rows]
     return np.stack([stored[f"p_{name}"][chosen] for name in dataset.card.classes], axis=1)

@@ -52,7 +52,7 @@ def _table(shown: Attention, names: list[str], count: int) -> str:
     for number, row in enumerate(shown.rows):
         writer.writerow(
             [
-                pack.images[row],
+                pack.ids[row],
                 names[number] if number < count else "",
                 pack.labels[row],
                 classes[int(shown.answers[number].argmax())],

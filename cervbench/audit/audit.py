@@ -35,7 +35,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
     pack, card = dataset.pack, dataset.card
     rows = np.flatnonzero([label != "" for label in pack.labels])
     labels = np.array([pack.labels[row] for row in rows])
-    ids, groups = [pack.images[row] for row in rows], [pack.groups[row] for row in rows]
+    ids, groups = [pack.ids[row] for row in rows], [pack.groups[row] for row in rows]
     features = imagenet_features(dataset, rows)
     groupings = {RANDOM: ids, OWN: groups}
     groupings |= {name: [str(g) for g in group(ids)] for name, group in card.coarser.items()}
@@ -46,7 +46,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
     pairs = closest_pairs(dataset, LOOKED_AT)
     audited = Audit(
         variant=dataset.variant,
-        images=len(pack.images),
+        images=len(pack.ids),
         labelled=len(rows),
         classes={
             name: len({g for g, label in zip(groups, labels, strict=True) if label == name})
@@ -64,8 +64,8 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
         alike=sum(pair.correlation >= ALIKE for pair in pairs),
         pairs=[
             NamedPair(
-                pack.images[pair.one],
-                pack.images[pair.other],
+                pack.ids[pair.one],
+                pack.ids[pair.other],
                 f"{pack.labels[pair.one]} / {pack.labels[pair.other]}",
                 round(pair.correlation, 4),
             )

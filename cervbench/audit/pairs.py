@@ -55,7 +55,7 @@ def draw_sheet(dataset: Dataset, pairs: Sequence[Pair], path: Path) -> None:
         for shift, row in ((0, pair.one), (side, pair.other)):
             image = Image.fromarray(np.asarray(dataset.pack.pixels[row])).resize((side, side))
             sheet.paste(image, (left + shift, top))
-            text = f"{dataset.pack.images[row]}\n{dataset.pack.labels[row]}"
+            text = f"{dataset.pack.ids[row]}\n{dataset.pack.labels[row]}"
             write.text((left + shift + 2, top + side), text, "black")
         write.text((left + 2, top + side + 26), f"correlation {pair.correlation:.3f}", "black")
     write_atomically(path, lambda beside: sheet.save(beside, format="PNG"))

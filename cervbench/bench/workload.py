@@ -9,7 +9,7 @@ from cervbench.bench.setups import Setup
 from cervbench.bench.timing import seconds
 from cervbench.data.batches import Batch, Feed
 from cervbench.data.dataset import open_dataset
-from cervbench.data.parts import part
+from cervbench.data.parts import Parts
 from cervbench.place import Place
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
@@ -85,7 +85,7 @@ class Bench:
         resolved = self.resolved(setup)
         dataset = open_dataset(resolved.card, self.place.data_root, self.place.cache, resolved.protocol)
         recipe = recipe_of(resolved, name_run(resolved, dataset, 0))
-        images = part(dataset, recipe.fold, resolved.protocol, self.device).train
+        images = Parts.of(dataset, recipe.fold, resolved.protocol, self.device).train
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
         for step in range(min(LOOKS * feed.steps_per_epoch, MOST_LOOKS)):
             feed.batch(step)

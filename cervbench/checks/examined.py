@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cervbench.checks import ground
-from cervbench.data.parts import Parts, part
+from cervbench.data.parts import Parts
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Method
 from cervbench.plugin.problems import home_of
@@ -174,7 +174,7 @@ def train_stepwise(
 
 @cache
 def parts_at(size: int, permuted: bool = False, device: torch.device = CPU) -> Parts:
-    return part(ground.dataset(permuted), 0, ground.protocol(size), device)
+    return Parts.of(ground.dataset(permuted), 0, ground.protocol(size), device)
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:

@@ -80,7 +80,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     known = {
         "dataset": card.name,
         "variant": dataset.variant,
-        "images": len(pack.images),
+        "images": len(pack.ids),
         "classes": {name: pack.labels.count(name) for name in card.classes},
         "unlabelled": pack.labels.count(""),
         "groups": len(set(pack.groups)) if card.groups_known else None,
@@ -135,6 +135,6 @@ def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     from cervbench.protocol.protocol import load_rules
 
     dataset = open_dataset(card, data_root, place.cache_root(), load_rules())
-    click.echo(f"auditing {dataset.variant}: {len(dataset.pack.images)} images", err=True)
+    click.echo(f"auditing {dataset.variant}: {len(dataset.pack.ids)} images", err=True)
     found, paths = audit_dataset(dataset, out / "audits")
     click.echo(json.dumps(asdict(found)) if as_json else "\n".join(str(path.resolve()) for path in paths))

@@ -1,4 +1,4 @@
-"""Batches made ahead: on CUDA the views of the next step are computed beside the step."""
+"""Batches made ahead: on CUDA the views of the next step are computed while this one trains."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,23 +12,22 @@ from cervbench.data.batches import Batch
 
 Made = TypeVar("Made")
 
-PILED_UP = 3
-"""A batch is begun when the step so many before it is computed: so launching it has the time of two steps."""
+QUEUED = 3
+"""How many steps may be queued on the device before another batch is started."""
 
 
 class Feeding(Protocol):
-    """Whatever has a batch for each step."""
+    """Anything that has a batch for each step."""
 
     def batch(self, step: int) -> Batch: ...
 
 
 @contextmanager
 def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterator[Iterator[Batch]]:
-    """The batches of these steps in order, no other than those asked for one by one.
+    """The batches of these steps in order, the same as if they were made one by one.
 
-    On CUDA the next one is made in a thread, on a stream of its own; meanwhile nothing else may look at
-    the pyramid. On a processor each is made when it is asked for: a thread would take from the step the
-    cores that it runs on.
+    On CUDA a thread makes the next batch on its own stream, and meanwhile nothing else may use the pyramid.
+    On a CPU each batch is made when it is asked for: a thread would only take cores away from the step.
     """
     steps = range(start, until)
     if device.type != "cuda":
@@ -39,10 +38,10 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
     computed: dict[int, torch.cuda.Event] = {}
 
     def made(step: int) -> tuple[Batch, torch.cuda.Event]:
-        # Steps are launched long before they are computed: their batches would pile up in memory.
-        if (earlier := computed.pop(step - PILED_UP, None)) is not None:
+        # Steps are queued long before they are computed, so their batches would pile up in memory.
+        if (earlier := computed.pop(step - QUEUED, None)) is not None:
             earlier.synchronize()
-        with torch.cuda.device(device), torch.cuda.stream(beside):  # a thread has a current device of its own
+        with torch.cuda.device(device), torch.cuda.stream(beside):  # a thread has its own current device
             return feed.batch(step), beside.record_event()
 
     def received(batches: Iterator[tuple[Batch, torch.cuda.Event]]) -> Iterator[Batch]:
@@ -50,7 +49,7 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
             stream = torch.cuda.current_stream(device)
             stream.wait_event(ready)
             for tensor in batch.tensors():
-                tensor.record_stream(stream)  # its memory is not given away before the step is computed
+                tensor.record_stream(stream)  # keeps its memory from being reused before the step is computed
             yield batch
             computed[step] = stream.record_event(torch.cuda.Event(blocking=True))
 
@@ -63,15 +62,15 @@ def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterat
 
 @cache
 def _stream_beside(device: torch.device) -> torch.cuda.Stream:
-    """One for the process: what was freed on a stream is given out again on that stream alone."""
+    """One for the whole process, because memory freed on a stream is reused on that stream only."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
 def one_ahead(make: Callable[[int], Made], steps: range) -> Iterator[Iterator[Made]]:
-    """What `make` makes of each step, the next one in a thread while one is in use.
+    """What `make` makes of each step; a thread makes the next one while this one is in use.
 
-    An error of the thread is raised where its step is asked for. Leaving early waits for one step at most.
+    An error in the thread is raised when its step is asked for. Leaving early waits for one step at most.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
 

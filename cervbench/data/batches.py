@@ -1,7 +1,7 @@
 """Sets of images as evaluations and stages see them, and the batches that a stage is fed.
 
-The batch of a step is a function of the step: no step rests on those before it, so a run
-resumed at any step sees what it would have seen.
+A batch depends only on the number of its step and not on the steps before, so a run that is resumed at any
+step sees what it would have seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ from cervbench.protocol.randomness import generator
 
 @dataclass(frozen=True)
 class Images:
-    """Images without their labels, and without a way to them."""
+    """Images without their labels, and without a way to find them out."""
 
     ids: tuple[str, ...]
-    """Opaque: a dataset's own ids often hold the class."""
+    """Opaque ones, since a dataset's own ids often hold the class."""
     native_size: np.ndarray
     """Width and height in pixels: images × 2."""
     rows: np.ndarray
-    """Where they are in the pyramid; their order says as little as the ids."""
+    """Where they are in the pyramid. These numbers say as little of the class as the ids do."""
     pyramid: Pyramid
 
     def __len__(self) -> int:
@@ -38,16 +38,16 @@ class Images:
         )
 
     def in_order_of_ids(self) -> "Images":
-        """By their opaque ids, an order that says nothing of the classes; that of the pack may."""
+        """The same images sorted by opaque id, which says nothing of the class; the pack's order may."""
         return self.subset(np.argsort(self.ids))
 
     def isolated(self) -> "Images":
-        """The same, with a pyramid that has no other images."""
+        """The same images, with a pyramid that holds no others."""
         order = np.argsort(self.ids)
         return Images(self.ids, self.native_size, np.argsort(order), self.pyramid.of(self.rows[order]))
 
     def batches(self, normalise: Normalise, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images as they are, in order, with their native sizes; in batches of one size, nearly."""
+        """The unchanged images in order, with their native sizes, in batches of nearly equal size."""
         pieces = np.array_split(np.arange(len(self)), -(-len(self) // size))
         for chosen, following in zip(pieces, [*pieces[1:], pieces[0][:0]], strict=True):
             pixels = self.pyramid.whole(torch.from_numpy(self.rows[chosen]), normalise)
@@ -57,7 +57,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images with labels, as indices into the classes."""
+    """Images with their labels, as indices into the classes."""
 
     images: Images
     labels: np.ndarray
@@ -68,14 +68,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Labelled:
-    """All that may be seen of the labels, in one draw at one ratio."""
+    """All labels that may be seen, in one draw at one ratio."""
 
     classes: tuple[str, ...]
     ratio: int
     draw: int
     train: Examples
     val: Examples
-    """Empty below the ratio from which val labels may be seen."""
+    """Empty at ratios so small that no val label may be seen."""
     unlabelled: Images
     """Every image of train, without labels."""
 
@@ -93,14 +93,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Feed:
-    """Batches of views: shuffled epochs, no image twice in a batch, short sets in one batch."""
+    """Batches of views in shuffled epochs; no image is twice in a batch, and a small set is one batch."""
 
     images: Images
     views: Sequence[View]
     normalise: Normalise
     batch_size: int
     purpose: tuple[object, ...]
-    """Seed, fold and stage: with the step they decide every draw."""
+    """Seed, fold and stage, which together with the step decide every draw."""
     labels: np.ndarray | None = None
 
     @property
@@ -112,7 +112,7 @@ class Feed:
         return len(self.images) // self.per_step
 
     def steps(self, epochs: int) -> int:
-        """So many that each image is seen `epochs` times on average, whatever is left of a last batch."""
+        """As many as show each image `epochs` times on average; an epoch leaves out what fills no batch."""
         return max(1, round(epochs * len(self.images) / self.per_step))
 
     def batch(self, step: int) -> Batch:
@@ -129,7 +129,7 @@ class Feed:
         return Batch(views, labels)
 
     def _chosen(self, step: int) -> np.ndarray:
-        """Which images are in the batch of a step."""
+        """The indices of the images in the batch of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         shuffled = _order(self.purpose, epoch, len(self.images))
         return shuffled[place * self.per_step : (place + 1) * self.per_step]
@@ -137,5 +137,5 @@ class Feed:
 
 @lru_cache(maxsize=2)
 def _order(purpose: tuple[object, ...], epoch: int, images: int) -> np.ndarray:
-    """The order of an epoch; the last two are kept, for every step looks at the next one too."""
+    """The order of an epoch. Two are kept, because the last step of an epoch looks into the next one."""
     return generator(*purpose, "epoch", epoch).permutation(images)

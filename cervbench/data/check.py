@@ -1,4 +1,4 @@
-"""Comparing a dataset on disk with what its card knows of it."""
+"""Comparing a dataset on disk with what its card says of it."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.listing import image_files
@@ -17,27 +18,38 @@ from cervbench.protocol.dealing import require_dealable
 from cervbench.protocol.folds import FoldError, frozen
 from cervbench.watching import WatchCount, unwatched
 
+Kind = Literal[
+    "listing",
+    "missing",
+    "surplus",
+    "class",
+    "unknown",
+    "extra",
+    "crossing",
+    "folds",
+    "unreadable",
+    "duplicate",
+]
+
 
 @dataclass(frozen=True)
 class Finding:
     """One way in which the files are not what the card says."""
 
-    kind: str
-    """`listing`, `missing`, `surplus`, `class`, `unknown`, `extra`, `crossing`, `folds`, `unreadable`,
-    `duplicate`."""
+    kind: Kind
     subject: str
-    """The class, image, group or file."""
+    """The class, image, group or file that it is about."""
     detail: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is there, and every deviation."""
+    """What is on disk, and how it differs from the card."""
 
     images: int
     groups: int
     counts: Mapping[str, int]
-    """Images a class, in the card's order."""
+    """The number of images in each class, in the card's order."""
     findings: tuple[Finding, ...]
 
     @property
@@ -46,7 +58,7 @@ class Report:
 
 
 def check(card: Card, data_root: Path, progress: WatchCount = unwatched) -> Report:
-    """Lists, decodes and compares every image of the dataset below the data root."""
+    """List, decode and compare every image of the dataset below the data root."""
     folder = card.below(data_root)
     try:
         items = card.listed(data_root)
@@ -83,7 +95,7 @@ def _classes(card: Card, counts: Mapping[str | None, int]) -> Iterator[Finding]:
 
 
 def _ids(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
-    """Where the folds are frozen, every image of the dataset is known by name."""
+    """Compares ids with the card's frozen folds, if it has any: they name every image of the dataset."""
     if not card.manifest:
         return
     complete = frozen(card.manifest)
@@ -101,7 +113,7 @@ def _ids(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def _extra(card: Card, items: Sequence[Item], folder: Path) -> Iterator[Finding]:
-    """Only where the source is known; a folder of one's own may hold anything besides."""
+    """Image files that the card does not use. A folder of the user's own may hold anything besides."""
     if not card.expected or card.synthetic:
         return
     used = {item.path for item in items}
@@ -121,7 +133,7 @@ def _crossing(items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def _undealable(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
-    """What a run would refuse to part."""
+    """What a run would refuse to divide into folds."""
     splits = [item.split for item in items]
     try:
         require_dealable(
@@ -135,7 +147,7 @@ def _undealable(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def _pixels(card: Card, items: Sequence[Item], progress: WatchCount) -> Iterator[Finding]:
-    """Decodes every image, and finds those that are the same."""
+    """Decodes every image, and finds the broken ones and the duplicates."""
     first: dict[str, Item] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
         decoded = pool.map(lambda item: _hashed(card, item), items)
@@ -150,7 +162,7 @@ def _pixels(card: Card, items: Sequence[Item], progress: WatchCount) -> Iterator
 
 
 def _hashed(card: Card, item: Item) -> tuple[str, str]:
-    """A hash of the decoded image, or what is wrong with it."""
+    """A hash of the decoded image and an empty string, or no hash and what is wrong with the image."""
     try:
         image = card.image(item)
     except DataError as error:

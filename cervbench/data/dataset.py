@@ -25,16 +25,16 @@ class Dataset:
 
     @cached_property
     def variant(self) -> str:
-        """The dataset's name when it is complete; otherwise the name with a hash of the ids at hand."""
+        """The dataset's name if it is complete; otherwise the name with a hash of the ids that are there."""
         counts = {name: self.pack.labels.count(name) for name in self.card.classes}
         if self.card.synthetic or (self.card.expected and counts == dict(self.card.expected)):
             return self.card.name
-        ids = hashlib.sha256("\n".join(self.pack.images).encode()).hexdigest()
+        ids = hashlib.sha256("\n".join(self.pack.ids).encode()).hexdigest()
         return f"{self.card.name}@{ids[:8]}"
 
     @cached_property
     def label_indices(self) -> np.ndarray:
-        """Index of each image's class; -1 for an unlabelled image."""
+        """The index of each image's class; -1 for an unlabelled image."""
         place = {name: c for c, name in enumerate(self.card.classes)} | {"": -1}
         return np.array([place[label] for label in self.pack.labels])
 
@@ -46,7 +46,7 @@ def open_dataset(
     rules: Rules,
     progress: WatchCount = unwatched,
 ) -> Dataset:
-    """The pack, built where it is not there yet, with frozen folds or folds by the same rule."""
+    """The dataset with its pack, built if there is none yet, and its folds, frozen or dealt by the rule."""
     pack = prepare(card, data_root, cache, rules.pack.stored_size, progress)
     _refuse_missing_classes(card, pack)
     try:
@@ -56,15 +56,15 @@ def open_dataset(
 
 
 def _frozen(card: Card, pack: Pack) -> Manifest:
-    manifest = frozen(card.manifest).subset(pack.images, pack.labels)
+    manifest = frozen(card.manifest).subset(pack.ids, pack.labels)
     if manifest.groups != pack.groups:
         wrong = next(i for i, g in enumerate(manifest.groups) if g != pack.groups[i])
         raise DataError(
-            f"{card.name}: image {pack.images[wrong]} is of group {pack.groups[wrong]}, "
+            f"{card.name}: image {pack.ids[wrong]} is of group {pack.groups[wrong]}, "
             f"in the frozen folds of {manifest.groups[wrong]}"
         )
-    if not manifest.official:  # in a part of a dataset, a class may be left in too few groups
-        require_dealable(pack.images, pack.labels, pack.groups)
+    if not manifest.official:  # in a partial copy, a class may be left in too few groups
+        require_dealable(pack.ids, pack.labels, pack.groups)
     return manifest
 
 
@@ -78,18 +78,18 @@ def _refuse_missing_classes(card: Card, pack: Pack) -> None:
 
 
 def _dealt(pack: Pack, rules: Rules) -> Manifest:
-    """Folds by the rule, dealt once a pack and kept beside it."""
+    """Folds by the protocol's rule, dealt once for each pack and kept with it."""
     kept = pack.folder / f"folds-v{rules.version}.csv"
-    if (manifest := _kept(kept)) and (manifest.images, manifest.labels) == (pack.images, pack.labels):
+    if (manifest := _kept(kept)) and (manifest.images, manifest.labels) == (pack.ids, pack.labels):
         return manifest
     splits = pack.splits if any(pack.splits) else None
-    manifest = deal(pack.images, pack.labels, pack.groups, rules.folds, rules.labels.draws, splits)
+    manifest = deal(pack.ids, pack.labels, pack.groups, rules.folds, rules.labels.draws, splits)
     write_text(kept, manifest.to_csv())
     return manifest
 
 
 def _kept(path: Path) -> Manifest | None:
-    """Folds that were dealt before; None where they were not, or the file was cut short."""
+    """Folds that were dealt before; None if they were not, or if the file is damaged."""
     try:
         text = path.read_text("utf-8")
         manifest = Manifest.from_csv(text)

@@ -1,4 +1,4 @@
-"""Downloading one file whole: broken connections are taken up again, and what came is checked."""
+"""Downloading one file completely: broken connections are resumed, and what arrived is checked."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from cervbench.data.cards.card import Archive
 from cervbench.data.error import DataError
 
 DownloadWatch = Callable[[Archive, int, int | None], None]
-"""Called with the archive, the bytes at hand and the bytes in all, where the server says so."""
+"""Called with the archive, the bytes that are here, and the bytes in all if the server says how many."""
 
 ATTEMPTS = 6
 TIMEOUT = 60
@@ -26,22 +26,22 @@ _CHUNK = 2**18
 
 @dataclass(frozen=True)
 class Download:
-    """A file as it was downloaded, to be shown: without a published checksum this is all there is."""
+    """A file as it was downloaded, to be shown to the user."""
 
     url: str
     path: Path
     size: int
     sha256: str
     published: bool
-    """Compared with the card's checksum, and not with what came the first time."""
+    """Whether the card has a checksum; if not, the file is compared with the first download."""
 
 
 class _BrokeOffError(Exception):
-    """The connection ended early; worth another attempt."""
+    """The connection ended early, so that another attempt is worthwhile."""
 
 
 def download(archive: Archive, folder: Path, watch: DownloadWatch) -> Download:
-    """The file of `archive` in `folder`: as it lies there, or fetched; checked in both cases."""
+    """The file of `archive` in `folder`, fetched if it is not there yet, and checked in both cases."""
     if urlsplit(archive.url).scheme not in ("http", "https"):
         raise DataError(f"{archive.url} is not an http address; nothing else is fetched")
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def download(archive: Archive, folder: Path, watch: DownloadWatch) -> Download:
 
 
 def pin(done: Download) -> None:
-    """Remember what came, so that other bytes under the same address are noticed."""
+    """Remember what was downloaded, so that other bytes from the same address are noticed."""
     write_text(_pin_file(done.path), json.dumps({"url": done.url, "size": done.size, "sha256": done.sha256}))
 
 
 def _file_name(url: str) -> str:
-    """Tells addresses apart, and is a plain name whatever the address holds."""
+    """A plain name whatever the address holds, and a different one for each address."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", urlsplit(url).path.rsplit("/", 1)[-1]).lstrip(".")[-80:]
     return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{plain or 'download'}"
 
@@ -84,7 +84,7 @@ def _validator_file(part: Path) -> Path:
 
 
 def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
-    """One attempt: from where the part ends, when the server can and the file is still the same."""
+    """One attempt, which goes on where the part ends if the server can and the file is still the same."""
     validator = _validator_file(part).read_text("utf-8") if _validator_file(part).exists() else ""
     have = part.stat().st_size if part.exists() and validator else 0
     headers = {"User-Agent": "cervbench", "Accept-Encoding": "identity"}
@@ -93,7 +93,7 @@ def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
     try:
         response = urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
-        if error.code == 416:  # nothing lies beyond the part at hand: it is the whole file, or no part of it
+        if error.code == 416:  # nothing lies beyond the part that is here: it is whole, or of another file
             if error.headers.get("Content-Range") == f"bytes */{have}":
                 return
             part.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
     with response:
         try:
             _store(response, archive, part, have, watch)
-        except OSError as error:  # of the disk: `_read` has other words for the network's
+        except OSError as error:  # from the disk, since `_read` turns the network's into _BrokeOffError
             raise DataError(f"{part} cannot be written: {error}; run the command again to go on") from error
 
 
@@ -138,7 +138,7 @@ def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watc
 
 
 def _read(response: HTTPResponse) -> bytes:
-    """The next bytes; whatever the network refuses, by an OSError of any kind, is worth another attempt."""
+    """The next bytes. Any error of the network, whatever its kind, is worth another attempt."""
     try:
         return response.read(_CHUNK)
     except (OSError, HTTPException) as error:
@@ -146,7 +146,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """The first byte that is sent, and the length of the whole file where it is said."""
+    """The number of the first byte that is sent, and the length of the whole file if it is told."""
     if response.status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None:
@@ -157,7 +157,7 @@ def _extent(response: HTTPResponse) -> tuple[int, int | None]:
 
 
 def _validator(response: HTTPResponse) -> str:
-    """What tells this version of the file from a later one; weak tags do not."""
+    """What tells this version of the file from a later one. Weak tags cannot."""
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 

@@ -1,4 +1,4 @@
-"""Fetching a dataset from its official source into the data root: the only thing that writes there."""
+"""Fetching a dataset from its official source into the data root; nothing else writes there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cervbench.data.unpack import ArchiveError, unpack
 class Fetched:
     folder: Path
     downloads: tuple[Download, ...]
-    """To be shown: of a file without a published checksum, what came the first time is remembered."""
+    """To be shown to the user: without a published checksum, later downloads must equal the first."""
 
 
 def _silent(archive: Archive, received: int, total: int | None) -> None:
@@ -22,7 +22,7 @@ def _silent(archive: Archive, received: int, total: int | None) -> None:
 
 
 def fetch(card: Card, data_root: Path, cache: Path, watch: DownloadWatch = _silent) -> Fetched:
-    """Download, check and unpack into the dataset's folder, or say what has to be done by hand."""
+    """Download, check and unpack into the dataset's folder; DataError says what has to be done by hand."""
     from filelock import FileLock
 
     if card.synthetic:
@@ -48,6 +48,6 @@ def fetch(card: Card, data_root: Path, cache: Path, watch: DownloadWatch = _sile
 def _unpack(done: Sequence[Download], folder: Path) -> None:
     try:
         unpack([one.path for one in done], folder)
-    except ArchiveError as error:  # all else is kept: it need not be downloaded twice
+    except ArchiveError as error:  # the other archives are kept, to save downloading them again
         error.archive.unlink()
         raise DataError(f"{error}. It was removed: fetch it again") from None

@@ -1,4 +1,4 @@
-"""Fitting: an image of any shape in the square that is stored, and where in that square it lies."""
+"""Fitting an image of any shape into the square that is stored, and where in that square it lies."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def fit(image: "Image", side: int) -> np.ndarray:
-    """The image at its own aspect ratio in a square, centred, padded with the median of its border."""
+    """The image in the middle of a square, at its own aspect ratio, padded with the median of its border."""
     from PIL.Image import Resampling
 
-    [(left, top, width, height)] = content(np.array([image.size]), side).tolist()
+    [(left, top, width, height)] = content_box(np.array([image.size]), side).tolist()
     small = np.asarray(image.resize((width, height), Resampling.BICUBIC))
     if (width, height) == (side, side):
         return small
@@ -23,8 +23,8 @@ def fit(image: "Image", side: int) -> np.ndarray:
     return square
 
 
-def content(native_size: np.ndarray, side: int) -> np.ndarray:
-    """Left, top, width and height, in pixels of the square, of images of these widths and heights: n × 4."""
+def content_box(native_size: np.ndarray, side: int) -> np.ndarray:
+    """Left, top, width and height in pixels of the square, for images of these widths and heights: n × 4."""
     scale = side / native_size.max(axis=1, keepdims=True)
     size = np.maximum(1, np.rint(native_size * scale)).astype(int)
     return np.concatenate([(side - size) // 2, size], axis=1)

@@ -1,7 +1,7 @@
-"""A pack: a dataset made ready, one array of images at one stored size, on disk, and an index.
+"""A pack: a dataset made ready, as an array on disk of its images at one stored size, and an index.
 
-Built once and found again by a fingerprint of the files it was made from. Aspect ratio is kept,
-since cells are measured by shape: images are fitted and padded with the colour of their own border.
+It is built once and found again by a fingerprint of the files it was made from. Images keep their aspect
+ratio, since shape is what tells cells apart: they are padded with the colour of their own border.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ import numpy as np
 from cervbench.atomic import discard, naming, whole_folder, write_text
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
-from cervbench.data.fitting import content, fit
+from cervbench.data.fitting import content_box, fit
 from cervbench.data.stored import StoredImages
 from cervbench.watching import WatchCount, unwatched
 
@@ -37,21 +37,21 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Pack:
-    """Images are sorted by id; row n of every column is image n."""
+    """Images are sorted by id; row n of every column belongs to image n."""
 
     folder: Path
     form: str
-    """What, beside the files, decided it."""
+    """What decided the pack apart from the files."""
     hash: str
-    images: tuple[str, ...]
+    ids: tuple[str, ...]
     labels: tuple[str, ...]
-    """Class names; empty for an unlabelled image."""
+    """Class names; an empty one stands for an unlabelled image."""
     groups: tuple[str, ...]
     splits: tuple[str | None, ...]
     native_size: np.ndarray = field(compare=False)
     """Width and height in pixels before fitting: images × 2."""
     digests: tuple[bytes, ...]
-    """SHA-256 of the pixels of each image; `hash` vouches for them."""
+    """The SHA-256 of the pixels of each image; `hash` covers them."""
 
     @cached_property
     def pixels(self) -> StoredImages:
@@ -62,17 +62,17 @@ class Pack:
     def content(self) -> np.ndarray:
         """Where in its square each image lies: left, top, width, height as shares of the side."""
         side = self.pixels.shape[1]
-        return content(self.native_size, side) / side
+        return content_box(self.native_size, side) / side
 
     @classmethod
     def open(cls, folder: Path) -> "Pack":
-        """The pack in a folder, ValueError where it is not whole; pixels are checked when they are read."""
+        """The pack in a folder; ValueError if it is not whole. Pixels are checked when they are read."""
         index = json.loads((folder / "index.json").read_text("utf-8"))
         pack = cls(
             folder=folder,
             form=index["form"],
             hash=index["hash"],
-            images=tuple(index["images"]),
+            ids=tuple(index["images"]),
             labels=tuple(index["labels"]),
             groups=tuple(index["groups"]),
             splits=tuple(index["splits"]),
@@ -80,8 +80,8 @@ class Pack:
             digests=tuple(map(bytes.fromhex, index["digests"])),
         )
         labels = [label or None for label in pack.labels]
-        rows = zip(pack.images, labels, pack.groups, pack.splits, pack.digests, strict=True)
-        if _content_hash(rows) != pack.hash or len(pack.pixels) != len(pack.images):
+        rows = zip(pack.ids, labels, pack.groups, pack.splits, pack.digests, strict=True)
+        if _content_hash(rows) != pack.hash or len(pack.pixels) != len(pack.ids):
             raise ValueError(f"the pack {folder} is not what was built")
         return pack
 
@@ -93,7 +93,7 @@ def prepare(
     stored_size: int,
     progress: WatchCount = unwatched,
 ) -> Pack:
-    """The pack of a dataset as it is on this disk: opened when it is there, built when it is not."""
+    """The pack of a dataset as it is on this disk, built if there is none yet."""
     packs = cache / "packs" / card.name
     source = card.below(data_root)
     if not (source.exists() or card.synthetic):
@@ -105,7 +105,7 @@ def prepare(
 
 
 def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, progress: WatchCount) -> Pack:
-    """The pack of a folder that held none, built by one process while others wait for it."""
+    """The pack of a folder that held none: one process builds it while others wait."""
     from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, prog
 
 
 def _carried(packs: Path, card: Card, source: Path, stored_size: int) -> Pack:
-    """A pack brought from another machine stands in for files that are not here."""
+    """A pack copied from another machine, which stands in for files that are not here."""
     built = [pack for path in sorted(packs.glob("[!.]*")) if (pack := _opened(path))]
     fitting = [pack for pack in built if pack.form == _form(card, stored_size)]
     if len(fitting) == 1:
@@ -135,7 +135,7 @@ def _carried(packs: Path, card: Card, source: Path, stored_size: int) -> Pack:
 
 
 def _opened(folder: Path) -> Pack | None:
-    """The pack in a folder; None where there is none, or where it was cut short."""
+    """The pack in a folder; None if there is none, or it is damaged."""
     try:
         return Pack.open(folder)
     except (FileNotFoundError, NotADirectoryError, EOFError, KeyError, ValueError):
@@ -152,7 +152,7 @@ def _refuse_unknown_classes(card: Card, items: Sequence[Item]) -> None:
 
 
 def _form(card: Card, stored_size: int) -> str:
-    """What, beside the files, decides a pack."""
+    """What decides a pack apart from the files."""
     return f"{FORMAT}/{stored_size}/{card.revision}/{'/'.join(card.classes)}"
 
 
@@ -169,8 +169,8 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
 
 
 def _build(card: Card, items: Sequence[Item], folder: Path, side: int, progress: WatchCount) -> None:
-    for left in folder.parent.glob(f".{folder.name}.*"):  # by a kill
-        shutil.rmtree(left)
+    for left_by_a_kill in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(left_by_a_kill)
     with whole_folder(folder) as beside:
         with naming(folder / "pixels.npy"):
             sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, progress)
@@ -193,9 +193,9 @@ def _build(card: Card, items: Sequence[Item], folder: Path, side: int, progress:
 def _write_pixels(
     card: Card, items: Sequence[Item], path: Path, side: int, progress: WatchCount
 ) -> tuple[list[tuple[int, int]], list[bytes]]:
-    """The images one after another, and of each its native size and a hash.
+    """Writes the images one after another, and returns the native size and a hash of each.
 
-    Not through a memory map: on a full disk that ends the process without a word.
+    Without a memory map, which on a full disk would end the process without a message.
     """
     writing = Lock()
     with path.open("wb") as out:
@@ -205,11 +205,11 @@ def _write_pixels(
 
         def store(row: int) -> tuple[tuple[int, int], bytes]:
             image = _read(card, items[row])
-            content = fit(image, side).tobytes()
+            pixels = fit(image, side).tobytes()
             with writing:
-                out.seek(start + row * len(content))
-                out.write(content)
-            return image.size, hashlib.sha256(content).digest()
+                out.seek(start + row * len(pixels))
+                out.write(pixels)
+            return image.size, hashlib.sha256(pixels).digest()
 
         sizes, digests = [], []
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resizing release the GIL
@@ -230,7 +230,7 @@ def _read(card: Card, item: Item) -> "Image":
 
 
 def _content_hash(rows: Iterable[tuple[str, str | None, str, str | None, bytes]]) -> str:
-    """The hash of id, label, group, split and digest of each image."""
+    """A hash of the id, label, group, split and digest of every image."""
     hasher = hashlib.sha256()
     for *known, digest in rows:
         hasher.update(repr(tuple(known)).encode() + digest)

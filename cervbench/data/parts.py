@@ -1,4 +1,4 @@
-"""The parts of a fold, as images and as labels that may be seen; and the truth, joined only at the end."""
+"""The parts of a fold: images, labels that may be seen, and the truth, which joins the answers at the end."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,29 +17,34 @@ from cervbench.protocol.folds import Fold
 from cervbench.protocol.protocol import Protocol
 
 KEPT_ON_HOST = 3 * 2**27
-"""Bytes of images that stay in the memory of the host when it is the device: all sizes of a Herlev."""
+"""Bytes of images that stay in memory where the device is the CPU: enough for all sizes of Herlev."""
 KEPT_OF_FREE = 0.5
-"""Share of the free memory of a GPU that images may take; the rest is for the model."""
+"""The share of a GPU's free memory that images may take; the rest is for the model."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One fold on a device."""
+    """One fold, with its images on a device."""
 
     dataset: Dataset
     fold: Fold
     protocol: Protocol
     of_pack: Pyramid
-    """Its rows are those of the pack, which is sorted by id, and so by class where ids are."""
+    """In the order of the pack, by id; that may be the order of the classes, so it is not handed out."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, fold: int, protocol: Protocol, device: torch.device) -> "Parts":
+        pyramid = _pyramid(dataset.pack, protocol.image_size, device)
+        return cls(dataset, dataset.manifest.fold(fold), protocol, pyramid)
 
     @cached_property
     def train(self) -> Images:
-        """All of train, labelled or not: what a pretext stage is handed, without labels or other images."""
+        """All of train, labelled or not: a pretext stage is given these images and nothing else."""
         return self._images(self.fold.train).isolated()
 
     @cached_property
     def everything(self) -> Images:
-        """All images of the dataset, whichever part they are in, in the order of their rows."""
+        """All images of the dataset, whatever part they are in, in the order of their rows."""
         return self._images(self._order)
 
     @cached_property
@@ -47,12 +52,12 @@ class Parts:
         return self._images(self.fold.test).in_order_of_ids()
 
     def labelled(self, ratio: int, draws: int | None = None) -> list[Labelled]:
-        """What may be seen at a ratio, once a draw; `draws` may ask for fewer than the protocol has."""
+        """What may be seen at a ratio, for each draw; `draws` may ask for fewer than the protocol has."""
         count = self.protocol.labels.draws_at(ratio, draws)
         return [self._labelled(ratio, draw) for draw in range(count)]
 
     def with_truth(self, answers: Mapping[str, np.ndarray], draws: Sequence[int]) -> dict[str, np.ndarray]:
-        """Answers with group and label; refused unless each test image is there once in each draw."""
+        """The answers with group and label; refused unless each draw answers each test image exactly once."""
         if not callable(getattr(answers, "items", None)):
             raise AnswerError(f"predict returns {shown(answers)}, where a dict of columns is due")
         columns = {name: np.asarray(values) for name, values in answers.items()}
@@ -62,13 +67,13 @@ class Parts:
         pack = self.dataset.pack
         return {
             **columns,
-            "image": np.array([pack.images[row] for row in rows]),
+            "image": np.array([pack.ids[row] for row in rows]),
             "group": np.array([pack.groups[row] for row in rows]),
             "label": np.array([pack.labels[row] for row in rows]),
         }
 
     def in_pack(self, images: Images) -> np.ndarray:
-        """Their rows of the pack, which nobody but the harness is told. `train` has rows of its own."""
+        """Their rows of the pack, for the harness alone to know. Not for `train`, which has its own rows."""
         assert images.pyramid.has_the_rows_of(self._in_opaque_order)
         return self._order[images.rows]
 
@@ -103,12 +108,17 @@ class Parts:
 
     @cached_property
     def _ids(self) -> np.ndarray:
-        return np.array([opaque(image) for image in self.dataset.pack.images])
+        return np.array([opaque(image) for image in self.dataset.pack.ids])
 
     @cached_property
     def _order(self) -> np.ndarray:
-        """Rows of the pack in an order that says nothing: a row number is handed out with its image."""
+        """Rows of the pack by opaque id: images are handed out with a number, which must tell nothing."""
         return np.argsort(self._ids)
+
+    @cached_property
+    def _place(self) -> np.ndarray:
+        """The inverse of `_order`: where each row of the pack stands in it."""
+        return np.argsort(self._order)
 
     @cached_property
     def _in_opaque_order(self) -> Pyramid:
@@ -117,11 +127,10 @@ class Parts:
 
     def _images(self, rows: np.ndarray) -> Images:
         """Images by their rows of the pack."""
-        place = np.argsort(self._order)
         return Images(
             tuple(self._ids[rows].tolist()),
             self.dataset.pack.native_size[rows],
-            place[rows],
+            self._place[rows],
             self._in_opaque_order,
         )
 
@@ -130,22 +139,17 @@ class Parts:
 
 
 def opaque(image: str) -> str:
-    """What an evaluation knows an image by."""
+    """The id by which evaluations know an image; its own may hold its class."""
     return hashlib.sha256(image.encode()).hexdigest()[:16]
-
-
-def part(dataset: Dataset, fold: int, protocol: Protocol, device: torch.device) -> Parts:
-    pyramid = _pyramid(dataset.pack, protocol.image_size, device)
-    return Parts(dataset, dataset.manifest.fold(fold), protocol, pyramid)
 
 
 _LAST: dict[tuple[Pack, int, torch.device], Pyramid] = {}
 
 
 def _pyramid(pack: Pack, size: int, device: torch.device) -> Pyramid:
-    """The last one is kept: runs of a study, one after another, mostly share it.
+    """The last one is kept, because the runs of a study mostly share it.
 
-    It is gone before the next is sized, which would else be given half of what it leaves.
+    The old one is dropped first, or the new one's budget would be half of what it leaves free.
     """
     key = (pack, size, device)
     if key not in _LAST:
@@ -155,7 +159,7 @@ def _pyramid(pack: Pack, size: int, device: torch.device) -> Pyramid:
 
 
 def budget(device: torch.device) -> float:
-    """Bytes that the images may take on a device. How much is kept changes no bit, only the time."""
+    """How many bytes the images may take on a device. That changes how long a run takes, and no bit of it."""
     if device.type != "cuda":
         return KEPT_ON_HOST
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,4 +1,4 @@
-"""Reading an image file as RGB, with a box that may reach over its border."""
+"""Reading an image file as RGB, or a box of it that may reach beyond its border."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cervbench.data.error import DataError
 
 
 def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """The RGB image of a file, or the part of it in `box`; beyond the border, the border is repeated."""
+    """A file as an RGB image, or the part of it inside `box`; beyond its border, the border is repeated."""
     try:
         with Image.open(path) as opened:
             opened.load()
@@ -34,7 +34,7 @@ def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """PIL's own conversion clips 16-bit images to white, and shows what lies under transparency."""
+    """Unlike PIL's own conversion, it scales 16-bit images, and lays transparent ones on white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):

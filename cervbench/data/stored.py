@@ -1,4 +1,4 @@
-"""Images in a file, read by row."""
+"""Images in a file, of which each is read by its row."""
 
 import hashlib
 import math
@@ -15,9 +15,9 @@ from cervbench.data.error import DataError
 
 @dataclass(frozen=True)
 class StoredImages:
-    """The images of a .npy file, uint8 N × S × S × 3, indexed as an array is; nothing stays in memory.
+    """The images of a .npy file, uint8 N × S × S × 3, indexed like an array; nothing stays in memory.
 
-    Not a memory map: of that, every page ever touched counts as memory of the process.
+    With a memory map, every page that was ever touched would count as memory of the process.
     """
 
     dtype: ClassVar = np.dtype(np.uint8)
@@ -26,12 +26,12 @@ class StoredImages:
     """Where in the file the first image begins."""
     shape: tuple[int, ...]
     digests: tuple[bytes, ...] | None
-    """SHA-256 of each image, compared when it is first read."""
+    """The SHA-256 of each image, compared when the image is first read."""
     checked: np.ndarray = field(compare=False, repr=False)
 
     @classmethod
     def open(cls, path: Path, digests: tuple[bytes, ...] | None = None) -> "StoredImages":
-        """Reads the head of the file alone; ValueError where it is no such file or was cut short."""
+        """Reads only the header of the file; ValueError if the file is of another kind or was cut short."""
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
@@ -58,7 +58,7 @@ class StoredImages:
         return (self[row] for row in range(len(self)))
 
     def expect(self, rows: np.ndarray) -> None:
-        """Have the system read these images ahead, where it can, while something else is computed."""
+        """Have the operating system read these images, if it can, while something else is computed."""
         if not hasattr(os, "posix_fadvise"):
             return
         size = math.prod(self.shape[1:])

@@ -1,7 +1,7 @@
-"""Unpacking an archive of unknown intent.
+"""Unpacking an archive that nobody has reason to trust.
 
-Guarantees: nothing is written outside the folder, no link or device is made, no more is written than a
-multiple of the archives' size, and the folder appears complete or not at all.
+It guarantees that nothing is written outside the folder, that no link or device is made, that no more is
+written than a multiple of the archives' size, and that the folder appears complete or not at all.
 """
 
 import lzma
@@ -19,12 +19,14 @@ from cervbench.atomic import naming, whole_folder
 from cervbench.data.error import DataError
 
 EXPANSION = 100
-"""Bytes written for each byte of the archive; bitmaps shrink to a tenth or so, tables to a twentieth."""
+"""How many bytes may be written for each byte of the archive. Honest ones stay far below: bitmaps shrink to
+about a tenth, tables to a twentieth."""
 
 ALLOWANCE = 16 * 2**20
-"""Bytes that even a small archive may hold."""
+"""How many bytes any archive may unpack to, however small it is."""
 
 MEMBERS = 1_000_000
+"""How many files and folders an archive may hold."""
 
 _CHUNK = 2**20
 _DAMAGED = (
@@ -38,7 +40,7 @@ _DAMAGED = (
 
 
 class ArchiveError(DataError):
-    """The archive itself is at fault, and not the place that it is unpacked to."""
+    """The archive itself is at fault, rather than the place that it is unpacked to."""
 
     def __init__(self, archive: Path, fault: str) -> None:
         super().__init__(f"{archive} {fault}; it is not unpacked")
@@ -49,7 +51,7 @@ class ArchiveError(DataError):
 class _Member:
     name: str
     kind: str
-    """`file`, `folder`, or what it is that is refused."""
+    """`file`, `folder`, or the name of a kind that is refused."""
     open: Callable[[], IO[bytes] | None]
 
 
@@ -91,7 +93,7 @@ def _unpack_one(archive: Path, folder: Path) -> None:
 
 
 def _parts(member: _Member, archive: Path) -> tuple[str, ...]:
-    """Where the member belongs below the folder; a Windows path, because such archives are seen."""
+    """Where the member belongs below the folder; read as a Windows path, which some archives have."""
     path = PureWindowsPath(member.name)
     if path.drive or path.root or ".." in path.parts:
         raise ArchiveError(archive, f"holds {member.name!r}, which lies outside the folder")
@@ -101,7 +103,7 @@ def _parts(member: _Member, archive: Path) -> tuple[str, ...]:
 
 
 def _write(member: _Member, target: Path, budget: int) -> int:
-    """Counts what is really written, whatever the archive announces; stops when the budget is spent."""
+    """The number of bytes written, whatever the archive announced; it stops when the budget is spent."""
     written = 0
     source = member.open()
     if source is None:

@@ -49,4 +49,4 @@ def bench_opening_a_pack(benchmark: BenchmarkFixture, pack: Pack) -> None:
 
 
 def bench_reading_all_images_of_a_pack(benchmark: BenchmarkFixture, pack: Pack) -> None:
-    benchmark(lambda: [pack.pixels[start : start + 64].max() for start in range(0, len(pack.images), 64)])
+    benchmark(lambda: [pack.pixels[start : start + 64].max() for start in range(0, len(pack.ids), 64)])

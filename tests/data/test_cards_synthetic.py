@@ -50,7 +50,7 @@ def test_images_of_a_group_share_a_stain(images):
     """Variance of hue between groups is far above what images drawn into groups at random would show."""
     colour = np.array([np.asarray(image).reshape(-1, 3).mean(0) for image in images])
     hue = colour[:, 0] / colour.sum(1)
-    by_group = hue.reshape(synthetic.GROUPS, synthetic.IMAGES_A_GROUP)
+    by_group = hue.reshape(synthetic.GROUPS, synthetic.IMAGES_PER_GROUP)
     shuffled = np.random.default_rng(0).permutation(hue).reshape(by_group.shape)
     assert by_group.mean(1).var() > 3 * shuffled.mean(1).var()
 

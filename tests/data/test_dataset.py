@@ -20,7 +20,7 @@ def test_groups_that_are_not_those_of_the_frozen_folds_are_refused(monkeypatch: 
     """Images of one session might stand on both sides of a fold."""
     herlev = frozen("herlev")
     groups = list(herlev.groups)
-    pack = SimpleNamespace(images=herlev.images, labels=herlev.labels, groups=herlev.groups)
+    pack = SimpleNamespace(ids=herlev.images, labels=herlev.labels, groups=herlev.groups)
     monkeypatch.setattr("cervbench.data.dataset.prepare", lambda *_: pack)
     asked = (plugins().datasets.get("herlev").offer, Path(), Path(), load_rules())
     assert open_dataset(*asked).manifest.hash == herlev.hash
@@ -49,7 +49,7 @@ def test_a_card_that_is_corrected_is_believed_at_once() -> None:
     of_files = replace(card, synthetic=False)
 
     def called(expected: int) -> str:
-        pack = SimpleNamespace(images=("a", "b"), labels=(card.classes[0],) * 2)
+        pack = SimpleNamespace(ids=("a", "b"), labels=(card.classes[0],) * 2)
         counts = dict.fromkeys(card.classes, 0) | {card.classes[0]: expected}
         return Dataset(replace(of_files, expected=counts), cast(Pack, pack), frozen("herlev")).variant
 
@@ -61,7 +61,7 @@ def test_parts_of_as_many_images_are_variants_of_their_own() -> None:
     card = replace(plugins().datasets.get("synthetic").offer, synthetic=False)
 
     def called(*images: str) -> str:
-        pack = SimpleNamespace(images=images, labels=(card.classes[0],) * 2)
+        pack = SimpleNamespace(ids=images, labels=(card.classes[0],) * 2)
         return Dataset(card, cast(Pack, pack), frozen("herlev")).variant
 
     assert len({called("a", "b"), called("a", "c"), called("ab", "")}) == 3

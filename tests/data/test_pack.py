@@ -13,7 +13,7 @@ from cervbench.data.cards.card import Card, Item, read_file
 from cervbench.data.cards.own import own_card
 from cervbench.data.check import check
 from cervbench.data.error import DataError
-from cervbench.data.fitting import content, fit
+from cervbench.data.fitting import content_box, fit
 from cervbench.data.pack import Pack, prepare
 
 
@@ -33,8 +33,8 @@ def pack_of(folder: Path, cache: Path, side: int = 32) -> Pack:
 
 def test_a_pack_holds_every_image_once_in_the_order_of_ids(tmp_path: Path) -> None:
     pack = pack_of(folder_of_classes(tmp_path / "own"), tmp_path / "cache")
-    assert list(pack.images) == sorted(pack.images)
-    assert len(pack.images) == 8
+    assert list(pack.ids) == sorted(pack.ids)
+    assert len(pack.ids) == 8
     assert pack.pixels.shape == (8, 32, 32, 3)
     assert pack.native_size[0].tolist() == [40, 30]
 
@@ -74,7 +74,7 @@ def test_content_is_where_the_image_lies_and_the_rest_has_one_colour(size: tuple
     width, height = size
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     square = fit(Image.fromarray(noise), 50)
-    [[left, top, across, down]] = content(np.array([size]), 50)
+    [[left, top, across, down]] = content_box(np.array([size]), 50)
     inside = np.zeros((50, 50), dtype=bool)
     inside[top : top + down, left : left + across] = True
     assert len(np.unique(square[~inside], axis=0)) <= 1
@@ -103,7 +103,7 @@ def test_a_pack_brought_along_stands_in_for_absent_files(tmp_path: Path) -> None
     card = own_card(folder)
     built = prepare(card, tmp_path, tmp_path / "cache", 32)
     shutil.rmtree(folder)
-    assert prepare(card, tmp_path, tmp_path / "cache", 32).images == built.images
+    assert prepare(card, tmp_path, tmp_path / "cache", 32).ids == built.ids
     with pytest.raises(DataError, match="CERVBENCH_DATA"):
         prepare(card, tmp_path, tmp_path / "cache", 16)
 
@@ -152,7 +152,7 @@ def test_a_pack_whose_index_was_changed_is_built_anew(tmp_path: Path, column: st
     index[column][0], index[column][-1] = index[column][-1], index[column][0]
     (built.folder / "index.json").write_text(json.dumps(index))
     again = pack_of(folder, tmp_path / "cache")
-    assert (again.images, again.labels, again.digests) == (built.images, built.labels, built.digests)
+    assert (again.ids, again.labels, again.digests) == (built.ids, built.labels, built.digests)
 
 
 def test_a_flipped_bit_in_the_pixels_is_noticed_when_they_are_read(tmp_path: Path) -> None:

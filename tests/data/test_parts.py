@@ -11,7 +11,7 @@ from torch import Tensor
 from cervbench.data.batches import Feed, Images
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.data.pack import Pack
-from cervbench.data.parts import Parts, opaque, part
+from cervbench.data.parts import Parts, opaque
 from cervbench.data.views import Normalise, Pyramid, simclr_policy
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.labels import uncovered
@@ -28,7 +28,7 @@ def dataset(shared_cache: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def parts(dataset: Dataset) -> Parts:
-    return part(dataset, 0, PROTOCOL, torch.device("cpu"))
+    return Parts.of(dataset, 0, PROTOCOL, torch.device("cpu"))
 
 
 def feed(images: Images, batch_size: int = 32) -> Feed:
@@ -47,7 +47,7 @@ def test_below_ten_per_cent_no_val_label_is_seen(parts: Parts) -> None:
 
 
 def test_labels_are_those_of_the_images(dataset: Dataset, parts: Parts) -> None:
-    label_of = {opaque(i): label for i, label in zip(dataset.pack.images, dataset.pack.labels, strict=True)}
+    label_of = {opaque(i): label for i, label in zip(dataset.pack.ids, dataset.pack.labels, strict=True)}
     seen = parts.labelled(50)[2]
     for examples in (seen.train, seen.val):
         assert [seen.classes[c] for c in examples.labels] == [label_of[id] for id in examples.images.ids]
@@ -67,7 +67,7 @@ def test_each_draw_uncovers_the_labels_of_its_own_order(dataset: Dataset, parts:
 
 def test_what_is_handed_out_does_not_say_the_class(dataset: Dataset, parts: Parts) -> None:
     """Regression: ids often hold the class, and packs are sorted by id; so were images, or their rows."""
-    assert not {*parts.test.ids} & {*dataset.pack.images}
+    assert not {*parts.test.ids} & {*dataset.pack.ids}
     handed = (parts.test, parts.labelled(10)[0].unlabelled, parts.everything)
     for images in handed:
         assert alike(parts.in_pack(images), np.arange(len(images))) < 0.2
@@ -83,7 +83,7 @@ def alike(one: np.ndarray, other: np.ndarray) -> float:
 def test_images_are_the_same_wherever_their_rows_are(dataset: Dataset, parts: Parts) -> None:
     pack = dataset.pack
     for images in (parts.train, parts.test, parts.everything):
-        of_pack = {opaque(image): row for row, image in enumerate(pack.images)}
+        of_pack = {opaque(image): row for row, image in enumerate(pack.ids)}
         rows = np.array([of_pack[image] for image in images.ids])
         stored = Pyramid(pack.pixels[rows], parts.protocol.image_size, content=pack.content[rows])
         here, there = torch.from_numpy(images.rows), torch.arange(len(rows))
@@ -188,10 +188,10 @@ def test_truth_is_joined_by_image(dataset: Dataset, parts: Parts) -> None:
     mixed = np.random.default_rng(0).permutation(len(parts.test))
     table = parts.with_truth({name: column[mixed] for name, column in answers(parts).items()}, [0])
     for column, known in (("label", dataset.pack.labels), ("group", dataset.pack.groups)):
-        of_image = dict(zip(dataset.pack.images, known, strict=True))
+        of_image = dict(zip(dataset.pack.ids, known, strict=True))
         assert [of_image[image] for image in table["image"]] == table[column].tolist()
     assert len(set(table["group"])) < len(parts.test)
-    assert {*table["image"]} == {dataset.pack.images[row] for row in parts.in_pack(parts.test)}
+    assert {*table["image"]} == {dataset.pack.ids[row] for row in parts.in_pack(parts.test)}
 
 
 @pytest.mark.parametrize("change", ["twice", "missing", "unasked", "draw"])
@@ -222,7 +222,7 @@ def test_permuted_labels_show_a_pretext_stage_the_same_images(dataset: Dataset) 
     mixed = np.random.default_rng(0).permutation(len(dataset.pack.labels))
     labels = tuple(dataset.pack.labels[n] for n in mixed)
     other = replace(dataset, pack=replace(dataset.pack, labels=labels))
-    one, two = (part(d, 0, PROTOCOL, torch.device("cpu")).train for d in (dataset, other))
+    one, two = (Parts.of(d, 0, PROTOCOL, torch.device("cpu")).train for d in (dataset, other))
     assert one.ids == two.ids
     assert torch.equal(feed(one).batch(3).views[0], feed(two).batch(3).views[0])
 
@@ -232,14 +232,14 @@ def test_images_that_do_not_fit_into_the_memory_for_them_make_the_same_batches(
 ) -> None:
     monkeypatch.setattr("cervbench.data.parts.KEPT_ON_HOST", 1)
     copied = Pack.open(shutil.copytree(dataset.pack.folder, tmp_path / "copy"))
-    streamed = part(replace(dataset, pack=copied), 0, PROTOCOL, torch.device("cpu"))
+    streamed = Parts.of(replace(dataset, pack=copied), 0, PROTOCOL, torch.device("cpu"))
     for step in (0, 3):
         ours, theirs = (feed(whose.train).batch(step).views for whose in (streamed, parts))
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
 def test_folds_in_turn_share_what_was_made_of_the_images(dataset: Dataset) -> None:
-    one, other = (part(dataset, fold, PROTOCOL, torch.device("cpu")) for fold in (0, 1))
+    one, other = (Parts.of(dataset, fold, PROTOCOL, torch.device("cpu")) for fold in (0, 1))
     assert one.of_pack is other.of_pack
 
 

@@ -1,4 +1,4 @@
-"""The datasets that cervbench knows, a card each."""
+"""The datasets that cervbench knows, each with a card."""
 
 from collections.abc import Mapping
 

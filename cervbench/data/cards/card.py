@@ -14,13 +14,15 @@ from cervbench.plugin.settings import did_you_mean
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Item:
     """One image of a dataset, before it is read."""
 
     id: str
-    """Known by this everywhere; free of folder and file format."""
+    """The name by which it is known everywhere, free of folder and file format."""
     label: str | None
     """A class of the card; None for an unlabelled image."""
     group: str
@@ -28,9 +30,9 @@ class Item:
     path: Path
     """The file that holds it."""
     box: tuple[int, int, int, int] | None = None
-    """The part of the file that is the image: left, top, right, bottom; may reach over the border."""
+    """The part of the file that is the image: left, top, right, bottom; it may reach beyond the border."""
     split: str | None = None
-    """`train`, `val` or `test` where the source fixes it."""
+    """One of SPLITS if the source fixes it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Archive:
     url: str
     size: int | None = None
     sha256: str | None = None
-    """None where no checksum is published: the first download is pinned, and shown to the user."""
+    """None if no checksum is published; then the first download's is remembered, and shown to the user."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ class Source:
     archives: tuple[Archive, ...] = ()
     """What can be downloaded and unpacked without a human."""
     by_hand: str = ""
-    """Otherwise: exactly which file to put where."""
+    """If that is not everything: exactly which file to put where."""
 
 
 def read_file(item: Item) -> "Image":
-    """The image of an item from its file; a box that reaches over the border repeats the border."""
+    """The image of an item from its file; where its box reaches beyond the border, the border is repeated."""
     from cervbench.data.reading import read_image
 
     return read_image(item.path, item.box)
@@ -63,13 +65,13 @@ def read_file(item: Item) -> "Image":
 
 @dataclass(frozen=True)
 class Card:
-    """A dataset as its source describes it. Order of the classes is the order of every table."""
+    """A dataset as its source describes it. Every table has the classes in the order given here."""
 
     name: str
     title: str
     classes: tuple[str, ...]
     items: Callable[[Path], Sequence[Item]]
-    """Lists the images below the dataset's folder, in any order; raises DataError with what to do."""
+    """Lists the images below the dataset's folder, in any order; a DataError says what to do."""
     citation: str
     licence: str
     source: Source
@@ -77,28 +79,28 @@ class Card:
     """What makes images dependent, in words."""
     abnormal: frozenset[str] = frozenset()
     severity: Mapping[str, int] | None = None
-    """Rank of each class where the classes are ordinal."""
+    """The rank of each class, if the classes are ordinal."""
     hierarchy: Mapping[str, tuple[str, ...]] | None = None
-    """Path of each class from the root of a tree, where there is one."""
+    """The path of each class from the root of a tree, if they form one."""
     expected: Mapping[str, int] = field(default_factory=dict)
-    """Images a class in the complete dataset; empty where that is not known."""
+    """How many images of each class the complete dataset has; empty if that is not known."""
     groups_known: bool = True
-    """False: groups are unknown, every image stands for itself and no interval is shown."""
+    """If False, every image stands for itself and no interval is shown."""
     read: Callable[[Item], "Image"] = read_file
     coarser: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = field(default_factory=dict)
-    """Other groupings for the audit, image ids to groups, finest first."""
+    """Other ways to group the images, for the audit: ids to groups."""
     ignored: tuple[str, ...] = ()
-    """Patterns of the source's image files that are not images to classify: masks, whole slides."""
+    """Patterns of image files in the source that are not to be classified: masks, whole slides."""
     manifest: str = ""
-    """Of the frozen folds, where there are: `my_package:folds.csv`, or a name of those that cervbench has."""
+    """Frozen folds, if there are any: `my_package:folds.csv`, or the name of folds that cervbench ships."""
     revision: int = 1
-    """Raised by the author when the same files give other images: `read` or what it draws changed."""
+    """Raised by the author when the same files give other images, because `read` has changed."""
     synthetic: bool = False
     folder: str = ""
-    """Below the data root, or an absolute path; the name of the dataset by default."""
+    """A folder below the data root, or an absolute path; by default the name of the dataset."""
 
     def __post_init__(self) -> None:
-        """A slip here would show in a score, after all training, or nowhere."""
+        """Refuses slips that would otherwise show after all the training, in a score, or nowhere."""
         if not self.classes:
             raise DataError(f"{self.name}: it has no classes; name at least one")
         if twice := [name for name, times in Counter(self.classes).items() if times > 1]:
@@ -120,16 +122,16 @@ class Card:
             )
 
     def image(self, item: Item) -> "Image":
-        """The RGB image of an item; DataError says what is wrong with it, whatever `read` did."""
+        """The RGB image of an item. Whatever fails in `read` becomes a DataError that says what is wrong."""
         from PIL.Image import Image
 
         try:
             image = self.read(item)
             if isinstance(image, Image):
-                image.load()  # PIL decodes when it is first looked at
+                image.load()  # PIL decodes only on first use
         except DataError:
             raise
-        except Exception as error:  # another package's, which may fail in any way
+        except Exception as error:  # `read` is another package's, and may fail in any way
             home = getattr(self.read, "__module__", "").partition(".")[0]
             where = place_of(error, home, otherwise="")
             told = f"{in_words(error)} (at {where})" if where else in_words(error)
@@ -144,7 +146,7 @@ class Card:
         return data_root / (self.folder or self.name)
 
     def listed(self, data_root: Path) -> list[Item]:
-        """Its images below the data root, by their ids; none at all is refused, and one id for two images."""
+        """Its images below the data root, sorted by id; refused if there is none, or if two share an id."""
         ordered = sorted(self.items(self.below(data_root)), key=lambda item: item.id)
         if not ordered:
             raise DataError(f"{self.below(data_root)} holds no image of {self.name}; is it the right folder?")
@@ -159,7 +161,7 @@ class Card:
         return ordered
 
     def merged(self, name: str, title: str, classes: Mapping[str, Sequence[str]]) -> "Card":
-        """The same images with classes merged: new class to the old ones, in the new order."""
+        """A card of the same images with classes merged: from each new class, in order, to its old ones."""
         merged = [old for olds in classes.values() for old in olds]
         if sorted(merged) != sorted(self.classes):
             wrong = (Counter(merged) - Counter(self.classes)) + (Counter(self.classes) - Counter(merged))

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, present
+from cervbench.data.cards.listing import by_name, image_files, present
 from cervbench.data.cards.table import read_table
 from cervbench.data.error import DataError
 from cervbench.error import first_few
@@ -23,14 +24,14 @@ EXPECTED = {"NILM": 6779, "ASC-US": 606, "LSIL": 1360, "ASC-H": 925, "HSIL": 170
 SEVERITY = {"NILM": 0, "ASC-US": 1, "LSIL": 2, "ASC-H": 3, "HSIL": 4, "SCC": 5}
 
 BOX_OF_WIDTH = 90 / 1376
-"""Side of a cell's box in widths of its field: the 90 pixels customary at the original scale, which
-hold a nucleus and, of most cells, the cytoplasm around it. As a share it fits files of any scale: 84
-pixels where a field is 1280 wide."""
+"""The side of a cell's box as a share of the width of its field. At the original scale it is the customary 90
+pixels, which hold the nucleus and, for most cells, the cytoplasm around it; where a field is 1280 pixels wide
+it is 84."""
 
 ORIGINAL_WIDTH = 1376
-"""The originals are at least this wide (1376 is published; widths up to 1392 were found). Because they
-differ, positions in original pixels cannot be scaled to files made smaller: by one factor for all
-they miss by 7 pixels in the median and by up to 16."""
+"""The least width of an original (1376 is the published one; widths up to 1392 were found). Because they
+differ, positions in original pixels cannot be scaled to smaller files: with one factor for all, the median
+position is 7 pixels off and the worst 16."""
 
 _LONG_NAMES = {"Negative for intraepithelial lesion": "NILM"}
 
@@ -40,7 +41,7 @@ class Cell:
     """A row of the collection."""
 
     field: str
-    """The image file without its suffix."""
+    """The name of its image file without the suffix."""
     number: str
     label: str
     x: int
@@ -52,7 +53,7 @@ class Cell:
 
 
 def read_cells(table: Path) -> Iterator[Cell]:
-    """Rows of `classifications.csv` (the collection's own) or of `cells.csv`."""
+    """The rows of the collection's own `classifications.csv`, or of a `cells.csv`."""
     columns = (
         ("image", "cell_id", "bethesda", "nucleus_x", "nucleus_y")
         if table.name == "cells.csv"
@@ -79,8 +80,8 @@ def read_cells(table: Path) -> Iterator[Cell]:
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """The cells whose field is in `images/`; `cells.csv`, where it is, has the pixels of these files."""
-    fields = _fields(present(folder / "images"))
+    """The cells whose field is in `images/`. Positions in a `cells.csv` are in pixels of these very files."""
+    fields = by_name(image_files(present(folder / "images")), attrgetter("stem"), "are one field")
     own_pixels = folder / "cells.csv"
     table = own_pixels if own_pixels.exists() else present(folder / "classifications.csv")
     widths = _widths(fields)
@@ -97,11 +98,11 @@ def items(folder: Path) -> Sequence[Item]:
 
 
 def read(item: Item) -> "Image":
-    """Cuts the cell from its field, which stays decoded for the cells that follow."""
+    """The cell, cut from its field, which stays decoded for the cells that follow."""
     from cervbench.data.reading import cut
 
     assert item.box is not None
-    with _LOCKS[item.path.name]:  # of several threads that want a field, one decodes it
+    with _LOCKS[item.path.name]:  # if several threads want a field, only one decodes it
         field = _decoded(item.path, item.path.stat().st_mtime_ns)
     return cut(field, item.box)
 
@@ -116,17 +117,8 @@ def _decoded(path: Path, changed: int) -> "Image":
     return read_image(path)
 
 
-def _fields(folder: Path) -> dict[str, Path]:
-    fields: dict[str, Path] = {}
-    for path in image_files(folder):
-        if path.stem in fields:
-            raise DataError(f"{fields[path.stem]} and {path} are one field; keep one of them")
-        fields[path.stem] = path
-    return fields
-
-
 def _widths(fields: dict[str, Path]) -> dict[str, int]:
-    """From the files' heads alone; names every file that is not an image."""
+    """The width of each field, from the header of its file; the error names every file that is no image."""
     from PIL import Image
 
     widths, broken = {}, []
@@ -182,4 +174,4 @@ MERGED = CARD.merged(
     "CRIC Cervix, three classes",
     {"NILM": ("NILM",), "low": ("ASC-US", "LSIL"), "high": ("ASC-H", "HSIL", "SCC")},
 )
-"""For partial copies: in the whole collection SCC is on 21 of the 400 fields, its cells mostly on four."""
+"""For partial copies: even in the whole collection, SCC is on 21 of the 400 fields, and mostly on four."""

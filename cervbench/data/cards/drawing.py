@@ -1,4 +1,4 @@
-"""Draws a cell as a stained smear shows it: cytoplasm, nucleus and what lies over them absorb light."""
+"""Drawing a cell as it looks on a stained smear: cytoplasm, nucleus and what lies over them absorb light."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,35 +17,40 @@ _ANGLES = np.linspace(-np.pi, np.pi, 257)
 
 @dataclass(frozen=True)
 class Kind:
-    """How cells of a class look: ranges from which each cell draws, overlapping between classes."""
+    """How the cells of a class look: each draws from these ranges, which overlap between classes."""
 
     nucleus: Range
-    """Radius of the nucleus in radii of the cell."""
+    """The radius of the nucleus, in radii of the cell."""
     darkness: Range
     """How much stain the nucleus holds."""
     irregular: Range
-    """How far the nucleus' outline strays from an ellipse."""
+    """How far the outline of the nucleus departs from an ellipse."""
     clumped: Range
-    """How unevenly chromatin is spread."""
+    """How unevenly the chromatin is spread."""
     cytoplasm: Range
     """How much stain the cytoplasm holds."""
     length: Range
-    """The cell's length in widths."""
+    """How many times as long as wide the cell is."""
     corners: bool = False
-    """Polygonal, as flat cells of the surface are."""
+    """Whether the cell is polygonal, as the flat cells of the surface are."""
     eccentric: float = 0.15
-    """How far off the middle the nucleus may lie, in radii of the cell."""
+    """How far from the middle the nucleus may lie, in radii of the cell."""
 
 
 @dataclass(frozen=True)
 class Stain:
-    """What a preparation does to all its cells: RGB absorption of nucleus and cytoplasm, and the light."""
+    """What all cells of a preparation have in common."""
 
     nucleus: np.ndarray
+    """How much red, green and blue light the nucleus absorbs."""
     cytoplasm: np.ndarray
+    """How much red, green and blue light the cytoplasm absorbs."""
     light: np.ndarray
+    """The red, green and blue of the light."""
     focus: float
+    """How blurred the photographs are."""
     crowded: float
+    """How many other cells and specks are in the pictures."""
 
 
 class Dice:
@@ -99,7 +104,7 @@ def draw_cell(name: str, kind: Kind, stain: Stain, others: Mapping[str, Kind]) -
 
 
 class _Canvas:
-    """Coordinates of a picture in which the shorter side reaches from -1 to 1, and textures on it."""
+    """A picture's coordinates, in which the shorter side reaches from -1 to 1, and textures for it."""
 
     def __init__(self, width: int, height: int, dice: Dice) -> None:
         self.width, self.height, self.dice = width, height, dice
@@ -111,19 +116,20 @@ class _Canvas:
         return np.zeros((self.height, self.width))
 
     def clouds(self, detail: float) -> np.ndarray:
-        """Smooth noise in -1..1 with about `detail` blots along a side."""
+        """Smooth noise in -1..1 with about `detail` blots along each side."""
         grid = self.dice.around_zero(int(detail) + 2, int(detail) + 2)
         rows, columns = (_between(length, len(grid)) for length in (self.height, self.width))
         return np.asarray(rows @ grid @ columns.T)
 
     def polar(self, x: float, y: float, turn: float, length: float) -> tuple[np.ndarray, np.ndarray]:
-        """Distance and angle from a centre, of an ellipse `length` times as long as wide turned by `turn`."""
+        """Distance and angle from the centre of an ellipse `length` times as long as wide, turned by
+        `turn`."""
         along = ((self.x - x) * np.cos(turn) + (self.y - y) * np.sin(turn)) / np.sqrt(length)
         across = ((self.y - y) * np.cos(turn) - (self.x - x) * np.sin(turn)) * np.sqrt(length)
         return np.hypot(along, across), np.arctan2(across, along)
 
     def speck(self) -> np.ndarray:
-        """A white blood cell's nucleus or debris: small, round, dark, anywhere."""
+        """Debris or the nucleus of a white blood cell: small, round and dark, anywhere in the picture."""
         dice = self.dice
         distance, _ = self.polar(
             dice.within((-1.2, 1.2)), dice.within((-1.2, 1.2)), 0.0, dice.within((1, 1.6))
@@ -160,7 +166,7 @@ def _add_cell(
 
 
 def _outline(dice: Dice, irregular: float, harmonics: int) -> np.ndarray:
-    """Radius by angle, 1 on average; each higher harmonic is weaker."""
+    """The radius at each angle, 1 on average; higher harmonics are weaker."""
     radius = np.ones_like(_ANGLES)
     for k in range(2, harmonics + 1):
         radius += (
@@ -173,7 +179,7 @@ def _outline(dice: Dice, irregular: float, harmonics: int) -> np.ndarray:
 
 
 def _polygon(dice: Dice) -> np.ndarray:
-    """Radius by angle of a polygon with four to seven unequal sides."""
+    """The radius at each angle of a polygon with four to seven unequal sides."""
     sides = int(dice.within((4, 8)))
     corners = (np.arange(sides) + 0.3 * dice.around_zero(sides)) * 2 * np.pi / sides
     facing = (_ANGLES[:, None] - corners + np.pi) % (2 * np.pi) - np.pi
@@ -182,12 +188,12 @@ def _polygon(dice: Dice) -> np.ndarray:
 
 
 def _inside(distance: np.ndarray, edge: float | np.ndarray, softness: float) -> np.ndarray:
-    """1 within the edge, 0 beyond, a soft step between."""
+    """1 inside the edge and 0 outside, with a soft step between."""
     return np.asarray(1 / (1 + np.exp(np.clip((distance - edge) / softness, -30, 30))))
 
 
 def _between(length: int, knots: int) -> np.ndarray:
-    """Weights that interpolate `knots` values smoothly to `length` pixels."""
+    """Weights that smoothly interpolate `knots` values at `length` pixels."""
     place = (np.arange(length) + 0.5) / length * (knots - 1)
     left = np.minimum(place.astype(int), knots - 2)
     share = place - left
@@ -199,7 +205,7 @@ def _between(length: int, knots: int) -> np.ndarray:
 
 
 def _photograph(light: np.ndarray, blur: float, dice: Dice) -> np.ndarray:
-    """Out of focus a little, exposed to a brightness drawn at random (so that it says nothing), noisy."""
+    """A noisy photograph, a little out of focus, whose brightness is random so that it tells nothing."""
     reach = np.arange(-3, 4)
     kernel = np.exp(-0.5 * (reach / max(blur, 0.3)) ** 2)
     kernel /= kernel.sum()

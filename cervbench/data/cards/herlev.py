@@ -18,11 +18,11 @@ EXPECTED = {
     "severe_dysplastic": 197,
     "carcinoma_in_situ": 150,
 }
-"""Classes in the order of the literature's tables, normal to carcinoma; the names, their spelling
-included, are the folders of the original archive."""
+"""The classes in the order that tables in the literature have, from normal to carcinoma. Their names are
+those of the folders in the original archive, misspelling included."""
 
 SEVERITY = {name: max(0, rank - 2) for rank, name in enumerate(EXPECTED)}
-"""The three normals differ in kind and not in degree, so they share the lowest rank."""
+"""The three normal classes differ in kind and not in degree, so they share the lowest rank."""
 
 SESSION_STARTS = (
     148494967, 148495491, 148497551, 148498683, 148499274, 148499815, 148500154, 148503071, 148710162,
@@ -40,14 +40,14 @@ SESSION_STARTS = (
     157184850, 157222534, 157223246, 157224172, 157227058, 157227461, 157266930, 157267647, 157268242,
     158986766, 158987453, 158989297, 204870815, 209047342, 209047881, 209307421, 209522316, 209565409,
 )  # fmt: skip
-"""The first A of each of the 126 sessions of the complete set, frozen so that a partial copy has the
-same groups.
+"""The first A of each of the 126 sessions of the complete set, frozen so that a partial copy has the same
+groups.
 
-An id reads `A-B-nnn`, and A runs like a clock: 323 values that come in runs. That it is time in
-seconds is a reading, not documented. What was measured: images of one run know each other by more
-than their class. Folds that keep only A together still leak most of what random folds leak; runs of A
-whose gaps are at most 300, which are the sessions, stop most of it; wider runs, of which there are few,
-move the figure both ways (the ladder of `cervbench data audit herlev`).
+An id reads `A-B-nnn`, and A advances like a clock: its 323 values come in runs. That it is a time in seconds
+is an interpretation and not documented. What was measured is that images of one run resemble each other by
+more than their class. Folds that keep only images of one A together still leak most of what random folds
+leak; folds that keep runs with gaps of at most 300 together, which are the sessions, stop most of it; wider
+runs, of which there are few, move the figure both ways (see the ladder of `cervbench data audit herlev`).
 """
 
 _ID = re.compile(r"(\d{9})-\d{9}-\d{3}")
@@ -67,7 +67,7 @@ def session(image_id: str) -> str:
 
 
 def runs(gap: int) -> Callable[[Sequence[str]], list[str]]:
-    """Groups of ids by runs of A in which no gap is wider than `gap`."""
+    """A grouping of ids by runs of A in which no gap is wider than `gap`."""
 
     def group(image_ids: Sequence[str]) -> list[str]:
         values = sorted({clock(image_id) for image_id in image_ids})
@@ -81,7 +81,7 @@ def runs(gap: int) -> Callable[[Sequence[str]], list[str]]:
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """Class folders, alone or in the original archive's `New database pictures`."""
+    """The images in the class folders; `-d` files are their segmentations."""
     found = []
     for class_folder, label in class_folders(folder, {name: name for name in EXPECTED}):
         for path in image_files(class_folder):

@@ -1,15 +1,14 @@
-"""HiCervix: 40,229 cells in the leaves and inner nodes of a three-level tree, with official parts."""
+"""HiCervix: 40,229 cells in leaves and inner nodes of a three-level tree, with official splits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, Item, Source
-from cervbench.data.cards.listing import image_files, present
+from cervbench.data.cards.card import SPLITS, Card, Item, Source
+from cervbench.data.cards.listing import by_name, image_files, present
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
-
-SPLITS = ("train", "val", "test")
 
 _NEGATIVE = ("Normal", "ECC", "RPC", "MPC", "PG", "Atrophy", "EMC", "HCG")
 _MICROBE = ("FUNGI", "ACTINO", "TRI", "HSV", "CC")
@@ -20,8 +19,8 @@ EXPECTED = {
     "AGC-NOS": 2205, "AGC-FN": 1114, "ADC": 1311, "AGC-ECC-NOS": 1065, "AGC-EMC-NOS": 253,
     "ADC-ECC": 244, "ADC-EMC": 108, "FUNGI": 2047, "ACTINO": 2018, "TRI": 1697, "HSV": 1248, "CC": 1099,
 }  # fmt: skip
-"""In the order of the official class ids. The paper's 29 classes count nodes of the tree: 26 of them
-label images, and `negative`, `ASC` and `microbe` never do."""
+"""In the order of the official class ids. The 29 classes of the paper are nodes of the tree: 26 of them are
+labels of images, and `negative`, `ASC` and `microbe` never are."""
 
 HIERARCHY = {
     **{name: ("negative", name) for name in _NEGATIVE},
@@ -32,7 +31,7 @@ HIERARCHY = {
     **{name: ("AGC", "ADC", name) for name in ("ADC-ECC", "ADC-EMC")},
     **{name: ("microbe", name) for name in _MICROBE},
 }
-"""As `level_1` to `level_3` of the official tables say; levels below the class are empty there."""
+"""As in `level_1` to `level_3` of the official tables, where the levels below a class are empty."""
 
 _BY_HAND = (
     "From https://zenodo.org/records/11087263 (access may have to be asked for there) take all files. "
@@ -74,15 +73,11 @@ def _agree(row: Row, where: str) -> None:
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """The tables' cells whose file is anywhere below the folder."""
+    """The cells of the tables whose file is anywhere below the folder."""
     cells = list(read_cells(present(folder)))
     wanted = {cell.file for cell in cells}
-    files: dict[str, Path] = {}
-    for path in image_files(folder):
-        if path.name in wanted:
-            if path.name in files:
-                raise DataError(f"{files[path.name]} and {path} have one name; keep one of them")
-            files[path.name] = path
+    paths = (path for path in image_files(folder) if path.name in wanted)
+    files = by_name(paths, attrgetter("name"), "have one name")
     if not files:
         raise DataError(
             f"{folder} holds the tables of {len(cells):,} cells and none of their images. {_BY_HAND}"

@@ -1,7 +1,8 @@
 """The Mendeley liquid-based cytology set: 963 whole fields in four Bethesda classes.
 
-Its files are called `HSIL_2 (10).jpg`, `NL_10_ (5).jpg` or `scc_1 (21).jpg`: what stands before the number of
-an image is read as its slide, which is not documented. There are 61, of which LSIL and SCC have four each.
+Its files have names such as `HSIL_2 (10).jpg`, `NL_10_ (5).jpg` or `scc_1 (21).jpg`. What stands before the
+number of an image is taken for its slide, though that is not documented. There are 61 slides; LSIL and SCC
+have four each.
 """
 
 import re
@@ -15,7 +16,7 @@ from cervbench.data.error import DataError
 from cervbench.error import first_few
 
 EXPECTED = {"NILM": 613, "LSIL": 113, "HSIL": 163, "SCC": 74}
-"""Normal to carcinoma. Copies with 962 images are seen."""
+"""From normal to carcinoma. Some copies have only 962 images."""
 
 SLIDE = re.compile(r"(.+?)[ _]*\(\d+\)")
 
@@ -29,11 +30,11 @@ FOLDERS = {
     "High squamous intra-epithelial lesion": "HSIL",
     "Squamous cell carcinoma": "SCC",
 }
-"""Names that the class folders are published under."""
+"""The names under which the class folders are published, each with its class."""
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """In slides; a file of another name stands for itself."""
+    """The images grouped by slide; one whose name has no slide stands for itself."""
     found = []
     for class_folder, label in class_folders(folder, FOLDERS):
         for path in image_files(class_folder):
@@ -43,6 +44,7 @@ def items(folder: Path) -> Sequence[Item]:
 
 
 def in_slides(folder: Path) -> Sequence[Item]:
+    """The images grouped by slide, which each of them must name."""
     found = items(folder)
     if nameless := [item.path.name for item in found if item.group == item.id]:
         raise DataError(
@@ -54,7 +56,8 @@ def in_slides(folder: Path) -> Sequence[Item]:
 
 
 def slide(path: Path, label: str) -> str:
-    """Some files have it in capitals, and some end it with a low line; empty where there is none."""
+    """The slide in a file's name, which may be in capitals or end in an underscore; empty if there is
+    none."""
     named = SLIDE.fullmatch(path.stem)
     return f"{label}-{named[1].lower()}" if named else ""
 

@@ -1,7 +1,7 @@
 """What the cards share: finding image files below a folder."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cervbench.data.error import DataError
@@ -10,7 +10,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Every image file below a folder, in a fixed order; hidden ones are not looked at."""
+    """Every image file below a folder that is not hidden, in a fixed order."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -18,8 +18,17 @@ def image_files(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
+def by_name(paths: Iterable[Path], name: Callable[[Path], str], fault: str) -> dict[str, Path]:
+    """The paths by their names; where two have the same one, `fault` says of them what is wrong."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (before := found.setdefault(name(path), path)) != path:
+            raise DataError(f"{before} and {path} {fault}; keep one of them")
+    return found
+
+
 def class_folders(folder: Path, names: Mapping[str, str]) -> list[tuple[Path, str]]:
-    """The outermost folders with the given names (case does not matter), each with its class."""
+    """The outermost folders of these names, in upper or lower case, each with its class."""
     wanted = {name.casefold(): label for name, label in names.items()}
     found = []
     for place, folders, _ in os.walk(present(folder)):
@@ -37,7 +46,7 @@ def class_folders(folder: Path, names: Mapping[str, str]) -> list[tuple[Path, st
 
 
 def present(path: Path) -> Path:
-    """The path itself, when there is something."""
+    """The path itself, refused if nothing is there."""
     if not path.exists():
         raise DataError(
             f"{path} does not exist; get the dataset with `cervbench data fetch`, "

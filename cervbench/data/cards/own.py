@@ -1,28 +1,27 @@
-"""A card for one's own images: a manifest, or a folder of class folders."""
+"""A card for the user's own images: a manifest, or a folder of class folders."""
 
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import SPLITS, Card, Item, Source
 from cervbench.data.cards.listing import image_files
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
 from cervbench.error import first_few
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
-SPLITS = ("train", "val", "test")
 NAMES_OF_SPLITS = {*SPLITS, "valid", "validation", "dev"}
 
 
 def own_card(path: Path, taken: Container[str] = ()) -> Card:
-    """A manifest csv (`path`, `label`, optional `group`, `split`), or a folder with a folder a class.
+    """The card of a manifest, or of a folder with a subfolder for each class.
 
-    It is called after the file or folder, and may not be called what is `taken`.
-
-    Paths in a manifest are relative to it. An empty label means unlabelled. Without the column `group`
-    nothing is known of what depends on what, and every image stands for itself.
+    A manifest is a csv file with the columns `path` (relative to it), `label` (empty for an unlabelled
+    image), and optionally `group` and `split`. Without `group` it is unknown which images depend on each
+    other, so every image stands for itself. The card has the name of the file or folder, which must not be
+    one of those `taken`.
     """
     if not path.exists():
         raise DataError(
@@ -69,7 +68,7 @@ def _card(
 
 
 def _name(title: str, path: Path, taken: Container[str]) -> str:
-    """Free of anything that a folder of records could not be called."""
+    """The title without the characters that a folder of records cannot have in its name."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", title).strip("-")
     if not name:
         raise DataError(f"{path}: rename it; the dataset is called after it and needs a letter or a digit")
@@ -82,7 +81,7 @@ def _name(title: str, path: Path, taken: Container[str]) -> str:
 
 
 def _refuse_near_misses(columns: Sequence[str], manifest: Path) -> None:
-    """Images would stand for themselves where `Group` was meant to keep them together."""
+    """A column `Group`, say, would silently be ignored, and every image would stand for itself."""
     for column in set(columns) - {*NEEDED, *OPTIONAL}:
         for meant in get_close_matches(column.lower(), set(OPTIONAL) - set(columns), cutoff=0.7):
             raise DataError(

@@ -14,11 +14,11 @@ EXPECTED = {
     "Dyskeratotic": 813,
     "Metaplastic": 793,
 }
-"""In the order of the paper: normal, abnormal, benign."""
+"""In the order of the paper: two normal classes, two abnormal ones, a benign one."""
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """`im_<Class>/im_<Class>/CROPPED/<slide>_<cell>.bmp`; the clusters and `.dat` contours are left."""
+    """`im_<Class>/im_<Class>/CROPPED/<slide>_<cell>.bmp`, without the clusters and the `.dat` contours."""
     found = []
     for class_folder, label in class_folders(folder, {f"im_{name}": name for name in EXPECTED}):
         for path in image_files(class_folder):

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 CLASSES = tuple(herlev.EXPECTED)
 GROUPS = 42
-IMAGES_A_GROUP = 10
+IMAGES_PER_GROUP = 10
 
 
 def class_of(group: int, number: int) -> str:
-    """Half the groups are of one class, as Herlev's sessions are; the others hold six, two and two.
+    """The class of an image, by the number of its group and its own number in it.
 
-    Each class has 60 images in twelve groups.
+    Half of the groups hold a single class, as the sessions of Herlev do; the others hold three, with six, two
+    and two images. Each class has 60 images, in twelve groups.
     """
     main = group % len(CLASSES)
     if (group // len(CLASSES)) % 2 == 0 or number < 6:
@@ -30,16 +31,16 @@ def class_of(group: int, number: int) -> str:
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """All of them, whatever the folder holds."""
+    """All of the images, whatever is in the folder."""
     return [
         Item(f"{group:02d}-{number:02d}", class_of(group, number), f"{group:02d}", Path())
         for group in range(GROUPS)
-        for number in range(IMAGES_A_GROUP)
+        for number in range(IMAGES_PER_GROUP)
     ]
 
 
 def read(item: Item) -> "Image":
-    """Draws the image, which is a function of the id alone."""
+    """Draws the image, which depends on the id alone."""
     from cervbench.data.cards.drawing import draw_cell, draw_stain
 
     group, number = (int(part) for part in item.id.split("-"))
@@ -49,7 +50,10 @@ def read(item: Item) -> "Image":
 
 @cache
 def _kinds() -> dict[str, "Kind"]:
-    """Nucleus, darkness, irregularity and clumping rise with severity; normals differ by shape and size."""
+    """With severity the nuclei grow larger, darker, more irregular and more clumped.
+
+    The normal classes differ in shape and size.
+    """
     from cervbench.data.cards.drawing import Kind
 
     return dict(
@@ -88,7 +92,7 @@ CARD = Card(
     group="preparation: cells of one stain, light and focus",
     abnormal=herlev.CARD.abnormal,
     severity=herlev.SEVERITY,
-    expected={name: GROUPS * IMAGES_A_GROUP // len(CLASSES) for name in CLASSES},
+    expected={name: GROUPS * IMAGES_PER_GROUP // len(CLASSES) for name in CLASSES},
     read=read,
     synthetic=True,
 )

@@ -1,4 +1,4 @@
-"""Reading the csv table of a dataset: columns by name, rows by number."""
+"""Reading a csv table of a dataset: its columns by name, its rows by number."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Row = Mapping[str, str]
 def read_table(
     path: Path, needed: Sequence[str], optional: Sequence[str] = ()
 ) -> tuple[list[str], list[tuple[int, Row]]]:
-    """The columns, and the rows with their numbers; space around values means nothing."""
+    """The columns, and the rows with their line numbers; space around values is dropped."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.DictReader(text, restval="", strict=True)
