@@ -38,7 +38,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
     ids, groups = [pack.ids[row] for row in rows], [pack.groups[row] for row in rows]
     features = imagenet_features(dataset, rows)
     groupings = {RANDOM: ids, OWN: groups}
-    groupings |= {name: [str(g) for g in group(ids)] for name, group in card.coarser.items()}
+    groupings |= {name: [str(g) for g in group(ids)] for name, group in card.groupings.items()}
     by_size = dict(sorted(groupings.items(), key=lambda item: -len(set(item[1]))))
     by_size[CONTROL] = shuffled_within_class(labels, groups)
     if not card.groups_known:

@@ -54,11 +54,11 @@ def test_a_partial_copy_has_the_same_sessions():
     assert herlev.session(f"{bridged[-1]}-{bridged[-1] + 9:09}-001") == str(bridged[0])
 
 
-@pytest.mark.parametrize(("name", "gap"), list(zip(herlev.CARD.coarser, (0, 100, 600, 1800), strict=True)))
+@pytest.mark.parametrize(("name", "gap"), list(zip(herlev.CARD.groupings, (0, 100, 600, 1800), strict=True)))
 def test_groupings_for_the_audit_are_runs_of_the_clock(name, gap):
     by_hand = sessions_by_hand(gap)
     session_of = {value: str(session[0]) for session in by_hand for value in session}
-    assert herlev.CARD.coarser[name](IDS) == [session_of[int(image_id[:9])] for image_id in IDS]
+    assert herlev.CARD.groupings[name](IDS) == [session_of[int(image_id[:9])] for image_id in IDS]
 
 
 def test_masks_of_the_original_archive_are_no_images(tree):

@@ -87,7 +87,7 @@ class Card:
     groups_known: bool = True
     """If False, every image stands for itself and no interval is shown."""
     read: Callable[[Item], "Image"] = read_file
-    coarser: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = field(default_factory=dict)
+    groupings: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = field(default_factory=dict)
     """Other ways to group the images, for the audit: ids to groups."""
     ignored: tuple[str, ...] = ()
     """Patterns of image files in the source that are not to be classified: masks, whole slides."""

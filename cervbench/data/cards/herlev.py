@@ -112,7 +112,7 @@ CARD = Card(
     abnormal=frozenset(name for name, rank in SEVERITY.items() if rank > 0),
     severity=SEVERITY,
     expected=EXPECTED,
-    coarser={
+    groupings={
         "A": runs(0),
         "runs of A with gaps ≤ 100": runs(100),
         "runs of A with gaps ≤ 600": runs(600),
