@@ -92,6 +92,11 @@ class Method(nn.Module):
                 f"{type(self).__name__} assigns self.{name}, which is a name of the Method contract; "
                 f"call it something else (self.own_{name}, say)"
             )
+        if name == "encoder" and getattr(self, name, value) is not value:
+            raise AttributeError(
+                f"{type(self).__name__} assigns another self.encoder than it was given, which evaluations "
+                "use; keep it, and call what stands around it something else"
+            )
         super().__setattr__(name, value)
 
 

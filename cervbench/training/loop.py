@@ -13,6 +13,7 @@ from cervbench.data.batches import Batch, Feed
 from cervbench.error import CervbenchError, first_few
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import ContractError, shown
+from cervbench.plugin.settings import did_you_mean
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.precision import autocast
@@ -130,6 +131,7 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
             raise ContractError(
                 f"param_groups of {name_of(stage)} returns {shown(given)}; give dicts, each with its `params`"
             )
+        _require_known_settings(group, stage)
         held = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         groups.append({"initial_lr": group.get("lr", stage.learning_rate), **group, "params": held})
     held_by_any = {id(parameter) for group in groups for parameter in group["params"]}
@@ -141,6 +143,19 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
             "one, or freeze it with requires_grad_(False)"
         )
     return groups
+
+
+def _require_known_settings(group: Mapping[str, Any], stage: Stage) -> None:
+    """The optimiser keeps whatever a group has, and looks at nothing but what it knows."""
+    known = ("params", "lr", "weight_decay", *({"sgd": ("momentum",)}.get(stage.optimizer, ("betas", "eps"))))
+    for name, value in group.items():
+        if name not in known:
+            raise ContractError(
+                f"param_groups of {name_of(stage)} has a group with {name!r}, unknown to "
+                f"{stage.optimizer}{did_you_mean(name, known)} (it knows {', '.join(known)})"
+            )
+        if name in ("lr", "weight_decay") and not isinstance(value, int | float):
+            raise ContractError(f"{name} in param_groups of {name_of(stage)} is {value!r}; give a number")
 
 
 class _Log:

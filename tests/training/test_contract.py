@@ -9,6 +9,7 @@ from torchvision.transforms import v2
 
 from cervbench.data.views import Policy, plain_policy
 from cervbench.plugin import Method, MethodConfig
+from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.problems import ContractError
 from cervbench.training.loop import Sitting, begin
 from cervbench.training.stage import PretextStage, views_of
@@ -99,6 +100,33 @@ def test_groups_are_dicts_and_hold_whatever_wants_a_gradient() -> None:
     head_alone.method.forgotten.requires_grad_(False)
     (group,) = begin(head_alone, sitting).optimizer.param_groups
     assert len(group["params"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"learning_rate": 1e-6}, r"a group with 'learning_rate', unknown to adamw.* \(it knows params, lr,"),
+        ({"weight_decy": 0.0}, "a group with 'weight_decy', unknown to adamw; did you mean 'weight_decay'"),
+        ({"lr": "fast"}, "lr in param_groups of Answers is 'fast'; give a number"),
+    ],
+)
+def test_what_a_group_sets_is_known_to_the_optimiser(setting: dict[str, Any], told: str) -> None:
+    """Regression: a misspelt rate was kept, looked at by nobody, and the stage trained at another one."""
+    groups = stage(groups_are=lambda method: [{"params": method.parameters(), **setting}])
+    with pytest.raises(ContractError, match=told):
+        begin(groups, Sitting(None, 1e9, lambda *_: None))
+
+
+def test_the_encoder_that_a_method_is_given_is_the_one_that_it_keeps() -> None:
+    """Regression: wrapped in a Sequential it failed in twelve checks, with the core's own line."""
+
+    class Wrapping(Method):
+        def build(self, encoder: Any) -> None:
+            self.encoder = encoder
+            self.encoder = nn.Sequential(encoder, nn.ReLU())  # type: ignore[assignment]
+
+    with pytest.raises(AttributeError, match=r"Wrapping assigns another self\.encoder than it was given"):
+        Wrapping(MethodConfig(), small_encoder("CNN"))
 
 
 def test_an_operation_of_another_library_is_refused_by_a_policy() -> None:
