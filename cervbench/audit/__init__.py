@@ -1,4 +1,4 @@
-"""What would a random split of a dataset leak? One page of figures, and a sheet of pictures."""
+"""How much would a random split of a dataset leak? The answer is a page and a sheet of pictures."""
 
 from cervbench.audit.audit import Audit, audit
 

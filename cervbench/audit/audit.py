@@ -1,4 +1,4 @@
-"""The audit of a dataset: the ladder, what can be had without looking at the cell, and near-duplicates."""
+"""The audit of a dataset: the ladder, what can be told without looking at the cell, and near-duplicates."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cervbench.training.initial_weights import build_encoder
 
 
 def audit(dataset: Dataset, out: Path) -> tuple[Audit, list[Path]]:
-    """Audit a dataset and write `<variant>.md`, `<variant>.json` and a sheet of the worst pairs."""
+    """Audit a dataset and write `<variant>.md`, `<variant>.json` and a sheet of the closest pairs."""
     found, pairs = _examine(dataset)
     name = file_name(dataset.variant)
     paths = [out / f"{name}.md", out / f"{name}.json", out / f"{name}-pairs.png"]
@@ -76,7 +76,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
 
 
 def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """EfficientNet-Lite0 at its own size, frozen: knows nothing of this dataset."""
+    """Features of a frozen EfficientNet-Lite0, which has never seen this dataset."""
     encoder = build_encoder(LITE0, None, "imagenet", IMAGE_SIZE, ("audit",)).eval()
     chunks = []
     for start in range(0, len(rows), 128):

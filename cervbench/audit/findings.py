@@ -1,4 +1,4 @@
-"""What an audit found, and what it was found with."""
+"""What an audit found, and the settings that it was found with."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,9 +7,9 @@ from cervbench.audit.ladder import COMPONENTS, FOLDS, SEEDS, Rung
 
 IMAGE_SIZE = 224
 ALIKE = 0.95
-"""Pairs are counted from this correlation on."""
+"""Pairs whose correlation is at least this are counted."""
 LOOKED_AT = 2000
-"""Pairs that are looked at, the closest first."""
+"""How many pairs are looked at, beginning with the closest."""
 
 RANDOM, OWN = "nothing (random images)", "the card's group"
 CONTROL = "control: the card's groups, images shuffled within class"
@@ -34,15 +34,15 @@ class Audit:
     images: int
     labelled: int
     classes: dict[str, int]
-    """Groups a class is in."""
+    """By class, how many groups it is in."""
     group: str
     """What the card keeps together, in words."""
     ladder: list[Rung]
     without_the_cell: list[Rung]
     alike: int
-    """Pairs of different groups, on two sides of a fold, that correlate at ALIKE or more."""
+    """How many pairs of different groups, on two sides of a fold, have a correlation of ALIKE or more."""
     pairs: list[NamedPair]
-    """The closest of them."""
+    """The closest pairs."""
 
     def rung(self, together: str) -> Rung | None:
         return next((rung for rung in self.ladder if rung.together == together), None)

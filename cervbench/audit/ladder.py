@@ -1,8 +1,8 @@
 """The ladder: how accuracy falls as folds keep ever larger groups of images together.
 
-What a rung loses against random images is what images of one group know of each other beyond their
-class. It is leakage only where the control, groups of the same sizes and classes but with images
-dealt at random, does not lose it too.
+A rung loses accuracy against random images if images of one group tell more about each other than their
+class does. That is leakage only as far as the control does not lose it too: there, groups have the same sizes
+and classes, but images were dealt to them at random.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,16 @@ COMPONENTS = 100
 @dataclass(frozen=True)
 class Rung:
     together: str
-    """What folds keep together."""
+    """What the folds keep together."""
     groups: int
     accuracy: float
     balanced_accuracy: float
     spread: float
-    """Standard deviation of the balanced accuracy over seeds, each its own folds."""
+    """The standard deviation of the balanced accuracy over seeds; each seed deals its own folds."""
 
 
 def climb(features: np.ndarray, labels: np.ndarray, groupings: Mapping[str, Sequence[str]]) -> list[Rung]:
-    """A rung for each way to group the images."""
+    """One rung for each way to group the images."""
     return [_rung(name, features, labels, np.asarray(groups)) for name, groups in groupings.items()]
 
 
@@ -60,7 +60,7 @@ def _rung(name: str, features: np.ndarray, labels: np.ndarray, groups: np.ndarra
 def _cross_validated(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
 ) -> tuple[float, float]:
-    """Accuracy and balanced accuracy of predictions pooled over folds."""
+    """Accuracy and balanced accuracy, of predictions pooled over folds."""
     guessed = np.empty_like(labels)
     for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(
         features, labels, groups
@@ -69,7 +69,7 @@ def _cross_validated(
         model: Pipeline | DummyClassifier = make_pipeline(
             StandardScaler(), PCA(components, svd_solver="full"), LogisticRegression(C=0.1, max_iter=1000)
         )
-        if not np.ptp(features[train], axis=0).any():  # images of one size: PCA would divide by no variance
+        if not np.ptp(features[train], axis=0).any():  # as with images of one size: PCA would divide by zero
             model = DummyClassifier(strategy="most_frequent")
         guessed[test] = model.fit(features[train], labels[train]).predict(features[test])
     return accuracy_score(labels, guessed), balanced_accuracy_score(labels, guessed)

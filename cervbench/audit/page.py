@@ -56,7 +56,7 @@ def page(audit: Audit) -> str:
 
 
 def _beside(audit: Audit, random: Rung) -> str:
-    """How sure that is: the rungs next to the card's own say more of it than the spread over seeds."""
+    """How uncertain that is: rungs beside the card's own show it better than the spread over seeds."""
     names = [rung.together for rung in audit.ladder]
     place = names.index(OWN)
     beside = [

@@ -1,4 +1,4 @@
-"""Near-duplicates: pairs of images of different groups that look alike, turned and mirrored too."""
+"""Near-duplicates: pairs of images of different groups that look alike, also when turned or mirrored."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 
 SIDE = 24
-"""Images are compared at this size, in colour, freed of brightness and contrast."""
+"""Images are compared at this size, in colour, after brightness and contrast are normalised."""
 SHOWN = 12
 BLOCK = 1024
 
@@ -21,13 +21,16 @@ BLOCK = 1024
 class Pair:
     one: int
     other: int
-    """Rows of the pack."""
+    """Both are rows of the pack."""
     correlation: float
-    """The correlation of the pixels, in the best of the eight orientations."""
+    """The correlation of the pixels, in that of the eight orientations where it is highest."""
 
 
 def closest_pairs(dataset: Dataset, count: int) -> list[Pair]:
-    """The most alike pairs of different groups that some fold parts; fewer where there are not so many."""
+    """The most alike pairs of images that are of different groups and on two sides of some fold.
+
+    There are fewer than `count` if the dataset has no more of them.
+    """
     pixels = _small(dataset.pack.pixels)
     bins, groups = dataset.manifest.bins, np.unique(dataset.pack.groups, return_inverse=True)[1]
     upright = _unit(pixels)
@@ -46,7 +49,7 @@ def closest_pairs(dataset: Dataset, count: int) -> list[Pair]:
 
 
 def draw_sheet(dataset: Dataset, pairs: Sequence[Pair], path: Path) -> None:
-    """The worst pairs side by side, with what they are."""
+    """The images of each pair side by side, with their ids and labels."""
     side, line, per_row = 160, 46, 3
     sheet = Image.new("RGB", (per_row * (2 * side + 20), -(-len(pairs) // per_row) * (side + line)), "white")
     write = ImageDraw.Draw(sheet)
@@ -62,7 +65,7 @@ def draw_sheet(dataset: Dataset, pairs: Sequence[Pair], path: Path) -> None:
 
 
 def _small(pixels: StoredImages) -> np.ndarray:
-    """Images at SIDE × SIDE, by area."""
+    """All images at SIDE × SIDE pixels, each the mean of its area."""
     small = [
         Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), Image.Resampling.BOX) for image in pixels
     ]

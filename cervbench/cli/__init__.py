@@ -1,4 +1,4 @@
-"""The command line. Only the module of the command that is asked for is imported."""
+"""The command line. Only the module of the command that is asked for is imported, to start fast."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -15,11 +15,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "leaderboard": ("cervbench.cli.leaderboard:leaderboard", "Build pages from records, and check them."),
     "verify": ("cervbench.cli.verify:verify", "Rescore records from their stored predictions."),
     "show": ("cervbench.cli.show:show", "Show what a classifier looks at."),
-    "plugin": ("cervbench.cli.plugin:plugin", "Begin a package of your own, and check one."),
-    "bench": ("cervbench.cli.bench:bench", "Measure how fast it is here."),
-    "doctor": ("cervbench.cli.doctor:doctor", "Say what is wrong with this installation, and what to do."),
+    "plugin": ("cervbench.cli.plugin:plugin", "Start a package of your own, and check one."),
+    "bench": ("cervbench.cli.bench:bench", "Measure how fast training is on this machine."),
+    "doctor": (
+        "cervbench.cli.doctor:doctor",
+        "Say what is wrong with this installation, and what to do.",
+    ),
 }
-"""Where each command is, and the line that `cervbench --help` shows for it."""
+"""By command, where its function is, and the line that `cervbench --help` shows for it."""
 
 
 class _LazyCommands(click.Group):

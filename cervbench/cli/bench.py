@@ -1,4 +1,4 @@
-"""`cervbench bench`: how fast it is here."""
+"""`cervbench bench`: how fast training is on this machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,11 +22,13 @@ PEERS = ("lightly", "kornia")
 
 @click.group()
 def bench() -> None:
-    """Measure how fast it is here: beside the bare model, and beside other libraries."""
+    """Measure how fast training is on this machine, beside the bare model and beside other libraries."""
 
 
 _shared = options.together(
-    click.option("--dataset", help="Where images come from.  [default: herlev where it is, else synthetic]"),
+    click.option(
+        "--dataset", help="Where images are from.  [default: herlev if it is there, else synthetic]"
+    ),
     options.data_root,
     options.device,
     click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True),
@@ -42,13 +44,19 @@ _shared = options.together(
 @options.several("--backbones", parse=parsing.names, metavar="NAMES", help="[default: resnet18]")
 @options.several("--sizes", parse=parsing.sizes, metavar="64,128", help="In pixels.  [default: 64]")
 @click.option("--batch", type=click.IntRange(min=2), help="[default: 128]")
-@click.option("--steps", type=click.IntRange(min=1), help="Of a turn.  [default: 1.5 s long, on a GPU 6]")
-@click.option("--compile", "compiled", is_flag=True, help="By torch.compile, which takes minutes to warm up.")
-@options.settings("A setting that each of the methods has; see --methods.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Steps of one turn.  [default: as many as take 1.5 s, or 6 s on a GPU]",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="With torch.compile, which takes minutes to warm up."
+)
+@options.settings("A setting, which each of the --methods must have.")
 @click.option(
     "--wanted",
     is_flag=True,
-    help="The rows that the page wants of a GPU, in place of the defaults; what is given still counts.",
+    help="Measure the rows that the page wants of a GPU; other options narrow or change them.",
 )
 @_shared
 def throughput(
@@ -61,9 +69,9 @@ def throughput(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Views a second end to end, beside the same loop on a constant batch.
+    """Measure views per second end to end, beside the same loop on a constant batch.
 
-    Rows are merged with those of the output folder, so that each machine adds its own.
+    Rows are merged with those in the output folder, so that each machine adds its own.
     """
     setups = _setups(**asked)
     from cervbench.bench.measurement import read
@@ -73,7 +81,7 @@ def throughput(
     from cervbench.bench.workload import Bench
     from cervbench.training.device import use
 
-    read(out / ROWS, Row)  # what cannot be merged with is said before anything is measured
+    read(out / ROWS, Row)  # fails before measuring, if rows cannot be merged with it
     here = place.Place(data_root=data_root, device=device)
     bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
     paths: Sequence[Path] = ()
@@ -94,7 +102,7 @@ def throughput(
 @bench.command()
 @click.option("--size", type=click.IntRange(min=8), default=64, show_default=True, help="In pixels.")
 @click.option("--batch", type=click.IntRange(min=2), default=128, show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True, help="Of a turn.")
+@click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True, help="Steps of one turn.")
 @_shared
 def peers(
     dataset: str | None,
@@ -107,7 +115,7 @@ def peers(
     batch: int,
     steps: int,
 ) -> None:
-    """The same model, batch, size and views through lightly, kornia, torchvision v2 and cervbench."""
+    """Measure the same model, batch, size and views in lightly, kornia, torchvision v2 and cervbench."""
     if absent := [name for name in PEERS if find_spec(name) is None]:
         raise Failed(f"{' and '.join(absent)} not installed here: pip install 'cervbench[peers]'")
     from cervbench.bench.measurement import read
@@ -117,7 +125,7 @@ def peers(
     from cervbench.bench.workload import Bench
     from cervbench.training.device import use
 
-    read(out / MEASURED, PeerComparison)  # what cannot be merged with is said before anything is measured
+    read(out / MEASURED, PeerComparison)  # fails before measuring, if rows cannot be merged with it
     here = place.Place(data_root=data_root, device=device)
     bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
     found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
@@ -142,7 +150,7 @@ def _in_words(found: "PeerComparison") -> str:
 
 
 def _setups(wanted: bool, settings: Mapping[str, Any], **asked: Any) -> "Sequence[Setup]":
-    """What is asked to be timed, each once."""
+    """The setups to measure, each once."""
     if of_protocol := [key for key in settings if key.startswith("protocol.")]:
         raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
     find = _wanted_setups if wanted else _every_combination
@@ -176,7 +184,7 @@ def _wanted_setups(
     compiled: bool,
     settings: Mapping[str, Any],
 ) -> "Sequence[Setup]":
-    """The rows that the page wants, narrowed to what was given, and with the given values in them."""
+    """The rows that the page wants, narrowed to the given names and with the given values in them."""
     from cervbench.bench.setups import WANTED
 
     chosen = [

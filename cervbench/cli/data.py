@@ -1,4 +1,4 @@
-"""`cervbench data`: from the official source to a pack, and what is wrong on the way."""
+"""`cervbench data`: fetch a dataset from its official source, check it, and prepare it for runs."""
 
 import json
 from dataclasses import asdict
@@ -63,7 +63,7 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
 @options.data_root
 @options.as_json()
 def prepare(card: Card, data_root: Path, as_json: bool) -> None:
-    """Build the pack and the folds that runs read. `run` does the same where it was not done before."""
+    """Build the pack and the folds that runs read. `run` does this too, if it was not done before."""
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
@@ -105,7 +105,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
 @options.data_root
 @options.as_json()
 def check(card: Card, data_root: Path, as_json: bool) -> None:
-    """Read every image on disk, compare with what the card says, and name what would mislead or end a run."""
+    """Read every image, compare all with the card, and name whatever would mislead or end a run."""
     from cervbench.data.check import check as check_card
 
     with shown() as progress:
@@ -129,7 +129,7 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
 @options.as_json()
 @options.out
 def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
-    """Measure what a random split of a dataset would leak, and write it as a page."""
+    """Measure how much a random split of a dataset would leak, and write a page about it."""
     from cervbench.audit import audit as audit_dataset
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules

@@ -1,4 +1,4 @@
-"""`cervbench doctor`: what a run would meet on this machine."""
+"""`cervbench doctor`: whether runs will work on this machine."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from cervbench.plugin.manager import plugins
 
 GIGABYTE = 1e9
 ROOM_WANTED = 2 * GIGABYTE
-"""Packs, encoders and checkpoints of one dataset stay well below it."""
+"""More than the packs, encoders and checkpoints of one dataset take."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Finding:
     subject: str
     what: str
     to_do: str = ""
-    """Empty where there is nothing to do."""
+    """Empty if there is nothing to do."""
     prevents_runs: bool = False
 
 
@@ -121,7 +121,7 @@ EXAMINATIONS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 @click.command()
 def doctor() -> None:
-    """Say what a run would meet on this machine, and what to do about it."""
+    """Say what runs would find on this machine, what is wrong with it, and what to do about that."""
     prevented = False
     for examine in EXAMINATIONS:
         for finding in examine():

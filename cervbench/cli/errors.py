@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend become one message and an exit code, without a traceback."""
+"""Turns errors that the user can mend into one message and an exit code, without a traceback."""
 
 import errno
 import os
@@ -41,7 +41,7 @@ _DISK = {
 
 @contextmanager
 def explained(ctx: click.Context) -> Iterator[None]:
-    """Turn expected errors of a command into what click prints on stderr."""
+    """Turn the expected errors of a command into ones that click prints to stderr."""
     try:
         yield
     except KeyboardInterrupt:
@@ -55,18 +55,18 @@ def explained(ctx: click.Context) -> Iterator[None]:
 
 
 def tell(line: str, stdout: TextIO) -> None:
-    """A line of what was asked for; where nobody reads it any more, as behind `head`, that is the end."""
+    """Print a line to stdout, and end the command if nobody reads it any more, as behind `head`."""
     try:
         click.echo(line, file=stdout)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stdout.fileno())  # else Python would write what is left at its end, and complain
+        os.dup2(nowhere, stdout.fileno())  # or Python would flush it on exit, and complain
         os.close(nowhere)
         raise Failed("stdout was closed; what is done is kept, and the same command goes on") from None
 
 
 def expected(error: Exception) -> click.ClickException | None:
-    """What an error becomes that is the user's to mend; None for any other."""
+    """What click shall print for an error that the user can mend; None for any other error."""
     if isinstance(error, CervbenchError):
         return WrongUsage(str(error)) if isinstance(error, UsageError) else Failed(str(error))
     if isinstance(error, OSError) and error.errno and (error.errno in _DISK or error.filename):
@@ -79,6 +79,6 @@ def expected(error: Exception) -> click.ClickException | None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU has run out of memory; where nothing imported torch, none has."""
+    """Whether a GPU has run out of memory. If torch is not loaded it has not, and loading it is slow."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)

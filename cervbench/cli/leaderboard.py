@@ -1,4 +1,4 @@
-"""`cervbench leaderboard`: pages from records, and pages against records."""
+"""`cervbench leaderboard`: make pages from records, or check them against records."""
 
 import os
 from pathlib import Path
@@ -17,15 +17,19 @@ def leaderboard() -> None:
 
 _shared = options.together(
     options.records,
-    click.option("--pages", type=options.FOLDER, help="Where the pages are; in it by default."),
-    click.option("--all", "everything", is_flag=True, help="Smoke-tier and off-protocol records too."),
+    click.option(
+        "--pages", type=options.FOLDER, help="The folder of the pages.  [default: that of --records]"
+    ),
+    click.option(
+        "--all", "everything", is_flag=True, help="Include records off protocol and of the smoke tier."
+    ),
 )
 
 
 @leaderboard.command()
 @_shared
 def build(everything: bool, records: Path, pages: Path | None) -> None:
-    """Write the index, a page a variant, and their charts."""
+    """Write the index, a page for each variant, and their charts."""
     from cervbench.leaderboard import build
 
     written = build(_holding_records(records), pages, everything, _workers())
@@ -48,12 +52,12 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
 
 
 def _workers() -> int:
-    """More would hold more memory, and wait for the disk."""
+    """At most four: more would take more memory, and then wait for the disk."""
     return min(os.cpu_count() or 1, 4)
 
 
 def _holding_records(folder: Path) -> Path:
-    """The output folder, also when its `records` folder was given."""
+    """The output folder, even if its subfolder `records` was given."""
     if (folder / "records").is_dir():
         return folder
     if folder.name == "records" and folder.is_dir():

@@ -95,14 +95,14 @@ KINDS: dict[str, Callable[[Plugins], Iterable[Row]]] = {
 }
 SHOWN = ("name", "package", "version", "title", "images", "reference", "encoder", "adds")
 SHOWN_OF_SETTINGS = ("setting", "default", "accepts", "description")
-"""What a terminal has room for; --json has all of it."""
+"""The columns that a terminal has room for; --json has all of them."""
 WIDEST = 70
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
-@click.option("--config", metavar="NAME", help="Instead, every setting of one method.")
-@options.as_json("a row, with all that is known,")
+@click.option("--config", metavar="NAME", help="List the settings of this method instead.")
+@options.as_json("per row, with all that is known,")
 def listing(kind: str, config: str | None, as_json: bool) -> None:
     """List what there is to run.
 
@@ -128,7 +128,7 @@ def listing(kind: str, config: str | None, as_json: bool) -> None:
 
 
 def _as_typed(setting: Row) -> Row:
-    """With its default as `--set` takes it."""
+    """With the default written as `--set` takes it."""
     default = setting["default"]
     return {**setting, "default": default if isinstance(default, str) else _toml(default)}
 

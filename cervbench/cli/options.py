@@ -17,7 +17,7 @@ data_root = click.option(
     "--data-root",
     type=FOLDER,
     default=place.data_root,
-    help="One folder a dataset.  [default: CERVBENCH_DATA]",
+    help="Holds a folder for each dataset.  [default: CERVBENCH_DATA]",
 )
 out = click.option(
     "--out",
@@ -36,14 +36,14 @@ records = click.option(
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
-def as_json(each: str = "a line") -> Decorator:
+def as_json(each: str = "per line") -> Decorator:
     return click.option(
         "--json", "as_json", is_flag=True, help=f"One JSON object {each} on stdout, all else on stderr."
     )
 
 
 def settings(help: str) -> Decorator:
-    """Given once a key."""
+    """--set KEY=VALUE, which may be given several times but only once for each key."""
 
     def once(
         ctx: click.Context, parameter: click.Parameter, given: Sequence[tuple[str, Any]]
@@ -65,7 +65,7 @@ def settings(help: str) -> Decorator:
 
 
 def several(*names: str, parse: Callable[[str], Any], metavar: str, help: str) -> Decorator:
-    """A list: with commas, by giving the option several times, or both; None where it is not given."""
+    """A list, given with commas, by repeating the option, or both; None if it is not given."""
 
     def joined(ctx: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
         return parse(",".join(given)) if given else None
@@ -74,7 +74,7 @@ def several(*names: str, parse: Callable[[str], Any], metavar: str, help: str) -
 
 
 def together(*options: Decorator) -> Decorator:
-    """Several options as one decorator; help shows them in this order."""
+    """Several options as one decorator, in the order in which help shows them."""
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):

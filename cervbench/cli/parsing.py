@@ -1,4 +1,4 @@
-"""From what is typed to values, by plain functions."""
+"""Parsers of what is typed: plain functions from text to values."""
 
 import tomllib
 from typing import Any
@@ -24,17 +24,17 @@ def ratios(text: str) -> tuple[int, ...]:
 
 
 def sizes(text: str) -> tuple[int, ...]:
-    """`64,128`: in pixels, in the order given."""
+    """`64,128`: pixels, in the given order."""
     return tuple(dict.fromkeys(_whole(part, text) for part in _parts(text)))
 
 
 def names(text: str) -> tuple[str, ...]:
-    """`linear,knn`, in the order given."""
+    """`linear,knn`, in the given order."""
     return tuple(dict.fromkeys(_parts(text)))
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE`, the value as TOML writes it; what is no TOML is a string."""
+    """`KEY=VALUE`. The value is read as TOML, and taken as a string if it is not."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise click.BadParameter(f"{text!r} does not read KEY=VALUE")

@@ -1,4 +1,4 @@
-"""`cervbench plugin`: begin a package, and check one."""
+"""`cervbench plugin`: start a package, and check one."""
 
 import json
 from pathlib import Path
@@ -13,18 +13,18 @@ from cervbench.plugin.scaffold import new_package
 
 @click.group()
 def plugin() -> None:
-    """Begin a package of your own, and check one against the contract."""
+    """Start a package of your own, and check one against the contract."""
 
 
 @plugin.command()
 @click.argument("name")
 @click.option(
-    "--into", type=options.FOLDER, default=Path(), help="The folder that gets it.  [default: this one]"
+    "--into", type=options.FOLDER, default=Path(), help="The folder to write it to.  [default: this one]"
 )
 def new(name: str, into: Path) -> None:
-    """Write a package with a method of this NAME: it installs, passes its checks, and runs as it is.
+    """Write a package with a method called NAME, which installs, passes its checks and runs as it is.
 
-    NAME is of small letters and digits, with single dashes between words.
+    NAME is made of lower-case letters and digits, with single dashes between words.
     """
     folder = new_package(name, into, {offered.rpartition(":")[2] for offered in plugins().methods})
     click.echo(
@@ -37,11 +37,11 @@ def new(name: str, into: Path) -> None:
 
 @plugin.command()
 @click.argument("package")
-@options.as_json("a check")
+@options.as_json("per check")
 def check(package: str, as_json: bool) -> None:
-    """Run every check on what an installed PACKAGE offers; ends with 1 where one fails.
+    """Run every check on what an installed PACKAGE offers. The exit code is 1 if one fails.
 
-    The methods are trained for a few steps on drawn cells, which takes some ten seconds each.
+    Methods are trained for a few steps on drawn cells, which takes some ten seconds each.
     """
     from cervbench.checks import CheckFailed, checks_of
 

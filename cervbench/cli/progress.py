@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line now and then where nobody watches."""
+"""Progress on stderr: a bar if it is a terminal, and otherwise a line now and then."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def shown() -> Iterator["WatchStages"]:
-    """What is being done, how far it is, loss and images a second, and the time that is left."""
+    """Shows what is being done, how far it is, what `in_words` says and, in a bar, the time left."""
     if sys.stderr.isatty():
         with _bar() as progress:
             yield progress
@@ -38,7 +38,7 @@ def _bar() -> Iterator["WatchStages"]:
         TextColumn("{task.fields[values]}"),
         console=Console(stderr=True),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # else records would go to stderr with the bars
+        redirect_stdout=sys.stdout.isatty(),  # or rich would print records to stderr, with the bars
     )
     with bars:
         task = bars.add_task("", total=None, values="")
@@ -70,6 +70,6 @@ def _lines() -> "WatchStages":
 
 
 def in_words(values: Mapping[str, float]) -> str:
-    """The numbers that tell whether a training goes well."""
+    """The numbers that tell whether training goes well."""
     told = {"loss": "loss {:.3f}", "batch_rank": "rank {:.0f}", "images_per_second": "{:,.0f} views/s"}
     return ", ".join(text.format(values[name]) for name, text in told.items() if name in values)

@@ -1,4 +1,4 @@
-"""`cervbench run`: from what is asked to records and pages."""
+"""`cervbench run`: do the runs that are asked for, and build the pages."""
 
 import json
 import sys
@@ -35,7 +35,10 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
 @click.option("--method", help="A method; see: cervbench list methods.")
 @click.option("--dataset", help="A dataset by name, a manifest.csv, or a folder of class folders.")
 @click.option(
-    "--backbone", default="resnet18", show_default=True, help="resnet50, vgg16, vit, any timm name."
+    "--backbone",
+    default="resnet18",
+    show_default=True,
+    help="resnet50, vgg16, vit, or any timm model.",
 )
 @click.option("--init", default="random", show_default=True, help="random, imagenet, or a safetensors file.")
 @options.several(
@@ -43,7 +46,7 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
     "ratios",
     parse=parsing.ratios,
     metavar="1,10,100",
-    help="Per cent of the labels.  [default: 1, 5, 10, 25, 50 and 100]",
+    help="Per cent of the labels to use.  [default: 1, 5, 10, 25, 50 and 100]",
 )
 @options.several(
     "--eval",
@@ -54,15 +57,13 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
 )
 @options.several("--folds", parse=parsing.folds, metavar="0-4", help="[default: all]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="How much is spent."
-)
-@options.settings("A setting of the method; protocol.KEY=VALUE leaves the protocol.")
+@click.option("--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="The budget.")
+@options.settings("A setting of the method; protocol.KEY=VALUE goes off protocol.")
 @options.data_root
 @options.out
 @options.device
 @click.option("--dry-run", is_flag=True, help="Show what would run and what is done already.")
-@options.as_json("a record")
+@options.as_json("per record")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -75,11 +76,11 @@ def run(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Train a method, evaluate it, record it, and build the pages.
+    """Train a method, evaluate it, record the results, and build the pages.
 
-    Either --method and --dataset, or a STUDY: a TOML file, or the name of one that ships; the other
-    options but --set then choose among what it asks for. What is done is not done again, and an interrupted
-    run goes on where it stopped.
+    Name either --method and --dataset, or a STUDY: a TOML file, or a study that ships with cervbench. Beside
+    a study, the other options except --set choose among its runs. What is done already is not done again, and
+    an interrupted run goes on where it stopped.
     """
     requests = _study(ctx, study) if study else (_request(settings, asked),)
     here = place.Place(data_root=data_root, out=out, device=device)
@@ -90,7 +91,7 @@ def run(
 
 
 def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
-    """A run that fails does not keep the others from theirs."""
+    """Do the runs and build the pages. A run that fails does not stop the others."""
     summary = _Summary()
 
     def failed(run: Run, error: Exception) -> None:
@@ -109,17 +110,17 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
 
 
 class _Summary:
-    """What a command has to say of all its runs together, on stderr and by its exit code."""
+    """Collects what became of the runs of a command, and says it on stderr and by the exit code."""
 
     def __init__(self) -> None:
         self.done: set[str] = set()
-        """Ids of the runs that gave a record."""
+        """The ids of runs that have a record."""
         self._fresh = False
         self._failed: set[str] = set()
         self._asked_wrongly: set[str] = set()
-        """Those of the failed that would fail again."""
+        """Those of the failed runs that would fail again, however often they are tried."""
         self._leaky: set[str] = set()
-        """Variants of which nobody knows the groups."""
+        """Variants whose groups are not known."""
         self._messages: set[str] = set()
 
     def add(self, outcome: Outcome) -> None:
@@ -130,7 +131,7 @@ class _Summary:
             self._leaky.add(run.dataset.variant)
 
     def fail(self, run: Run, error: Exception) -> None:
-        """Say it at once, but a long message only the first time."""
+        """Say it at once, and a message that was said before only as `the same`."""
         told = expected(error)
         message = told.message if told else "".join(format_exception(error)).rstrip()
         shown = "the same" if message in self._messages else message
@@ -162,14 +163,14 @@ class _Summary:
 
 @contextmanager
 def _stdout_alone() -> Iterator[TextIO]:
-    """stdout, for records and nothing else: what a plugin prints meanwhile goes to stderr."""
+    """stdout, kept free for records: whatever plugins print meanwhile goes to stderr."""
     stdout = sys.stdout
     with redirect_stdout(sys.stderr):
         yield stdout
 
 
 def _of_a_folder_of(here: place.Place, error: Exception) -> bool:
-    """What the system refuses there, a full disk say, it refuses every run."""
+    """Whether the output folder or the cache cannot be used (a full disk, say), which stops every run."""
     if not isinstance(error, OSError) or not isinstance(error.filename, str):
         return False
     path = Path(error.filename).resolve()
@@ -236,7 +237,7 @@ def _in_words(outcome: Outcome) -> str:
 
 
 def _run_in_words(run: Run) -> str:
-    """What tells a run from the others of a study."""
+    """A run in words that tell it from the others of a study."""
     trained = f"{run.method.name} {run.backbone} {run.init} seed {run.seed}"
     others = [f"{name} {json.dumps(value)}" for name, value in changed_settings(run, plugins()).items()]
     if run.protocol.off:

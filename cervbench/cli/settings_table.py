@@ -1,4 +1,4 @@
-"""The settings of a method in words: default, what each accepts, and what it is for."""
+"""The settings of a method as a table: their defaults, what they accept, and what they are for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "exclusiveMaximum": "<", "
 
 
 def described(config: type[Settings]) -> list[dict[str, Any]]:
-    """A row a setting, in the order of the config's fields."""
+    """One row for each setting, in the order of the fields."""
     schema = config.model_json_schema()
     return [
         {

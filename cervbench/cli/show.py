@@ -14,12 +14,14 @@ from cervbench.records.store import Store
 
 @click.command()
 @click.argument("record", metavar="RECORD")
-@click.option("--attention", is_flag=True, help="Test images, with what weighs most framed in red.")
-@click.option("--out", type=options.FOLDER, help="[default: attention-<id>]")
-@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True, help="Of pictures.")
+@click.option("--attention", is_flag=True, help="Draw test images, with a red frame around what weighs most.")
+@click.option("--out", type=options.FOLDER, help="The folder to write to.  [default: attention-<id>]")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="How many pictures."
+)
 @options.records
-@click.option("--dataset", help="The manifest or folder, where the record's dataset is one of your own.")
-@click.option("--init", help="The file of weights, where the record's encoder began from one.")
+@click.option("--dataset", help="The manifest or folder, if the record's dataset is one of your own.")
+@click.option("--init", help="The file of weights, if the record's encoder began from one.")
 @options.data_root
 @options.device
 def show(
@@ -35,10 +37,9 @@ def show(
 ) -> None:
     """Show what the classifier of a RECORD looks at.
 
-    RECORD is one of finetune, or of another evaluation that offers its classifier: its file, or its id. The
-    classifier is trained again from the kept encoder, in the first of its label orders; where the weight of a
-    patch is above the mean of its image, the patch is framed in red. A table beside the pictures has the
-    weights.
+    RECORD is the file or the id of a record of finetune, or of another evaluation that offers its classifier.
+    The classifier is trained again from the kept encoder, with the first of its label orders. A patch is
+    framed in red if it weighs more than the mean of its image; a table beside the pictures has all weights.
     """
     if not attention:
         raise click.UsageError("say what to show: --attention")
@@ -63,7 +64,7 @@ def show(
 
 
 def _find(record: str, records: Path) -> tuple[Record, Store]:
-    """By its file, or by its id among the records of an output folder."""
+    """The record with this file or, among the records of an output folder, with this id."""
     path = Path(record).absolute()
     if not path.is_file():
         of_id = [path for path in Store(records).paths() if path.stem == record]

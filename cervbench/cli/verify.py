@@ -1,4 +1,4 @@
-"""`cervbench verify`: score records again from their predictions."""
+"""`cervbench verify`: score records again from their stored predictions."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from cervbench.plugin.manager import plugins
 @click.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def verify(records: tuple[Path, ...]) -> None:
-    """Score RECORDS again from their predictions.
+    """Score RECORDS again from their stored predictions.
 
-    RECORDS are files `<out>/records/<variant>/<id>.json`, or folders that hold such files. Says of
-    each whether everything in it is what its predictions give, and what could not be checked; ends with 1
-    where something differs.
+    RECORDS are files `<out>/records/<variant>/<id>.json`, or folders of them. For each, it says whether
+    everything in it follows from its predictions, and what could not be checked. The exit code is 1 if
+    something differs.
     """
     from cervbench.records.verify import taken_on_trust, verify_file
 
@@ -36,7 +36,7 @@ def verify(records: tuple[Path, ...]) -> None:
 
 
 def _files(given: Path) -> list[Path]:
-    """The records in a folder: an output folder, its `records`, or one variant of them."""
+    """The file, or all records in a folder: an output folder, its `records`, or one variant of these."""
     if given.is_file():
         if given.suffix != ".json":
             raise click.UsageError(f"{given} is no record: these are <out>/records/<variant>/<id>.json")

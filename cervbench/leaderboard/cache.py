@@ -1,4 +1,7 @@
-"""What was computed, kept by hashes of what it was computed from; losing it costs time and nothing else."""
+"""A cache of computed figures, each under a hash of what it was computed from.
+
+It can be deleted at any time: that costs the time to compute the figures again, and nothing else.
+"""
 
 import hashlib
 import json
@@ -23,14 +26,14 @@ _COMPUTING = {
     "records": (),
     "leaderboard": ("cells.py", "figures.py", "reading.py", "rows.py"),
 }
-"""The modules that a value depends on, by room; all of a room where none is named."""
+"""By room, the modules whose code decides what a value is; an empty tuple stands for the whole room."""
 _AT_ONCE = 500
 _CHECK = 8
 _Item = TypeVar("_Item")
 
 
 def key_of(*what: object) -> bytes:
-    """Stands for these words and hashes, and for the code that computes from them."""
+    """A key for these words and hashes, which also changes with the code that computes from them."""
     return key_of_bytes(json.dumps(what, sort_keys=True).encode())
 
 
@@ -39,14 +42,14 @@ def key_of_bytes(content: bytes) -> bytes:
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """As itertools.batched of Python 3.12."""
+    """Like `itertools.batched`, which Python has from 3.12 on."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
 
 
 class Cache:
-    """JSON values by key in one file; where it cannot be read or written, it forgets."""
+    """JSON values by key, in one file. If the file cannot be read or written, the cache acts as if empty."""
 
     def __init__(self, folder: Path) -> None:
         self._database: sqlite3.Connection | None = None
@@ -64,7 +67,7 @@ class Cache:
         self._close()
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
-        """The values that are there, and whole; a key that is not known is not in it."""
+        """The values of those keys that are stored and undamaged; the others are left out."""
         found = {}
         for some in in_batches(keys, _AT_ONCE):
             for key, sealed in self._attempt(partial(_select, keys=some)) or ():
@@ -107,12 +110,12 @@ def _select(database: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[b
 
 
 def _check(key: bytes, text: bytes) -> bytes:
-    """SQLite does not notice a flipped digit in a value."""
+    """A checksum of our own, since SQLite does not notice a flipped digit in a value."""
     return hashlib.sha256(key + text).digest()[:_CHECK]
 
 
 def _definitions() -> bytes:
-    """Changes whenever a value's definition may have: the text of what computes it, and its libraries."""
+    """A hash of the code that computes values, and of the versions of the libraries that it uses."""
     text = hashlib.sha256(f"numpy {version('numpy')} scipy {version('scipy')}".encode())
     for room, computing in _COMPUTING.items():
         for module in sorted(files(f"cervbench.{room}").iterdir(), key=lambda module: module.name):
@@ -122,4 +125,4 @@ def _definitions() -> bytes:
 
 
 DEFINITIONS = _definitions()
-"""Taken when the code is imported: the files may be others by the time that something is computed."""
+"""Taken on import, for this process goes on with the code it has imported when the files are edited."""

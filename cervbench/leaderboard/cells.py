@@ -1,4 +1,4 @@
-"""What a page shows of one row at one ratio, computed from stored predictions and from nothing else."""
+"""The figures of one row at one ratio, computed from stored predictions and from nothing else."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ from cervbench.scoring.task import Task
 
 AUC = "abnormal_auc"
 FEWEST_GROUPS = 20
-"""A class-wise figure from fewer groups bears no interval."""
+"""A figure of one class that rests on fewer groups than this is given no interval."""
 
 
 class Figure(NamedTuple):
@@ -29,7 +29,7 @@ class Figure(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """How far the headline of a row is above another's, paired; `p` is of this difference alone."""
+    """How far the headline of a row is above another's, paired. `p` is not corrected for other rows."""
 
     value: float | None
     low: float | None = None
@@ -39,7 +39,7 @@ class Gain(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One row at one ratio, over all folds that it has."""
+    """One row at one ratio, over all the folds that it has."""
 
     figures: Mapping[str, Figure]
     """By metric."""
@@ -47,11 +47,11 @@ class Cell:
     groups: int
     draws: int
     fewest: Mapping[str, int]
-    """The fewest test images that a fold has, by class."""
+    """By class, how many test images the fold with the fewest of them has."""
     fewest_groups: int
-    """Of a fold."""
+    """How many groups the fold with the fewest of them tests."""
     tested: str
-    """Hash of images, groups, folds, labels and draws: rows can be compared where it is the same."""
+    """A hash of images, groups, folds, labels and draws; rows can be compared if they share it."""
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
@@ -63,7 +63,7 @@ class Cell:
 
 
 class ClassFigures(NamedTuple):
-    """Recall of one class on the predictions pooled over folds."""
+    """The recall of one class, on predictions pooled over folds, and how much it rests on."""
 
     recall: Figure
     images: int
@@ -72,12 +72,12 @@ class ClassFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class Replicates:
-    """Each metric with each group left out: what the paired test needs of a row."""
+    """The metrics of a row with each group left out in turn, which is what the paired test works on."""
 
     folds: Ints
-    """Of each group."""
+    """The fold of each group."""
     values: Mapping[str, Floats]
-    """By metric; (1 + groups) × draws."""
+    """By metric, (1 + groups) × draws; the first row leaves nothing out."""
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
@@ -92,30 +92,30 @@ class Replicates:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the figures of a row at a ratio come from."""
+    """What the figures of a row at a ratio are computed from."""
 
     out: Path
     variant: str
     task: Task
     records: tuple[tuple[int, str, str], ...]
-    """Fold, id, and hash of the predictions."""
+    """The fold and id of each record, and the hash of its predictions."""
     in_full: bool
-    """With what is shown at a row's largest ratio alone."""
+    """Also compute what is shown only at a row's largest ratio."""
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
-    """What is shown: the headline, and the second figure where some classes are abnormal."""
+    """The metrics with a table of their own: the headline, and the AUC if some classes are abnormal."""
     return tuple(name for name in (HEADLINE, AUC) if METRICS[name].applies(task))
 
 
 def others_of(task: Task) -> tuple[str, ...]:
-    """The metrics that are shown at the largest ratio alone."""
+    """The other metrics that the task defines; they are shown only at the largest ratio."""
     shown = metrics_of(task)
     return tuple(name for name, metric in METRICS.items() if metric.applies(task) and name not in shown)
 
 
 def computed(source: Source) -> dict[str, Any]:
-    """As JSON: the `cell`, its `replicates` where groups are known; in full, `others` and `classes` too."""
+    """As JSON: the `cell`, its `replicates` if groups are known, and, in full, `others` and `classes`."""
     pooled, task = pooled_from(source), source.task
     found: dict[str, Any] = {}
     if task.groups_known:
@@ -133,7 +133,7 @@ def computed(source: Source) -> dict[str, Any]:
 
 
 def pooled_from(source: Source) -> Pooled:
-    """The predictions, refused where they are not the recorded ones or no folds of one deal."""
+    """RecordError if the predictions are not the recorded ones, or if their folds do not fit together."""
     store = Store(source.out)
     tables = [store.columns(source.variant, id, hash) for _, id, hash in source.records]
     try:
@@ -144,14 +144,14 @@ def pooled_from(source: Source) -> Pooled:
 
 
 def _figure(pooled: Pooled, metric: str, plan: Design) -> Figure:
-    """With its interval where groups are known."""
+    """With an interval if groups are known."""
     if not pooled.task.groups_known:
         return Figure(value(pooled, metric))
     return _with_interval(replicates(pooled, plan, metric), plan.folds, metric)
 
 
 def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
-    """The mean and its interval, from replicates of which the first leaves nothing out."""
+    """The mean over draws, and its interval."""
     mean = mean_or_none(values[0])
     if mean is None:
         return Figure(None)
@@ -176,12 +176,12 @@ def _counts(pooled: Pooled) -> dict[str, Any]:
 
 
 def _classes(pooled: Pooled) -> dict[str, Any]:
-    """By class; without an interval where the class is in too few groups."""
+    """The recall of each class, without an interval if the class is in too few groups."""
     task, groups = pooled.task, class_groups(pooled)
     found = {}
     for k, name in enumerate(task.classes):
         own = pooled.subset(pooled.labels == k)
-        # within one class, recall is accuracy
+        # Among the images of one class, accuracy is the recall of that class.
         enough = groups[name] >= FEWEST_GROUPS
         recall = _figure(own, "accuracy", design(own)) if enough else Figure(value(own, "accuracy"))
         found[name] = (recall, len(own.labels), groups[name])

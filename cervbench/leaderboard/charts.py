@@ -1,4 +1,4 @@
-"""Label efficiency as a picture: the headline against the share of labels permitted, a line a method."""
+"""The chart of a table: the headline against the share of labels permitted, with a line for each method."""
 
 import math
 from collections.abc import Sequence
@@ -58,13 +58,13 @@ class _Point:
 class _Curve:
     name: str
     colour: int | None
-    """Place in the palette; None for a reference row."""
+    """Index into the palette; None for a reference row, which is grey."""
     points: tuple[_Point, ...]
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """Per cent to height; the ends are ticks."""
+    """Maps per cent to a height; both ends are ticks."""
 
     bottom: int
     top: int
@@ -79,7 +79,7 @@ class _Scale:
 
 
 def chart(table: Table, mark: str) -> str:
-    """An SVG of a table, the same bytes for the same figures; `mark` is a comment that says whose it is."""
+    """An SVG whose bytes depend on the figures alone; `mark` is the comment that marks it as written here."""
     across = _positions(table.ratios)
     curves = _curves(table, across)
     scale = _scale(curves)
@@ -101,7 +101,7 @@ def chart(table: Table, mark: str) -> str:
 
 
 def _positions(ratios: Sequence[int]) -> dict[int, float]:
-    """Ratios on a logarithmic scale; a single one in the middle."""
+    """Where each ratio stands: on a logarithmic scale, or in the middle if there is only one."""
     if len(ratios) == 1:
         return {ratios[0]: (_LEFT + _RIGHT) / 2}
     low, high = math.log(ratios[0]), math.log(ratios[-1])
@@ -147,7 +147,7 @@ def _note(table: Table, curves: Sequence[_Curve]) -> str:
 
 
 def _said(curves: Sequence[_Curve]) -> str:
-    """Each curve with its own ratios: not every row has all of the table's."""
+    """The figures in words, each curve with its own ratios, since not every row has all of the table's."""
     each = (
         f"{xml(curve.name)} {', '.join(f'{p.value:.1f} at {p.ratio} %' for p in curve.points)}"
         for curve in curves
@@ -179,7 +179,7 @@ def _reference(curve: _Curve, scale: _Scale) -> list[str]:
 
 
 def _methods(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
-    """Lines with whiskers, a little apart from each other so that whiskers can be told apart."""
+    """Lines with whiskers, each shifted a little sideways so that whiskers do not hide each other."""
     parts = []
     for place, curve in enumerate(curves):
         aside = (place - (len(curves) - 1) / 2) * 3.0
@@ -199,7 +199,7 @@ def _methods(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
 
 
 def _names(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
-    """Each name at the end of its line, moved only as far as the others need."""
+    """Each name at the end of its line, moved up or down only as far as needed to keep names apart."""
     parts = []
     ordered = sorted(curves, key=lambda curve: scale.y(curve.points[-1].value))
     ends = [scale.y(curve.points[-1].value) for curve in ordered]
@@ -214,9 +214,9 @@ def _names(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
 
 
 def apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
-    """Ascending positions near the wanted ones, at least a gap apart and between top and bottom.
+    """Ascending positions near the wanted ones, at least `gap` apart and between `top` and `bottom`.
 
-    Positions that would collide become a block, centred on the mean of what they wanted.
+    Positions that would collide form a block, which is centred on the mean of those wanted.
     """
     if not wanted:
         return []

@@ -1,4 +1,4 @@
-"""What a reader unfolds beneath a table: the other metrics, recall class by class, and the records."""
+"""The parts beneath a table that a reader can unfold: other metrics, recall by class, and the records."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from cervbench.scoring.metrics import METRICS
 
 
 def others(table: Table, lines: Sequence[Line]) -> str:
-    """The metrics without a table of their own, at the largest ratio."""
+    """The metrics that have no table of their own, at the largest ratio."""
     shown = {
         name: METRICS[name]
         for name in lines[0].others
@@ -35,7 +35,7 @@ def others(table: Table, lines: Sequence[Line]) -> str:
 
 
 def class_wise(table: Table, lines: Sequence[Line]) -> str:
-    """Recall class by class at the largest ratio, with what each class rests on."""
+    """Recall by class at the largest ratio, with the images and groups that each class rests on."""
     classes = table.sample.task.classes
     one = lines[0].classes
     known = table.sample.task.groups_known
@@ -51,7 +51,7 @@ def class_wise(table: Table, lines: Sequence[Line]) -> str:
 
 
 def records(table: Table, folder: str) -> str:
-    """Where every number comes from: a link a record."""
+    """A link to every record, so that each number of the table can be traced."""
     lines = []
     for line in table.lines:
         ratios = (

@@ -1,4 +1,4 @@
-"""The figures of a page's rows: found among what was computed before, or computed now, on several cores."""
+"""The figures of the rows of a page: taken from the cache, or computed now, on several cores if need be."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ from cervbench.scoring.tally import Floats, Ints
 RowAtRatio = tuple[Row, int]
 
 WORTH_WORKERS = 500
-"""Records from which on starting other processes is cheaper than computing alone."""
+"""With fewer records than this, starting other processes takes longer than computing alone."""
 _KEPT_AT_ONCE = 200
 _SENT_AT_ONCE = 4
 
 
 @dataclass
 class Figures:
-    """The figures of rows that are shown together, computed once and found by their predictions' hashes."""
+    """The figures of rows that are shown together; each is computed once, and cached by its predictions."""
 
     rows: Sequence[Row]
     store: Store
@@ -50,7 +50,7 @@ class Figures:
 
     @cached_property
     def cells(self) -> dict[RowAtRatio, Cell]:
-        """The cell of every row at every ratio that it has."""
+        """Of every row at every ratio that it has."""
         wanted = [(row, ratio) for row in self.rows for ratio in row.records]
         return {at: Cell.from_json(kept) for at, kept in self._of("cell", wanted)}
 
@@ -61,14 +61,14 @@ class Figures:
         }
 
     def others(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, dict[str, Figure]]:
-        """The metrics that a cell does not have."""
+        """The metrics that are not in a cell."""
         return {
             at: {metric: Figure(*figure) for metric, figure in kept.items()}
             for at, kept in self._of("others", wanted)
         }
 
     def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:
-        """By metric, the names of the best row and of all that the paired test does not tell from it."""
+        """By metric, the names of the best row and of all rows that the paired test cannot tell from it."""
         wanted = [(row, ratio) for row in rows.values()]
         if not self._testable(wanted):
             return {}
@@ -83,7 +83,7 @@ class Figures:
         return {metric: frozenset(names[index] for index in known[keys[metric]]) for metric in metrics}
 
     def gain(self, name: str, row: Row, base: Row, ratio: int, metric: str = HEADLINE) -> Gain | None:
-        """How far a row stands above another; None where the paired test has nothing to leave out."""
+        """How far a row is above another; None if the paired test cannot be made of them."""
         wanted = [(row, ratio), (base, ratio)]
         if not self._testable(wanted):
             return None
@@ -98,7 +98,7 @@ class Figures:
         return Gain(*known[own])
 
     def _testable(self, wanted: Sequence[RowAtRatio]) -> bool:
-        """By the paired test, which leaves out a group of a fold at a time."""
+        """Whether the paired test can be made: it leaves out one group at a time, and another must remain."""
         return all(at[0].task.groups_known and self.cells[at].fewest_groups > 1 for at in wanted)
 
     def _best(
@@ -114,7 +114,7 @@ class Figures:
         return found
 
     def _refuse_unpaired(self, names: Sequence[str], wanted: Sequence[RowAtRatio]) -> None:
-        """By the hash of what was tested; only where it differs is it read again to say in what."""
+        """RecordError if rows were not tested alike. Only then are predictions read again, to say why."""
         first = self.cells[wanted[0]]
         for name, at in zip(names, wanted, strict=True):
             if self.cells[at].tested != first.tested:
@@ -126,7 +126,7 @@ class Figures:
                     ) from None
 
     def _of(self, kind: str, wanted: Sequence[RowAtRatio]) -> Iterator[tuple[RowAtRatio, Any]]:
-        """What is known first, then what is computed, which is kept."""
+        """The cached values first, then those that are computed now, which are added to the cache."""
         missing = []
         for some in in_batches(wanted, _KEPT_AT_ONCE):
             keys = [key_of(kind, *_described(at)) for at in some]
@@ -150,7 +150,7 @@ class Figures:
 
     @contextmanager
     def _mapping(self, records: int) -> Iterator[Callable[..., Iterable[dict[str, Any]]]]:
-        """A `map` over sources; several processes where so many records are worth it."""
+        """A `map` over sources, which uses several processes if there are enough records."""
         if self.workers < 2 or records < WORTH_WORKERS:
             with threadpool_limits(1):
                 yield map
@@ -162,7 +162,7 @@ class Figures:
             pool.shutdown(cancel_futures=True)
 
     def _source(self, at: RowAtRatio, in_full: bool = False) -> Source:
-        """A row's largest ratio is where all will be asked for, so that is computed along."""
+        """The largest ratio of a row is always computed in full, since the page will ask for it in full."""
         row, ratio = at
         by_fold = sorted(row.records[ratio].items())
         records = tuple((fold, record.id, record.predictions) for fold, record in by_fold)
@@ -179,14 +179,14 @@ def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:
 
 
 def _described(at: RowAtRatio) -> tuple[Any, ...]:
-    """What a figure of this row is a function of."""
+    """Everything that a figure of this row depends on, apart from the code."""
     row, ratio = at
     predictions = sorted((fold, record.predictions) for fold, record in row.records[ratio].items())
     return row.key.contest.task, predictions
 
 
 def _begin_work(definitions: bytes) -> None:
-    """One thread a process; Ctrl-C is for the one that started it, and it ends with that one."""
+    """Set up a worker: one thread, Ctrl-C left to the parent process, and no life beyond the parent's."""
     if definitions != DEFINITIONS:
         raise RuntimeError("the code of cervbench was changed on the disk meanwhile: give the command again")
     signal.signal(signal.SIGINT, signal.SIG_IGN)

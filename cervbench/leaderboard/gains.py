@@ -1,4 +1,4 @@
-"""What a row is above: the same encoder without its pretext stage, and the best reference row."""
+"""How far a row is above the same encoder without its pretext stage, and above the best reference row."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,9 +13,9 @@ from cervbench.scoring.comparison import holm
 def gains(
     name: str, row: Row, others: Sequence[Row], metrics: Sequence[str], figures: Figures
 ) -> dict[str, dict[int, Gain]]:
-    """By metric and ratio, how far a row is above the same encoder without a pretext stage, seed and images.
+    """By metric and ratio, how far a row is above the one that began alike and had no pretext stage.
 
-    At ratios where both have all folds; nothing where there is no such row, or more than one.
+    Only ratios at which both have all folds; empty if there is no such row, or more than one.
     """
     if row.baseline:
         return {}
@@ -34,7 +34,7 @@ def gains(
 
 
 def _begins(row: Row) -> tuple[object, ...]:
-    """What the encoder of a row is before anything is trained, as far as its table does not say it."""
+    """What a row began from, beyond its backbone and initialisation."""
     run = row.sample.run
     return run.seed, run.backbone_revision, run.weights, run.dataset.pack
 
@@ -42,7 +42,7 @@ def _begins(row: Row) -> tuple[object, ...]:
 def best_references(
     references: Sequence[NamedRow], ratios: Sequence[int], figures: Figures
 ) -> dict[int, NamedRow]:
-    """By ratio, of those that have all folds there."""
+    """By ratio, the reference row with the highest headline, among those that have all folds there."""
     best = {}
     for ratio in ratios:
         valued = {
@@ -56,7 +56,10 @@ def best_references(
 
 
 def above_references(name: str, row: Row, best: Mapping[int, NamedRow], figures: Figures) -> dict[int, Gain]:
-    """Where both were tested alike: a reference row may be of other draws."""
+    """By ratio, how far a row is above the best reference row, if both were tested alike.
+
+    They may not have been: a reference row can have other draws.
+    """
     if row.baseline:
         return {}
     cells = figures.cells
@@ -70,7 +73,7 @@ def above_references(name: str, row: Row, best: Mapping[int, NamedRow], figures:
 
 
 def corrected(gains_of: Mapping[str, Mapping[int, Gain]]) -> dict[tuple[str, int], float]:
-    """By name and ratio, the p-value of a gain by Holm's correction for the rows at that ratio."""
+    """By name and ratio, the p-value of a gain, corrected (Holm) for the number of rows at that ratio."""
     found: dict[tuple[str, int], float] = {}
     for ratio in sorted({ratio for gains in gains_of.values() for ratio in gains}):
         column = {name: gains[ratio].p for name, gains in gains_of.items() if ratio in gains}

@@ -1,4 +1,4 @@
-"""The index of the pages: what they are, how they are read, and the best of every table of real images."""
+"""The index of the pages: what they are, how to read them, and the best of every table of real images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ _READING = """## How to read the tables
 
 @dataclass(frozen=True)
 class VariantPage:
-    """A variant's page, as the index names it."""
+    """What the index needs to know of a variant's page."""
 
     variant: str
     file: str
@@ -79,13 +79,13 @@ SPEED = {
     "throughput.md": "how fast pretext stages train, beside the model alone",
     "peers.md": "the same recipe through other libraries",
 }
-"""Pages of `cervbench bench` by file, and what they tell: named where they stand in the same folder."""
+"""The pages that `cervbench bench` may have written to the same folder, and what the index says of them."""
 
 
 def index(
     pages: Sequence[VariantPage], speed: Sequence[str], audits: Sequence[str], home: str, everything: bool
 ) -> str:
-    """`speed` and `audits` are other pages that stand there, by file; from there records are in `home`."""
+    """`speed` and `audits` are other pages in the folder, by file; `home` leads from it to the records."""
     options = ("" if home == "." else " --pages .") + " --all" * everything
     real = [page for page in pages if not page.synthetic]
     synthetic = [page for page in pages if page.synthetic]
@@ -110,7 +110,7 @@ def index(
 
 
 def _summary(page: VariantPage) -> str:
-    """The best of each table at its fewest labels and at its most, beside what needs no pretraining."""
+    """The best row of each table with the fewest labels and with the most, beside the best reference row."""
     rows = []
     for table in page.tables:
         where = f"[{markdown(title(table))}]({link(page.file)}#{table.digest})"

@@ -1,4 +1,4 @@
-"""Records to pages, and pages against records."""
+"""Write the pages of an output folder from its records, or check pages against them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -40,12 +40,12 @@ def build(
     workers: int = 1,
     cache: Path | None = None,
 ) -> list[Path]:
-    """Write the pages of an output folder, by default into it; returns their paths, the index first.
+    """Write the pages of an output folder, by default into that folder; returns their paths, the index first.
 
-    Records off protocol and of the smoke tier are left out of a variant's page unless it has no
-    others, or `everything` is asked for; the page counts what it leaves out. What is not known from
-    before is computed in as many processes as `workers` says, where there is much of it, and
-    kept below `cache`, which is the folder that `CERVBENCH_CACHE` names by default.
+    A variant's page leaves out records that are off protocol or of the smoke tier, and says how many, unless
+    it has no others or `everything` is asked for. Figures that are not in the cache are computed, by up to
+    `workers` processes if there are many, and added to it. `cache` is by default the folder that
+    `CERVBENCH_CACHE` names.
     """
     pages = pages or out
     with _alone(pages):
@@ -69,7 +69,7 @@ def check(
     workers: int = 1,
     cache: Path | None = None,
 ) -> list[str]:
-    """What is wrong with the records of a folder, or differs between them and their pages."""
+    """What is wrong with the records of a folder, or where its pages differ from what the records give."""
     pages = pages or out
     records = Store(out).paths()
     problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins)]
@@ -93,7 +93,7 @@ def check(
 
 @contextmanager
 def _alone(pages: Path) -> Iterator[None]:
-    """One process at a time lists the records and writes: who comes later knows more of them."""
+    """One process at a time lists records and writes pages: the last to write has seen all records."""
     from filelock import FileLock
 
     lock = pages / ".locks" / "pages.lock"
@@ -105,7 +105,7 @@ def _alone(pages: Path) -> Iterator[None]:
 def _render(
     out: Path, paths: Sequence[Path], pages: Path, everything: bool, workers: int, cache: Path
 ) -> dict[str, str]:
-    """Every page by its name in the folder, variant by variant: only one variant's rows are held at once."""
+    """The text of every page, by its name in the folder. Only one variant's rows are in memory at a time."""
     store = Store(out)
     made = {"README.md": ""}
     listed = []
@@ -134,7 +134,7 @@ def _render(
 
 
 def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
-    """The rows of a variant's page, and sentences on what is not among them."""
+    """The rows that a variant's page shows, and sentences that say what it leaves out."""
     rows = [row for row in gathered if row.sample.evaluation.schema_ == CLASSIFICATION_SCHEMA]
     said = []
     if others := [row for row in gathered if row.sample.evaluation.schema_ != CLASSIFICATION_SCHEMA]:
@@ -173,7 +173,7 @@ def _read(path: Path) -> str | None:
 
 
 def _ours(pages: Path) -> list[str]:
-    """Names of the pages in a folder that were written here."""
+    """The names of those files in the folder that bear our mark, and may be replaced or deleted."""
     found = [*pages.glob("*.md"), *pages.glob("charts/*.svg")]
     return sorted(path.relative_to(pages).as_posix() for path in found if MARK in (_read(path) or "")[:600])
 

@@ -1,4 +1,4 @@
-"""Records to rows: each is checked once, and then known by its path and the hash of its bytes."""
+"""Read records into rows. A record is checked once; the cache then knows it by its path and content."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _AT_ONCE = 500
 
 
 def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
-    """The rows of records; RecordError where one is not what its name and its seal say."""
+    """The rows of these records; RecordError if a record is not what its name and its seal say."""
     rows: dict[str, Row] = {}
     for some in in_batches(paths, _AT_ONCE):
         for path, content, found in _checked(store, some, cache):
@@ -37,7 +37,7 @@ def _checked(
             found = _from_json(known[key])
         else:
             found = new[key] = checked(store.record(path, content))
-        store.require_predictions(path.parent.name, path.stem)  # though what is computed of them is known
+        store.require_predictions(path.parent.name, path.stem)  # even if all figures are cached
         yield path, content, found
     cache.keep(new)
 

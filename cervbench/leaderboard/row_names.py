@@ -1,4 +1,4 @@
-"""What the rows of a table are called: the method, and whatever tells two rows of one method apart."""
+"""The names of rows: the method, and whatever tells it from other rows of the same method."""
 
 import json
 from collections import defaultdict
@@ -14,16 +14,19 @@ NamedRow = tuple[str, Row]
 _OF_A_RUN = {
     "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
 }  # fmt: skip
-"""How a run's own fields are called on a page."""
+"""The words that a page uses for fields of a run."""
 
 
 def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
-    """A name for each row, with the settings that somebody chose for it and a revision after the first; rows
-    of one name are told apart by whatever it is in which they differ."""
+    """A unique name for each row.
+
+    It says which settings were chosen, and the revision if it is not the first; rows that would still share a
+    name are told apart by everything in which they differ. `beneath` is for reference rows.
+    """
     by_name: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_name[short(_base_name(row, beneath))].append(index)
-    # An id stands for an image, not for its pixels: rows of two packs saw two preparations of a dataset.
+    # Rows of one dataset can come from different packs: the same image ids, but not the same pixels.
     of_one_pack = len({row.sample.run.dataset.pack for row in rows}) == 1
     named = [""] * len(rows)
     for name, indices in by_name.items():
@@ -38,7 +41,7 @@ def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
 
 
 def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
-    """The traits in which things that are called alike are not all the same."""
+    """The names of the traits that are not the same for all."""
     return {
         trait
         for trait in {trait for own in traits for trait in own}
@@ -47,20 +50,20 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
 
 
 def _always_told(row: Row) -> set[str]:
-    """Settings that were not the defaults, as whoever ran it says, a revision after the first, a budget."""
+    """The traits that a name always says: chosen settings, a revision after the first, another budget."""
     method, said = row.sample.run.method, row.sample.observed.get("chosen")
     chosen = {_trait(name) for name in method.config if isinstance(said, list) and name in said}
     return chosen | ({"revision"} if method.revision > 1 else set()) | _budget(row).keys()
 
 
 def _budget(row: Row) -> dict[str, str]:
-    """Changes of the protocol's pretext stages."""
+    """How the pretext stages differ from those of the protocol."""
     changes = row.sample.run.protocol.off
     return dict(change.split("=", 1) for change in changes if of_pretext(change))
 
 
 def _unique(named: Sequence[str]) -> list[str]:
-    """Names too long to be told apart get a number."""
+    """Names that are the same after all, because long ones are cut, get a number."""
     seen: dict[str, int] = defaultdict(int)
     unique = []
     for name in named:
@@ -81,7 +84,7 @@ def _base_name(row: Row, beneath: bool) -> str:
 
 
 def _traits(row: Row) -> dict[str, str]:
-    """What two rows of one name may differ in."""
+    """Everything in which two rows of one name may differ."""
     run = row.sample.run
     traits = {
         "method": run.method.name,
@@ -108,5 +111,5 @@ def _traits(row: Row) -> dict[str, str]:
 
 
 def _trait(setting: str) -> str:
-    """A setting that is called as a field of the run is, and is another thing."""
+    """A setting can have the name of a field of the run; then a page says which of the two it means."""
     return f"setting {setting}" if setting in _OF_A_RUN else setting

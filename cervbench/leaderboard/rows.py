@@ -1,4 +1,4 @@
-"""Rows: the records of one method with one seed under one evaluation, by ratio and fold."""
+"""Rows of a leaderboard: the records of one method with one seed under one evaluation, by ratio and fold."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,26 +12,26 @@ from cervbench.scoring.task import Task
 from cervbench.training.collapse import collapsed
 
 PRETEXT = "pretext"
-"""Stands for every change of the protocol's pretext stages."""
+"""Stands in a contest for any changes to the protocol's pretext stages."""
 _OBSERVED = (
     "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread", "init_trained_on",
 )  # fmt: skip
 
 
 class Contest(NamedTuple):
-    """What figures must share to stand on one scale."""
+    """What figures must share to be on one scale."""
 
     variant: str
     version: int
     rules: int
     tier: str
     off: tuple[str, ...]
-    """Changes of the protocol. All changes of the pretext stages are one: rows that had others are measured
-    alike, and each names its own."""
+    """Changes to the protocol. Those to the pretext stages count as one (`PRETEXT`): they do not change how a
+    row is measured, and each row says its own."""
     manifest: str
     task: str
     evaluation: str
-    """Name, package, revision and settings, as one digest."""
+    """Its name, and a digest of package, revision and settings."""
 
 
 class TableKey(NamedTuple):
@@ -45,7 +45,7 @@ class StoredRecord(NamedTuple):
 
     id: str
     predictions: str
-    """Hash of their content."""
+    """The hash of their content."""
     train_labels: int
     val_labels: int
 
@@ -54,7 +54,7 @@ class CheckedRecord(NamedTuple):
     """What a row needs to know of a record that was read and found whole."""
 
     row: str
-    """The same for records that differ in fold and ratio alone."""
+    """A digest that records share if they differ only in fold and ratio."""
     fold: int
     ratio: int
     stored: StoredRecord
@@ -69,9 +69,9 @@ class Row:
     sample: Record
     records: dict[int, dict[int, StoredRecord]] = field(default_factory=lambda: defaultdict(dict))
     observed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    """What was observed of the pretraining of each fold."""
+    """By fold, what its records say of the pretraining."""
     devices: set[str] = field(default_factory=set)
-    """Those that any of it was computed on, each with its precision."""
+    """All devices that any part was computed on, each with its precision."""
 
     @cached_property
     def key(self) -> TableKey:
@@ -79,7 +79,7 @@ class Row:
 
     @property
     def start(self) -> tuple[str, str]:
-        """What its encoder was before anything was trained."""
+        """Backbone and initialisation: what was there before any training."""
         return self.sample.run.backbone, self.sample.run.init
 
     @property
@@ -92,7 +92,7 @@ class Row:
 
     @property
     def baseline(self) -> bool:
-        """Nothing was learned without labels."""
+        """It had no pretext stage."""
         return not self.sample.run.method.pretext
 
     @property
@@ -101,24 +101,24 @@ class Row:
 
     @property
     def trial(self) -> bool:
-        """Of the smoke tier or off protocol: shown only where it is asked for."""
+        """It is of the smoke tier or off protocol, and shown only if that is asked for."""
         rules = self.sample.run.protocol
         return bool(rules.off) or rules.tier == "smoke"
 
     @property
     def collapsed(self) -> list[int]:
-        """The folds in which its method ended with vectors that tell no images apart."""
+        """The folds in which the method collapsed: its vectors hardly tell images apart."""
         return sorted(fold for fold, seen in self.observed.items() if collapsed(seen))
 
     @property
     def init_trained_on(self) -> list[int]:
-        """The folds that the weights it began from had been trained on, as far as is known."""
+        """The folds that its initial weights had been trained on, as far as is known."""
         told = [seen.get("init_trained_on") for seen in self.observed.values()]
         return sorted({n for folds in told if isinstance(folds, list) for n in folds if isinstance(n, int)})
 
     @property
     def tests_seen(self) -> bool:
-        """A fold of it tests images that those weights had been trained on."""
+        """Some fold tests images that the initial weights had been trained on."""
         return any(set(self.init_trained_on) - {fold} for fold in self.observed)
 
     def complete(self, ratio: int) -> bool:
@@ -164,7 +164,7 @@ def checked(record: Record) -> CheckedRecord:
 
 
 def _devices(observed: Mapping[str, Any]) -> Iterator[str]:
-    """Devices of the evaluation, and of the pretraining where it was done elsewhere."""
+    """The device of the evaluation, and that of the pretraining if it was done elsewhere."""
     for host in (observed, observed.get("pretext_host")):
         if isinstance(host, Mapping) and "device" in host:
             yield " ".join(str(host[name]) for name in ("device", "precision") if name in host)

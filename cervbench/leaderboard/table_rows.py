@@ -26,13 +26,13 @@ class TableRows:
 
     @property
     def ratios(self) -> tuple[int, ...]:
-        """Of the rows of its own contest: reference rows of another may have more."""
+        """The ratios of its own contest; reference rows from another contest may have more."""
         own = [row for row in self.all if row.key.contest == self.key.contest]
         return tuple(sorted({ratio for row in own for ratio in row.records}))
 
     @property
     def in_full(self) -> list[RowAtRatio]:
-        """Where every metric is shown, and recall class by class."""
+        """Rows of which the page shows all metrics and recall by class: those with all folds there."""
         last = self.ratios[-1]
         return [(row, last) for row in self.all if row.complete(last)]
 
@@ -62,7 +62,7 @@ def _split(
 ) -> dict[TableKey, tuple[list[Row], list[Row]]]:
     """The ranked and the reference rows of each table of a contest.
 
-    A baseline stands beneath every table whose reader would ask for it: hand-made features and ImageNet's
+    A baseline stands beneath every table whose reader would ask for it: hand-made and ImageNet features
     beneath all, an untrained encoder beneath the tables of its backbone. Where the budget of the pretext
     stages was changed, the protocol's own baselines stand there too, since they spend none of it.
     """

@@ -1,4 +1,4 @@
-"""Tables: what they show of each row, in which order, what is bold, and what they are called."""
+"""The tables of a page: what they show of each row, in which order, what is bold, and their titles."""
 
 import json
 from collections import defaultdict
@@ -25,24 +25,24 @@ PValues = Mapping[tuple[str, int], float]
 
 @dataclass(frozen=True)
 class Line:
-    """A row as it is shown."""
+    """A row as a table shows it."""
 
     name: str
     row: Row
     cells: Mapping[int, Cell]
-    """By ratio; a ratio without records is not in it."""
+    """By ratio; ratios without records are left out."""
     others: Mapping[str, Figure]
-    """At the table's largest ratio, metrics that cells lack; empty for a row that lacks folds there."""
+    """The metrics that are not in cells, at the table's largest ratio; empty if folds are missing there."""
     classes: Mapping[str, ClassFigures]
-    """The same by class."""
+    """The recall of each class, at the same ratio; empty under the same condition."""
     gains: Mapping[str, Mapping[int, Gain]]
-    """By metric and ratio, how far it stands above the same encoder without a pretext stage."""
+    """By metric and ratio, how far it is above the same encoder without a pretext stage."""
     above_reference: Mapping[int, Gain]
-    """By ratio, how far its headline stands above the best reference row there."""
+    """By ratio, how far its headline is above the best reference row there."""
 
     @property
     def whole(self) -> bool:
-        """It has all folds wherever it has any."""
+        """It has all folds at each of its ratios."""
         return all(self.row.complete(ratio) for ratio in self.cells)
 
 
@@ -53,22 +53,22 @@ class Table:
     key: TableKey
     ratios: tuple[int, ...]
     ranked: tuple[Line, ...]
-    """The best first where the table can be ranked, else by name."""
+    """The best first if the table can be ranked, otherwise by name."""
     references: tuple[Line, ...]
     best_reference: Mapping[int, str]
     """By ratio, the name of the reference row with the highest headline."""
     unrankable: str
-    """Why no row is better than another; empty where the paired test decides."""
+    """Why the paired test cannot rank the rows; empty if it can."""
     older: bool
     """Other tables of its variant were made under newer training rules."""
     best: Best = field(default_factory=dict)
-    """Names to print bold; empty where the table cannot be ranked."""
+    """Empty if the table cannot be ranked, and so are the two below."""
     p_of_gains: Mapping[str, PValues] = field(default_factory=dict)
-    """By metric; empty where the table cannot be ranked."""
+    """Of gains, by metric."""
     p_above_reference: PValues = field(default_factory=dict)
-    """The same of how far rows stand above the best reference row."""
+    """The same, of how far rows are above the best reference row."""
     apart: tuple[str, ...] = ()
-    """What else tells it from a table of the same title."""
+    """What tells it from other tables that would have the same title."""
 
     @property
     def sample(self) -> Record:
@@ -79,7 +79,7 @@ class Table:
         return self.ranked + self.references
 
     def records_at(self, ratio: int) -> list[StoredRecord]:
-        """Of every line, all folds."""
+        """The records of all folds of all lines."""
         return [record for line in self.lines for record in line.row.records.get(ratio, {}).values()]
 
     @property
@@ -88,7 +88,7 @@ class Table:
 
     @property
     def digest(self) -> str:
-        """Tells tables of one variant apart in links and file names."""
+        """A short name for links and files, unique among the tables of a variant."""
         return digest({"table": [list(self.key.contest), self.key.backbone, self.key.init]})[:8]
 
 
@@ -102,7 +102,7 @@ def title(table: Table) -> str:
 
 
 def tables(figures: Figures) -> list[Table]:
-    """Every table that the rows of one variant make, in the order of the page."""
+    """All tables of one variant, in the order of its page."""
     parts = by_table(figures.rows)
     in_full = list({at: None for rows in parts for at in rows.in_full})
     classes, others = figures.classes(in_full), figures.others(in_full)
@@ -110,7 +110,7 @@ def tables(figures: Figures) -> list[Table]:
 
 
 def _told_apart(tables: Sequence[Table]) -> list[Table]:
-    """To tables of one title is added in what they differ."""
+    """Adds to the titles of tables that share one what they differ in."""
     traits_of: dict[str, list[dict[str, str]]] = defaultdict(list)
     for table in tables:
         traits_of[title(table)].append(_traits(table))
@@ -123,7 +123,7 @@ def _told_apart(tables: Sequence[Table]) -> list[Table]:
 
 
 def _traits(table: Table) -> dict[str, str]:
-    """What tables of one title may differ in."""
+    """Everything in which tables of one title may differ."""
     contest, evaluation = table.key.contest, table.sample.evaluation
     return {
         "protocol": f"v{contest.version}",
@@ -163,7 +163,7 @@ def _table(
         ]
 
     ranked_lines, reference_lines = lines(ranked), lines(references)
-    best = _best(ranked, ratios, figures)  # of every table: it refuses rows that were not tested alike
+    best = _best(ranked, ratios, figures)  # needed of every table, since it refuses rows not tested alike
     unrankable = _unrankable(ranked_lines + reference_lines)
     by_name = sorted(ranked_lines, key=attrgetter("name"))
     table = Table(
@@ -190,7 +190,7 @@ def _table(
 
 
 def _best(ranked: Sequence[NamedRow], ratios: Sequence[int], figures: Figures) -> Best:
-    """Without columns in which a single row has all folds: there it is better than nothing."""
+    """Leaves out columns in which a single row has all folds: there is nothing it could be better than."""
     best: dict[tuple[str, int], frozenset[str]] = {}
     for ratio in ratios:
         whole = {name: row for name, row in ranked if row.complete(ratio)}
@@ -200,9 +200,9 @@ def _best(ranked: Sequence[NamedRow], ratios: Sequence[int], figures: Figures) -
 
 
 def _best_first(lines: Sequence[Line]) -> list[Line]:
-    """By the mean over the ratios that all whole rows have; as they come where there are none.
+    """By the mean headline over the ratios that all whole rows have, or in the given order if there are none.
 
-    Rows that lack folds stand last, as they come.
+    Rows that lack folds come last, in the given order.
     """
     whole = [line for line in lines if line.whole]
     shared = sorted(set.intersection(*(set(line.cells) for line in whole))) if whole else []

@@ -1,4 +1,4 @@
-"""A variant's page as Markdown."""
+"""The page of a variant, as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -23,7 +23,7 @@ def page(
     charts: Mapping[str, str],
     records: str,
 ) -> str:
-    """A variant's page; `charts` by their table's digest, `records` the folder from here."""
+    """`charts` are files, by the digest of their table; `records` is a path from the page to the records."""
     top = "[All datasets, and how to read the tables](README.md)"
     contents = " · ".join(f"[{markdown(title(table))}](#{table.digest})" for table in tables)
     parts = [MARK, f"# {markdown(variant)}", top, *introduction, f"Tables: {contents}"]
@@ -82,7 +82,7 @@ def _above_base(table: Table, metric: str) -> str:
 
 
 def _above_references(table: Table) -> str:
-    """What a method sees beyond what needs no pretraining on these images."""
+    """How far methods are above the best row that needs no pretraining on these images."""
     rows = [
         _gained(line.name, line.above_reference, table.ratios, table.p_above_reference)
         for line in table.ranked
@@ -130,7 +130,7 @@ def _folds(numbers: Sequence[int]) -> str:
 
 
 def _label_counts(table: Table, ratio: int) -> str:
-    """`32 + 0 labels` of train and val, a range where folds differ."""
+    """`32 + 0 labels` of train and val; a range if folds differ."""
     records = table.records_at(ratio)
     train = _range(record.train_labels for record in records)
     return f"{train} + {_range(record.val_labels for record in records)} labels"
@@ -142,13 +142,13 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def _observed_median(row: Row, key: str) -> float | None:
-    """Over the folds that say it; nothing for a row that was not pretrained."""
+    """Over the folds that recorded it; None for a row that was not pretrained."""
     known = [seen[key] for seen in row.observed.values() if isinstance(seen.get(key), int | float)]
     return median(known) if known and not row.baseline else None
 
 
 def _conditions(table: Table) -> str:
-    """What the numbers of a table are, in one paragraph beneath it."""
+    """A paragraph that says under which conditions the numbers of a table were obtained."""
     run, task = table.sample.run, table.sample.task
     cells = [cell for line in table.lines for cell in line.cells.values()]
     images, groups = max(cell.images for cell in cells), max(cell.groups for cell in cells)
@@ -183,13 +183,13 @@ def _conditions(table: Table) -> str:
 
 
 def _packs(table: Table) -> str:
-    """Which pixels they were: a copy of a dataset in another file format may have others."""
+    """Hashes of the pixels, which can differ between copies of a dataset in different file formats."""
     packs = {line.row.sample.run.dataset.pack for line in table.lines}
     return markdown(", ".join(sorted(packs)))
 
 
 def _intervals(table: Table) -> str:
-    """What they answer for: where not all labels are permitted, how many orders of them were tried counts."""
+    """What the intervals cover. Below 100 % that depends on how many label orders were tried."""
     if not table.sample.task.groups_known:
         return "no intervals: which images depend on each other is not known"
     draws = {cell.draws for line in table.lines for ratio, cell in line.cells.items() if ratio < 100}
@@ -204,7 +204,7 @@ def _intervals(table: Table) -> str:
 
 
 def _budget(table: Table) -> str:
-    """How long the pretext stages are, which is the first thing to know of a tier."""
+    """How long the pretext stages are, if they are equally long in all rows."""
     budgets = [line.row.sample.run.protocol.pretext for line in table.lines]
     alike = {(budget["epochs"], budget["batch_size"]) for budget in budgets if budget}
     if len(alike) != 1:
@@ -231,7 +231,7 @@ def _seeds(table: Table) -> str:
 
 
 def _seen_before(table: Table) -> str:
-    """Weights that have seen what is tested may be flattered by it, without any label."""
+    """Weights that were trained on test images, even without labels, may do better on them."""
     seen = sorted({fold for line in table.lines for fold in line.row.init_trained_on})
     if not seen:
         return ": nobody here knows which of these images it has seen"
@@ -239,13 +239,13 @@ def _seen_before(table: Table) -> str:
 
 
 def _pooling(table: Table) -> str:
-    """What the encoder's vector is."""
+    """How the encoder's maps or tokens become the vector of an image."""
     seen = {str(o["pooling"]) for line in table.lines for o in line.row.observed.values() if "pooling" in o}
     return f"vector of an image: {markdown(', '.join(sorted(seen)))}" if seen else ""
 
 
 def _collapsed(table: Table) -> str:
-    """What a reader must know before a low figure is held against a method's idea."""
+    """Folds in which methods collapsed: a low figure may then not be the fault of the method's idea."""
     collapsed = [line for line in table.ranked if line.row.collapsed and not line.row.baseline]
     found = [f"{line.name} in {_folds(line.row.collapsed)}" for line in collapsed]
     return f"**collapsed while it was pretrained**: {markdown('; '.join(found))}" if found else ""

@@ -1,8 +1,8 @@
-"""What the charts share: the frame of a picture, and text in it."""
+"""What all charts share: the frame of a picture, and text."""
 
 from collections.abc import Iterable
 
-# A ground of its own keeps it legible where the reader's system and the page disagree on light or dark.
+# The picture has a background of its own, since a page can be light while the system prefers dark.
 _STYLE = """
   .ground { fill: #ffffff; stroke: #d0d7de }
   text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }
@@ -27,7 +27,7 @@ def picture(
     style: str,
     parts: Iterable[str],
 ) -> str:
-    """An SVG; `mark` is a comment that says whose it is, `said` tells in words what the parts show."""
+    """An SVG. `mark` is a comment that says what wrote it, `said` a description for screen readers."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
@@ -46,6 +46,6 @@ def picture(
 
 
 def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
-    """`content` is escaped by whoever knows what it is."""
+    """`content` must already be escaped."""
     style = f' class="{kind}"' if kind else ""
     return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{content}</text>'

@@ -10,10 +10,10 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
-    """A number with a true minus sign, where it is negative as shown: there is no −0.0.
+    """A number with a true minus sign. There is no −0.0, even if a negative number was rounded to zero.
 
-    `signed` is for differences. There every number has a sign, and one that rounds to zero keeps its own: an
-    interval that ends at −0.0 excludes 0, and one that ends at +0.0 does not.
+    `signed` is for differences: every number has a sign, and one that is rounded to zero keeps its own, since
+    an interval that ends at −0.0 excludes 0 and one that ends at +0.0 does not.
     """
     shown = f"{value + 0.0:+.{digits}f}" if signed else f"{value:z.{digits}f}"  # -0.0 + 0.0 is 0.0
     return shown.replace("-", "−")
