@@ -1,7 +1,7 @@
-"""The benchmark of self-supervised learning on cervical images when labels are scarce.
+"""Benchmark of self-supervised learning on cervical images when labels are scarce.
 
-`cervbench.run(method="simclr", dataset="herlev")` is the command line's `cervbench run` as a
-function: it gives a pandas table, a row a record.
+`cervbench.run(method="simclr", dataset="herlev")` does what `cervbench run` does on the command line, and
+returns a pandas table with one row per record.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -38,11 +38,11 @@ def run(
     settings: "Mapping[str, Any] | None" = None,
     place: Place | None = None,
 ) -> "pd.DataFrame":
-    """Run a method on a dataset and rebuild the pages; what is done already is not done again.
+    """Run a method on a dataset and rebuild the pages; records that exist already are not made again.
 
-    `ratios` are shares of the labels, in per cent; of ratios, evaluations and folds None means all.
-    `settings` are the method's. `place` says where: data root, cache, output folder, device, threads, as in
-    `Place(out="my-results", device="cpu")`.
+    `ratios` are percentages of the labels. None means all of the ratios, evaluations or folds. `settings` are
+    those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`: data root,
+    cache, output folder, device and threads.
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
-"""Writing a file, or a folder, whole or not at all; and removing a folder so.
+"""Writes a file or a folder completely or not at all, and removes a folder the same way.
 
-Guarantees: whoever reads the path sees the old content or the new, never a part, even when the
-writer is killed or the power fails. Does not guarantee which of two writers wins; locks do that.
+Guaranteed: whoever reads the path sees the old content or the new, never a part of it, even if the writer is
+killed or the power fails. Not guaranteed: which of two writers wins; that takes a lock.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MANY = 100
-"""Files from which on it is quicker to flush all that the system has to write."""
+"""Above this many files one `os.sync()` is quicker than an fsync each."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -38,7 +38,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes its place at `path` when all of it is there."""
+    """A temporary folder to fill, which is renamed to `path` once it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -53,8 +53,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, if there is one: out of sight in one step first, so that no kill leaves half of it."""
-    for left in folder.parent.glob(".done-*"):  # by such a kill
+    """Remove a folder if it exists, renaming it first: a kill then cannot leave half of it at its path."""
+    for left in folder.parent.glob(".done-*"):  # left by a kill
         shutil.rmtree(left, ignore_errors=True)
     if folder.exists():
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".done-"))
@@ -64,7 +64,7 @@ def discard(folder: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """What the system refuses meanwhile, a full disk say, names this path; by itself it names none."""
+    """Puts this path into any OSError raised inside; a full disk names no file."""
     try:
         yield
     except OSError as error:
@@ -78,7 +78,7 @@ def _fill(path: Path, text: str) -> None:
 
 
 def _sync_all(paths: Sequence[Path]) -> None:
-    """One by one, or, where they are `MANY`, together."""
+    """Flush files and folders to disk, one by one or, if there are more than `MANY`, all together."""
     if len(paths) > MANY and hasattr(os, "sync"):
         os.sync()
         return
@@ -92,7 +92,7 @@ def _sync(file: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without this a rename may be lost with the power; not every file system offers it."""
+    """Make the renames in a folder survive a power failure, on file systems that can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

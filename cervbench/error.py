@@ -1,4 +1,4 @@
-"""What can be mended without reading this code. The message says what is wrong, where, and what to do."""
+"""Errors that users can fix without reading this code: each says what is wrong, where, and what to do."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ class CervbenchError(Exception):
 
 
 class UsageError(CervbenchError):
-    """What was asked for cannot be; nothing was begun."""
+    """What was asked for is impossible; nothing has been started."""
 
 
 def first_few(things: Sequence[str]) -> str:

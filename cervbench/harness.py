@@ -1,8 +1,8 @@
-"""The way through the house: from what is asked to a record that anyone can rescore.
+"""The whole way from a request to a record that anyone can rescore.
 
     study ─▶ runs ─▶ pack ─▶ fold ─▶ pretrain ─▶ predict ─▶ score ─▶ record ─▶ leaderboard
 
-torch is imported where training begins, so that asking for what is done already answers at once.
+torch is imported only where training begins, so that a request for records that exist is answered at once.
 """
 
 import time
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Outcome:
     record: Record
     fresh: bool
-    """False when the record was there already."""
+    """False if the record existed already."""
 
 
 def execute(
@@ -49,10 +49,10 @@ def execute(
     found: Plugins | None = None,
     failed: Callable[[Run, Exception], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Everything that is asked, a record at a time; what is done is recognised and not done again.
+    """Carry out the requests, yielding each record; a record that exists already is not made again.
 
-    Where there are several runs, `failed` is told of one that fails, and the others go on; without it, or of
-    a run alone, the error is raised.
+    Of several runs, one that fails is reported to `failed`, and the others go on. Without `failed`, or if
+    there is only one run, the error is raised.
     """
     found = found or plugins()
     runs = list(plan(requests, place, progress, found))
@@ -68,7 +68,7 @@ def execute(
 
 @dataclass
 class _Work:
-    """One run: pretrain once, then predict and score what is wanted and not there yet."""
+    """Carries out one run: pretrains once, then makes the records that are wanted and missing."""
 
     planned: PlannedRun
     place: Place
@@ -81,13 +81,13 @@ class _Work:
 
     def outcomes(self) -> Iterator[Outcome]:
         self._store.write_folds(self.planned.dataset.manifest)
-        done = self._done()  # refuses a damaged one at once
+        done = self._done()  # refuses a damaged record before any work
         warn_of_records_of_other_code([outcome.record for outcome in done], self._code)
         if len(done) == len(self.planned.records):
             yield from done
             return
         with self.place.locked(self.run.id, lambda: self._say("waiting for another process")):
-            done = self._done()  # who was waited for may have done it
+            done = self._done()  # the other process may have made them meanwhile
             yield from done if len(done) == len(self.planned.records) else self._carry_out()
 
     def _done(self) -> list[Outcome]:
@@ -103,7 +103,7 @@ class _Work:
         trained, observed = self._pretrain(parts, device)
         for wanted in self.planned.records:
             if stored := self._stored(wanted):
-                trained.at(wanted.id).clear_checkpoints()  # a kill came between record and clearing
+                trained.at(wanted.id).clear_checkpoints()  # left by a kill just before they were cleared
                 yield stored
                 continue
             self._say(f"{wanted.entry.name} at {wanted.ratio} %")
@@ -123,7 +123,7 @@ class _Work:
     def _evaluate(
         self, wanted: PlannedRecord, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]
     ) -> Record:
-        """Predict the test images once, join the truth, score the table as it is stored, and store it."""
+        """Predict the test images once, join the truth, score the table in its stored form, store both."""
         reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = wanted.labelled(parts)
@@ -157,7 +157,7 @@ class _Work:
 
     @cached_property
     def _observed_of_init(self) -> dict[str, list[int]]:
-        """The folds that it has seen already, where it begins from a file that says so."""
+        """The folds that its initial weights were trained on, if they come from a file that says so."""
         resolved = self.planned.resolved
         seen = resolved.init_file and trained_on(resolved.init_file, resolved.card, self.plugins)
         return {"init_trained_on": sorted({fold for _, fold in seen})} if seen else {}
@@ -186,13 +186,13 @@ class _Work:
 def pretrained(
     planned: PlannedRun, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
-    """The trained method of a run and what was observed on the way; loaded where they are kept."""
+    """The trained method of a run, and what was observed in training; loaded if kept from an earlier run."""
     from cervbench.training.initial_weights import WeightsError
     from cervbench.training.pretrain import pretrain
     from cervbench.training.workshop import Workshop
 
     resolved, run = planned.resolved, planned.run
-    if name_init(resolved) != run.init:  # hours may lie between the two
+    if name_init(resolved) != run.init:  # hours may have passed since it was planned
         raise WeightsError(
             f"{resolved.init_file} is another file than when this run was planned; give the command again, "
             "and leave the file as it is meanwhile"
@@ -205,7 +205,7 @@ def pretrained(
 
 @contextmanager
 def _refusing_to_exit(run: Run) -> Iterator[None]:
-    """A `sys.exit()` in a plugin would end all that is asked, with 0 as if it were done."""
+    """Makes an error of `sys.exit()` in a plugin, which would end all runs with 0, as if they were done."""
     try:
         yield
     except SystemExit as error:
@@ -218,7 +218,7 @@ def _refusing_to_exit(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _blamed_on(wanted: PlannedRecord) -> Iterator[None]:
-    """Whatever is wrong with an answer is told with the name of the package that gave it."""
+    """Puts the package of the evaluation into an error about its answer."""
     try:
         yield
     except AnswerError as error:

@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[str, Any]:
-    """Where this is computed, and with what; `packages` are those of plugins, with their versions."""
+    """The device and software in use; `packages` are the plugins involved, with their versions."""
     import torch
 
     from cervbench.training.precision import precision
@@ -34,7 +34,7 @@ def observe_host(device: "torch.device", packages: Mapping[str, str]) -> dict[st
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "device": f"{device.type}: {name}",
-        # Processors of one name differ in them, and then in the last bits of every sum.
+        # Processors of the same name may differ in these, and then in the last bits of every sum.
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "precision": precision(device),
         "threads": torch.get_num_threads(),
@@ -65,7 +65,7 @@ def _processor() -> str:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the checkout that cervbench runs from, with `+` when files differ from it."""
+    """The commit of the checkout that cervbench runs from, followed by `+` if files differ from it."""
     here = Path(__file__)
 
     def git(*asked: str) -> str:
@@ -73,7 +73,7 @@ def _commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        # An environment may lie in a checkout of something else.
+        # A virtual environment may lie inside the checkout of another project.
         git("ls-files", "--error-unmatch", here.name)
         head = git("rev-parse", "--short=12", "HEAD")
         return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

@@ -1,7 +1,7 @@
-"""Which code made an encoder: a hash of the method's sources, and a warning where they have changed since.
+"""Detects that a method's code has changed since its records were made, by a hash of its sources.
 
-A run is known by what was asked, so an author who edits a method and asks again is given what the older code
-made.
+A run's id covers what was asked for and not the code, so an author who edits a method and runs it again gets
+the records of the older code. A warning says so.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from cervbench.records.record import Record
 def code_hash(methods: Sequence[Entry[Offer]]) -> str:
     """A hash of the sources of their packages, read without importing them.
 
-    The core is left out: a change there that matters raises its training rules.
+    The core is left out: a change there that matters raises the training rules (`cervbench.training.RULES`).
     """
     code = hashlib.sha256()
     for method in methods:
@@ -54,10 +54,10 @@ def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
 
 
 def _sources(home: str) -> list[bytes]:
-    """The source files of a package or a module; none where there are none, as in a notebook."""
+    """The source files of a package or module; empty if it has none, as in a notebook."""
     try:
         spec = find_spec(home)
-    except ValueError:  # a script that is being run, or a module made in memory
+    except ValueError:  # the script that is running, or a module made in memory
         return []
     if spec is None:
         return []
@@ -68,7 +68,7 @@ def _sources(home: str) -> list[bytes]:
 
 
 def _written(learner: Any) -> list[bytes]:
-    """The source of each function of a class that was typed into a notebook, where Python still has it."""
+    """The source of each function of a class typed into a notebook, as far as Python still has it."""
     written = []
     for function in filter(inspect.isfunction, vars(learner).values()) if inspect.isclass(learner) else ():
         with suppress(OSError):

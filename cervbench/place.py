@@ -1,4 +1,4 @@
-"""Where a run happens: folders, device, threads. Never part of what a run is."""
+"""Where a run happens: folders, device, threads. None of it is part of a run's identity."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,37 +10,37 @@ from cervbench.error import UsageError
 
 
 class PlaceError(UsageError, ValueError):
-    """A variable of the environment says what cannot be."""
+    """An environment variable has a value that cannot be used."""
 
 
 OUTPUT = Path("leaderboards")
-"""Where records and pages go, unless another folder is named."""
+"""Where records and pages go by default."""
 
 
 def _told(variable: str) -> str:
-    """What the environment says; an empty variable says nothing, as XDG has it."""
+    """The value of an environment variable; like XDG, an empty one counts as unset."""
     return os.environ.get(variable, "")
 
 
 def data_root() -> Path:
-    """One folder a dataset; never written to but by `data fetch`."""
+    """Holds one folder per dataset; only `data fetch` writes to it."""
     return Path(_told("CERVBENCH_DATA") or "data")
 
 
 def cache_root() -> Path:
-    """Packs, encoders, checkpoints, downloads, recomputed scores: all of it can be deleted."""
+    """Holds packs, encoders, checkpoints, downloads and recomputed scores, all of which can be deleted."""
     if told := _told("CERVBENCH_CACHE"):
         return Path(told)
     if told := _told("XDG_CACHE_HOME"):
         return Path(told) / "cervbench"
     try:
         return Path.home() / ".cache" / "cervbench"
-    except RuntimeError as error:  # in a container, say, of a user without a name
+    except RuntimeError as error:  # in a container, for example, whose user has no name
         raise PlaceError(f"{error} Say with CERVBENCH_CACHE where packs and encoders go") from None
 
 
 def checkpoint_seconds() -> float:
-    """How long a stage trains before it is saved; longer where that takes long, each step with 0."""
+    """How long a stage trains between checkpoints: longer if saving takes long, and a single step if 0."""
     given = _told("CERVBENCH_CHECKPOINT_SECONDS") or "30"
     try:
         return float(given)
@@ -55,7 +55,7 @@ class Place:
     out: Path = OUTPUT
     device: str = "auto"
     threads: int | None = None
-    """Of the host; None leaves torch's choice. The same number gives the same bits."""
+    """CPU threads; None leaves it to torch. Results are the same bit for bit only with the same number."""
     checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is to be done: every run and record that is asked for, known before the first of them begins."""
+"""The plan: every run and record that is asked for, known before the first of them begins."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ class PlannedRun:
 
     @property
     def records(self) -> list["PlannedRecord"]:
-        """What is asked of it, by evaluation and ratio."""
+        """The records wanted from it, by evaluation and ratio."""
         return [
             PlannedRecord(
                 entry, settings, ratio, record_id(self.run, name_evaluation(entry, settings), ratio)
@@ -55,7 +55,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class PlannedRecord:
-    """A record that is asked of a run. A run and `plugin check` both call its evaluation in this way."""
+    """A record wanted from a run. Runs and `plugin check` both call an evaluation through this class."""
 
     entry: Entry[EvaluationOffer]
     settings: Settings
@@ -67,22 +67,22 @@ class PlannedRecord:
         return name_evaluation(self.entry, self.settings)
 
     def labelled(self, parts: "Parts") -> "list[Labelled]":
-        """What may be seen, once per draw; a setting `draws` of the evaluation asks for fewer of them."""
+        """The labels that may be seen, once per draw; an evaluation may set `draws` to ask for fewer."""
         return parts.labelled(self.ratio, getattr(self.settings, "draws", None))
 
     def begin(self, trained: "Trained") -> "Trained":
-        """The trained method with checkpoints and random numbers of this record's own."""
+        """The trained method, with checkpoints and random numbers of this record's own."""
         trained.seed(self.entry.name, self.ratio)
         return trained.at(self.id)
 
     def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
-        """The test images predicted once and joined with the truth, as the table is stored."""
+        """Predict the test images once and join the truth, in the form in which the table is stored."""
         predict = imported(self.entry.offer.predict)
         answers = predict(self.begin(trained), labelled, parts.test, self.settings)
         return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
 
     def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
-        """What the evaluation makes of the stored table; AnswerError where a record cannot hold it."""
+        """The evaluation's scores of the stored table; AnswerError if a record cannot hold them."""
         try:
             scores = imported(self.entry.offer.score)(to_columns(table), task)
         except ValueError as error:
@@ -110,7 +110,7 @@ def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> Evalua
 def plan(
     requests: Sequence[Request], place: Place, progress: WatchStages, found: Plugins
 ) -> Iterator[PlannedRun]:
-    """The runs that requests ask for, in order; all requests are resolved before the first run is given."""
+    """The runs that requests ask for, in order; all requests are resolved before the first run is yielded."""
     opened: dict[str, Dataset] = {}
     for resolved in [resolve(request, found) for request in requests]:
         name = resolved.request.dataset

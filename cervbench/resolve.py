@@ -1,4 +1,4 @@
-"""What a request means here: every name looked up and every setting checked, before anything is read."""
+"""Resolves a request: looks up every name and checks every setting, before any data is read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +21,25 @@ class Resolved:
     request: Request
     method: Entry[Offer]
     builds_on: tuple[Entry[Offer], ...]
-    """Other methods whose code it uses, and those whose code they use."""
+    """Other methods whose code it uses, directly or through another."""
     config: Settings
     card: Card
     backbone: str
     backbone_offer: BackboneOffer | None
-    """None for a backbone known by its timm name."""
+    """None for a backbone that goes by its timm name."""
     evaluations: tuple[tuple[Entry[EvaluationOffer], Settings], ...]
     ratios: tuple[int, ...]
     protocol: Protocol
 
     @property
     def init_file(self) -> Path | None:
-        """The weights that its encoder begins from, where these are neither random nor ImageNet's."""
+        """The file of weights that its encoder starts from; None if they are random or ImageNet's."""
         given = self.request.init
         return None if given in ("random", "imagenet") or not self.method.offer.has_encoder else Path(given)
 
     @property
     def used(self) -> tuple[Entry[Offer], ...]:
-        """All methods whose code makes the encoder."""
+        """Every method whose code has a part in the encoder."""
         return (self.method, *self.builds_on)
 
 
@@ -77,8 +77,8 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
 def _evaluations(
     request: Request, offer: Offer, protocol: Protocol, plugins: Plugins
 ) -> list[tuple[Entry[EvaluationOffer], Settings]]:
-    """Those asked for, or the protocol's; without an encoder only those that leave it frozen."""
-    # The protocol's are the core's own, whatever other package offers such a name too.
+    """The evaluations asked for, or else the protocol's; a method without encoder has only frozen ones."""
+    # The protocol means the core's own, even if another package offers one of the same name.
     names = request.evaluations or tuple(f"{CORE}:{name}" for name in protocol.evaluations)
     found = []
     for name in names:
@@ -96,7 +96,7 @@ def _evaluations(
 
 
 def _built_on(method: Entry[Offer], plugins: Plugins) -> list[Entry[Offer]]:
-    """The methods whose code it uses, and those whose code they use, each once."""
+    """The methods whose code it uses, directly or through another, each once."""
     found: dict[tuple[str, str], Entry[Offer]] = {}
     users = [method]
     while users:
@@ -114,7 +114,7 @@ def _built_on(method: Entry[Offer], plugins: Plugins) -> list[Entry[Offer]]:
 
 
 def find_card(dataset: str, plugins: Plugins) -> Card:
-    """A known dataset by name; anything that is a path is a user's own manifest or folder."""
+    """The card of a known dataset by its name, or of a user's own manifest or folder by its path."""
     if dataset not in plugins.datasets and (
         dataset.endswith(".csv") or "/" in dataset or Path(dataset).is_dir()
     ):
@@ -125,7 +125,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
 
 
 def _offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
-    """None for a model that only timm knows by this name; a name that nobody knows is refused."""
+    """A package's offer, or None for a name that only timm knows; a name that nobody knows is refused."""
     offered = plugins.backbones
     if name in offered or (":" in name and not name.startswith(PLACES)):
         return offered.get(name)
@@ -134,7 +134,7 @@ def _offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | Non
 
 
 def _name_backbone(offered: Entry[BackboneOffer] | None, name: str) -> str:
-    """A built-in's or timm's own name; that of a package's backbone begins with the package."""
+    """As records name it: by a built-in's or timm's own name, or else by `package:name`."""
     if offered is None:
         return name
     return offered.name if offered.package == CORE else f"{offered.package}:{offered.name}"

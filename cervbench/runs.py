@@ -1,4 +1,4 @@
-"""Runs: what a resolved request asks of a dataset, a run per fold, each named by its content."""
+"""Makes the runs of a resolved request, one per fold; each holds everything that decides its encoder."""
 
 import hashlib
 import logging
@@ -60,7 +60,7 @@ def name_run(resolved: Resolved, dataset: Dataset, fold: int) -> Run:
 
 
 def _revisions_built_on(resolved: Resolved) -> dict[str, int]:
-    """From the second on; a name that two packages have used here is told with its package."""
+    """Revisions above 1 of methods it builds on; two of the same name are listed with their packages."""
     names = [one.name for one in resolved.builds_on]
     return {
         one.name if names.count(one.name) == 1 else f"{one.package}:{one.name}": one.offer.revision
@@ -94,7 +94,7 @@ def task_of(dataset: Dataset) -> Task:
 
 
 def runs(resolved: Resolved, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:
-    """One run a fold; an unknown fold is refused before anything is trained."""
+    """One run per fold; a fold that cannot be used is refused before anything is trained."""
     folds = resolved.request.folds or range(dataset.manifest.folds)
     for fold in folds:
         _require_fold(dataset, fold)
@@ -105,7 +105,10 @@ def runs(resolved: Resolved, dataset: Dataset, plugins: Plugins) -> Iterator[Run
 
 
 def _require_fold(dataset: Dataset, fold: int) -> None:
-    """In a part of a dataset, whose folds are those of the whole, one may test nothing."""
+    """Refuse a fold that does not exist, tests nothing, or has a single class to train on.
+
+    A part of a dataset has the folds of the whole, so its folds may well be like that.
+    """
     manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
     classes = {manifest.labels[row] for row in parts.train} - {""}
     if len(parts.test) and len(classes) > 1:
@@ -118,7 +121,7 @@ def _require_fold(dataset: Dataset, fold: int) -> None:
 
 
 def warn_of_untrained_classes(dataset: Dataset) -> None:
-    """In a part of a dataset a fold may test a class of which no image is left to train on."""
+    """Warn of folds of a partial dataset that test a class without any image of it left to train on."""
     for name, lacking in dataset.manifest.lacking().items():
         untrained = [where.removesuffix(": train") for where in lacking if where.endswith(": train")]
         tested = [fold for fold in untrained if f"{fold}: test" not in lacking]
@@ -133,7 +136,7 @@ def warn_of_untrained_classes(dataset: Dataset) -> None:
 
 
 def changed_settings(run: Run, plugins: Plugins) -> dict[str, Any]:
-    """Settings of its method that are not the package's defaults."""
+    """The method's settings that are not its package's defaults."""
     offered = f"{run.method.package}:{run.method.name}"
     if offered not in plugins.methods:
         return {}
@@ -146,7 +149,7 @@ def changed_settings(run: Run, plugins: Plugins) -> dict[str, Any]:
 
 
 def _weights_source(resolved: Resolved) -> str:
-    """Where ImageNet weights come from, since one name may stand for others elsewhere; empty without any."""
+    """The package and version of ImageNet weights, since others may have the same name; empty for none."""
     if resolved.request.init != "imagenet" or not resolved.method.offer.has_encoder:
         return ""
     package = weights_package(resolved.backbone)
@@ -154,7 +157,7 @@ def _weights_source(resolved: Resolved) -> str:
 
 
 def name_init(resolved: Resolved) -> str:
-    """A file is known by its content, not by its path."""
+    """What the run calls its initial weights; a file is named by its content, not by its path."""
     path = resolved.init_file
     if path is None:
         return resolved.request.init if resolved.method.offer.has_encoder else "random"

@@ -1,4 +1,4 @@
-"""What is asked: a request names runs, a study is a TOML file of requests."""
+"""What users ask for: a request names runs, and a study is a TOML file of requests."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ from cervbench.plugin.settings import SettingsError, did_you_mean, refuse_truth_
 
 
 def _listed(value: Any) -> Any:
-    """One is a list of one. None asks for all there are; nothing at all is a mistake."""
+    """A single value as a list of one. None asks for everything; an empty list is a mistake."""
     listed = (value,) if isinstance(value, Integral | str) else value
     if isinstance(listed, Sized) and not len(listed):
         raise ValueError("is empty; left out, it asks for all")
@@ -25,7 +25,7 @@ def _listed(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """As a list. No text: pydantic reads `0-4` as the number -4."""
+    """A list of numbers. Text is refused, since pydantic reads `0-4` as the number -4."""
     listed = refuse_truth_values(_listed(value))
     if isinstance(listed, Sequence) and any(isinstance(one, str | bytes) for one in listed):
         raise ValueError("is text; give a list of numbers, like [0, 1, 2]")
@@ -37,12 +37,12 @@ Names = Annotated[tuple[str, ...] | None, BeforeValidator(_listed)]
 NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
 
 OF_THE_COMMAND_LINE = {"labels": "ratios", "eval": "evaluations"}
-"""Fields of a request that are options of another name there."""
+"""Options of the command line whose field in a request has another name."""
 
 
 @checked(frozen=True)
 class Request:
-    """One method on one dataset: over folds, then evaluated at ratios."""
+    """One method on one dataset: pretrained on each fold, then evaluated at each ratio."""
 
     method: str
     dataset: NameOrPath
@@ -54,7 +54,7 @@ class Request:
     seed: Annotated[int, BeforeValidator(refuse_truth_values), Field(ge=0)] = 0
     tier: str = "quick"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the method; those that start with `protocol.` change the protocol, and so leave it."""
+    """Settings of the method. Those that start with `protocol.` change the protocol: the run is off it."""
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], where: str) -> "Request":
@@ -97,7 +97,7 @@ class Study:
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Study":
-        """`[[runs]]` tables with the fields of a request; a list of methods, say, makes a run of each."""
+        """Read `[[runs]]` tables with the fields of a request; a list, of methods say, makes one of each."""
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -113,7 +113,7 @@ class Study:
         return cls(name, str(tables.get("title", name)), tuple(requests))
 
     def narrowed(self, wanted: Mapping[str, Any]) -> "Study":
-        """Its requests whose fields are as wanted, cut down to the folds, ratios and evaluations that are."""
+        """The requests that have the wanted fields, cut down to the wanted folds, ratios and evaluations."""
         left = [r for request in self.requests if (r := _narrowed(request, wanted))]
         if not left:
             has = sorted(
@@ -126,11 +126,11 @@ class Study:
 SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")
 """Fields of a request that a study may give as a list: every combination is run."""
 PARTS = ("folds", "ratios", "evaluations")
-"""Fields that are lists in a request: a part of each can be asked for."""
+"""Fields that hold lists in a request, of which a part can be asked for."""
 
 
 def _narrowed(request: Request, wanted: Mapping[str, Any]) -> Request | None:
-    """What of it is wanted; None where nothing is."""
+    """The part of a request that is wanted; None if there is none."""
     if any(getattr(request, name) != value for name, value in wanted.items() if name in SEVERAL):
         return None
     parts: dict[str, Any] = {}
@@ -141,7 +141,7 @@ def _narrowed(request: Request, wanted: Mapping[str, Any]) -> Request | None:
 
 
 def _told(value: Any) -> str:
-    """A field of a request, as one asks for it."""
+    """The value of a field, as a user writes it."""
     if value is None:
         return "all"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""What weights have been trained on: written into their file, and read by a run that begins from them."""
+"""What weights were trained on: written into their file, and read by runs that start from it."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from cervbench.records.record import Run
 
 
 def header(run: Run, methods: Sequence[Entry[Offer]], init_file: Path | None) -> dict[str, str]:
-    """The header for the weights of a run that uses these methods and began from this file, if from any."""
+    """The header for the weights of a run; `init_file` is what it started from, if that was a file."""
     from cervbench.training.weight_file import BEFORE, CODE, RUN
 
     told = {RUN: run.model_dump_json(), CODE: code_hash(methods)}
@@ -31,7 +31,7 @@ def trained_on(weights: Path, card: Card, plugins: Plugins) -> list[tuple[str, i
 
 
 def warn_of_tests_seen(weights: Path, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
-    """Warn where weights have seen what these folds test: what one fold tests, the others train on."""
+    """Warn if weights have seen test images of these folds: each fold trains on what the others test."""
     behind = _runs_behind(weights)
     if len(_readable(behind)) < len(behind):
         logging.getLogger("cervbench").warning(
@@ -53,7 +53,7 @@ def warn_of_tests_seen(weights: Path, card: Card, folds: Sequence[int], plugins:
 
 
 def _runs_behind(weights: Path) -> list[str]:
-    """The runs behind a file as JSON, the last first; empty text stands for what cannot be read."""
+    """The runs that led to a file, as JSON, the latest first; empty text for those that cannot be read."""
     from cervbench.training.weight_file import BEFORE, RUN, header_of
 
     told = header_of(weights)
