@@ -95,9 +95,9 @@ class _Work:
 
     def _carry_out(self) -> Iterator[Outcome]:
         from cervbench.data.parts import Parts
-        from cervbench.training.device import use
+        from cervbench.training.device import prepare_device
 
-        device = use(self.place.device, self.place.threads)
+        device = prepare_device(self.place.device, self.place.threads)
         self.plugins.watch("cervbench_run_started", run=self.run)
         parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
         trained, observed = self._pretrain(parts, device)
@@ -187,8 +187,8 @@ def pretrained(
     planned: PlannedRun, parts: "Parts", place: Place, device: "torch.device", watch: WatchStages
 ) -> tuple["Trained", Mapping[str, Any]]:
     """The trained method of a run, and what was observed in training; loaded if kept from an earlier run."""
-    from cervbench.training.initial_weights import WeightsError
     from cervbench.training.pretrain import pretrain
+    from cervbench.training.weight_file import WeightsError
     from cervbench.training.workshop import Workshop
 
     resolved, run = planned.resolved, planned.run

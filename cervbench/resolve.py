@@ -11,7 +11,7 @@ from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.protocol.protocol import Protocol, load
 from cervbench.records.record import NO_BACKBONE
 from cervbench.study import Request
-from cervbench.training.backbones import PLACES, require_timm_name
+from cervbench.training.backbones import LOCATION_PREFIXES, require_timm_name
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
 def _offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
     """A package's offer, or None for a name that only timm knows; a name that nobody knows is refused."""
     offered = plugins.backbones
-    if name in offered or (":" in name and not name.startswith(PLACES)):
+    if name in offered or (":" in name and not name.startswith(LOCATION_PREFIXES)):
         return offered.get(name)
     require_timm_name(name, offered)
     return None

@@ -24,7 +24,7 @@ from cervbench.data.parts import Parts
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 from cervbench.protocol.randomness import generator
-from cervbench.training.device import use
+from cervbench.training.device import prepare_device
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.memory import resident_peak
 from cervbench.training.pretrain import build_method
@@ -82,7 +82,7 @@ def main(images: int, steps: int, name: str, folder: Path | None) -> None:
         with told(f"a pack of {images:,} images"):
             dataset = open_dataset(card, Path("nowhere"), Path(cache), protocol)
         size = (dataset.pack.folder / "pixels.npy").stat().st_size
-        parts = Parts.of(dataset, 0, protocol, use("cpu", None))
+        parts = Parts.of(dataset, 0, protocol, prepare_device("cpu", None))
         stage = PretextStage(build_method(recipe))
         normalise = stage.method.encoder.normalise
         feed = Feed(parts.train, stage.views(), normalise, protocol.pretext.batch_size, recipe.purpose)

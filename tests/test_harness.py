@@ -61,10 +61,10 @@ from cervbench.records.store import Store
 from cervbench.resolve import resolve
 from cervbench.runs import name_run, recipe_of, runs, task_of, warn_of_untrained_classes
 from cervbench.study import Request
-from cervbench.training.initial_weights import WeightsError
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
 from cervbench.training.recipe import Recipe
+from cervbench.training.weight_file import WeightsError
 from cervbench.watching import unwatched
 from cervbench.weight_history import header
 

@@ -64,9 +64,9 @@ def attention(
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
     with place.locked(run.id, lambda: progress("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import Parts
-        from cervbench.training.device import use
+        from cervbench.training.device import prepare_device
 
-        device = use(place.device, place.threads)
+        device = prepare_device(place.device, place.threads)
         if one.entry.package == CORE:  # which fine-tunes the method's own classifier; others may have theirs
             _require_attention(planned)
         parts = Parts.of(dataset, run.fold, planned.resolved.protocol, device)

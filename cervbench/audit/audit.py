@@ -15,8 +15,8 @@ from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 from cervbench.data.views import Pyramid
 from cervbench.markup.escaping import file_name
-from cervbench.training.backbones import LITE0
-from cervbench.training.forwarded import forwarded
+from cervbench.training.backbones import LITE0, cervbench_backbones
+from cervbench.training.inference import outputs_of
 from cervbench.training.initial_weights import build_encoder
 
 
@@ -77,7 +77,8 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
 
 def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """Features of a frozen EfficientNet-Lite0, which has never seen this dataset."""
-    encoder = build_encoder(LITE0, None, "imagenet", IMAGE_SIZE, ("audit",)).eval()
+    offer = cervbench_backbones()[LITE0]
+    encoder = build_encoder(LITE0, offer, "imagenet", IMAGE_SIZE, ("audit",)).eval()
     chunks = []
     for start in range(0, len(rows), 128):
         chosen = rows[start : start + 128]
@@ -85,7 +86,7 @@ def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         images = Images(
             tuple(map(str, chosen)), dataset.pack.native_size[chosen], np.arange(len(chosen)), pyramid
         )
-        chunks.append(forwarded(lambda pixels, _: encoder(pixels), images, encoder.normalise))
+        chunks.append(outputs_of(lambda pixels, _: encoder(pixels), images, encoder.normalise))
     return np.concatenate(chunks)
 
 

@@ -79,11 +79,11 @@ def throughput(
     from cervbench.bench.rows import Row
     from cervbench.bench.throughput import throughput as measure
     from cervbench.bench.workload import Bench
-    from cervbench.training.device import use
+    from cervbench.training.device import prepare_device
 
     read(out / ROWS, Row)  # fails before measuring, if rows cannot be merged with it
     here = place.Place(data_root=data_root, device=device)
-    bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
+    bench = Bench(dataset or _at_hand(data_root), here, plugins(), prepare_device(device, None))
     paths: Sequence[Path] = ()
     for row in measure(bench, setups, rounds, steps):
         if as_json:
@@ -123,11 +123,11 @@ def peers(
     from cervbench.bench.peers.findings import PeerComparison
     from cervbench.bench.peers.page import MEASURED, publish
     from cervbench.bench.workload import Bench
-    from cervbench.training.device import use
+    from cervbench.training.device import prepare_device
 
     read(out / MEASURED, PeerComparison)  # fails before measuring, if rows cannot be merged with it
     here = place.Place(data_root=data_root, device=device)
-    bench = Bench(dataset or _at_hand(data_root), here, plugins(), use(device, None))
+    bench = Bench(dataset or _at_hand(data_root), here, plugins(), prepare_device(device, None))
     found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
     if as_json:
         click.echo(found.model_dump_json())

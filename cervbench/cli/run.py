@@ -198,9 +198,9 @@ def _request(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Request:
 
 def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     if here.device != place.Place.device:
-        from cervbench.training.device import use
+        from cervbench.training.device import prepare_device
 
-        use(here.device, here.threads)
+        prepare_device(here.device, here.threads)
     store = Store(here.out)
     with shown() as progress, _stdout_alone() as lines:
         for planned in plan(requests, here, progress, plugins()):

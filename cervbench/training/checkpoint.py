@@ -1,4 +1,4 @@
-"""Checkpoints: a folder a step, renamed into place whole, so that any kill leaves one to resume."""
+"""Checkpoints: each is a folder that is renamed into place when it is whole, so a kill always leaves one."""
 
 import io
 import logging
@@ -27,14 +27,14 @@ from cervbench.training.weight_file import (
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one stage of one run; only the latest is kept."""
+    """The checkpoints of one stage of a run, of which only the latest is kept."""
 
     folder: Path
     header: Mapping[str, str] = field(default_factory=dict)
-    """The header of the files of weights."""
+    """The header that the files of weights get."""
 
     def save(self, stage: nn.Module, state: State) -> None:
-        content = io.BytesIO()  # torch, writing to the disk itself, would not say that it is full
+        content = io.BytesIO()  # if torch wrote to the disk itself, it would not tell that the disk is full
         kept = {"optimizer": state.optimizer.state_dict(), "seconds": state.seconds, "logged": state.logged}
         torch.save(kept, content)
         older = list(self.folder.iterdir()) if self.folder.exists() else []
@@ -48,7 +48,7 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
     def resume(self, stage: nn.Module, state: State) -> None:
-        """Give both what the latest checkpoint holds, if there is a whole one."""
+        """Put the stage and its state where the latest checkpoint left them, if there is a whole one."""
         found = sorted(self.folder.glob("step-*"))
         if not found:
             return
@@ -70,7 +70,7 @@ class Checkpoints:
         state.seconds, state.logged = float(kept["seconds"]), dict(kept["logged"])
 
     def _warn_of_another_host(self, weights: Path) -> None:
-        """A stage ends with the same bits where it was begun, and is recorded as of where it ends."""
+        """Elsewhere the stage ends with other bits, and its record will only name the host where it ends."""
         begun, here = header_of(weights).get(HOST), self.header.get(HOST)
         if begun and here and begun != here:
             logging.getLogger("cervbench").warning(
@@ -86,13 +86,13 @@ class Checkpoints:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What `save` kept beside the weights; None where it is not that, and code in it is never run."""
+    """What `save` put beside the weights; None if the file is anything else. Code in it is never run."""
     if not is_whole(path):
         return None
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except OSError:
         raise
-    except Exception:  # torch has many words for bytes that it did not write
+    except Exception:  # torch raises errors of many kinds for bytes that it did not write
         return None
     return state if isinstance(state, dict) and {"optimizer", "seconds", "logged"} <= state.keys() else None

@@ -1,4 +1,4 @@
-"""Has a method collapsed: does its encoder still tell images apart?"""
+"""Whether a method has collapsed, so that its encoder hardly tells images apart any more."""
 
 import logging
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ import numpy as np
 
 LEAST_RANK = 2.0
 LEAST_SPREAD = 0.01
-"""Below either, the vectors of different images are one for all that a classifier can make of them."""
+"""Below either, vectors of different images are practically identical."""
 
 
 def rank_and_spread(features: np.ndarray) -> dict[str, float]:
     """How many directions the vectors of some images use, and how far apart they lie.
 
-    The rank is RankMe's (Garrido et al., ICML 2023) of centred features: the exponential of the entropy of
-    their singular values. The spread is SimSiam's (Chen and He, CVPR 2021): the deviation of features
-    of unit length, times the root of their width; 1 where they point in all directions alike, 0 where all
-    are one.
+    The rank is that of RankMe (Garrido et al., ICML 2023), for centred features: the exponential of the
+    entropy of their singular values. The spread is that of SimSiam (Chen and He, CVPR 2021): the standard
+    deviation of features scaled to unit length, times the root of their width. It is 1 if they point equally
+    in all directions, and 0 if all are the same.
     """
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    # From the smaller of the two products: several times as fast as a decomposition of the vectors.
+    # The eigenvalues of the smaller product are several times as fast as decomposing the vectors themselves.
     wide = centred.shape[0] < centred.shape[1]
     singular = np.sqrt(np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred).clip(0))
     total = singular.sum()
@@ -34,7 +34,7 @@ def rank_and_spread(features: np.ndarray) -> dict[str, float]:
 
 
 def collapsed(observed: Mapping[str, Any]) -> bool:
-    """Whether what was observed of a pretraining says so; what has no encoder cannot collapse."""
+    """Whether what was observed of a pretraining shows a collapse; without an encoder there can be none."""
     least = {"feature_rank": LEAST_RANK, "feature_spread": LEAST_SPREAD}
     seen = {name: observed.get(name) for name in least}
     return any(isinstance(value, int | float) and value < least[name] for name, value in seen.items())

@@ -1,4 +1,4 @@
-"""What a pretext stage costs beside its epochs: images that go through an encoder."""
+"""What a pretext stage costs, by another measure than epochs: how many images go through an encoder."""
 
 import copy
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from cervbench.training.precision import autocast
 
 
 def images_forwarded(method: Method, views: Sequence[Tensor]) -> int:
-    """By the encoder and by copies of it, in one loss of these views: patches, turns and crops count each.
+    """How many images go through the encoder and copies of it for the loss of one batch.
 
-    They are counted at the first layer, on a copy of the method, which is not compiled and whose queues and
-    statistics nobody needs. A step is taken to forward as many as any other.
+    Every patch, turn and crop counts. They are counted at the first layer of a copy of the method, which is
+    not compiled, and whose queues and statistics may change. All steps are taken to forward equally many.
     """
     trial, counted = copy.deepcopy(method).train(), 0
 
@@ -33,6 +33,6 @@ def images_forwarded(method: Method, views: Sequence[Tensor]) -> int:
 
 
 def _first_layer(encoder: Encoder) -> nn.Module:
-    """The first that has weights: whatever part of an encoder a method calls, it begins there."""
+    """The first layer with weights, where every part of an encoder that a method may call begins."""
     layers = (part for part in encoder.modules() if not list(part.children()))
     return next((layer for layer in layers if list(layer.parameters())), encoder)

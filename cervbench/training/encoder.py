@@ -1,4 +1,4 @@
-"""An encoder: a timm model, and one way to make a vector of an image with it."""
+"""An encoder: a timm model, and one way to turn an image into a vector with it."""
 
 import torch
 from torch import Tensor, nn
@@ -7,8 +7,8 @@ from cervbench.data.views import Normalise
 
 
 class Encoder(nn.Module):
-    """`encoder(images)` is n × `width`: the global average of the last map, for a ViT its class token
-    (or the mean of its patches' tokens, where it has no class token)."""
+    """`encoder(images)` is n × `width`: the global average of the last map, or for a ViT its class token
+    (the mean of its patch tokens if it has none)."""
 
     def __init__(self, backbone: nn.Module, normalise: Normalise) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Encoder(nn.Module):
 
     @property
     def pooling(self) -> str:
-        """What the vector is, in words for a page."""
+        """What the vector is, in the words that a page shows."""
         if not self._has_tokens:
             return "global average pool"
         return "class token" if self._has_class_token else "mean token"
@@ -27,11 +27,11 @@ class Encoder(nn.Module):
         return self.pool(self.backbone.forward_features(images))  # type: ignore[operator]
 
     def takes(self, side: int) -> bool:
-        """Whether it makes vectors of images of this side."""
+        """Whether it can make vectors of images of this side."""
         return self.refusal(side) is None
 
     def refusal(self, side: int) -> str | None:
-        """Why it makes no vectors of images of a side. It is tried; no attribute of timm's models tells."""
+        """Why it cannot make vectors of images of this side, found by trying: timm's models do not tell."""
         training, wanted = self.training, (2, self.width)
         self.eval()
         try:
@@ -44,13 +44,13 @@ class Encoder(nn.Module):
         return None if made == wanted else f"it makes {made} of two images, not {wanted}"
 
     def pool(self, last: Tensor) -> Tensor:
-        """The vector, from the last maps or tokens of the backbone."""
+        """The vectors, from the last maps or tokens of the backbone."""
         if not self._has_tokens:
             return self._as_maps(last).mean((2, 3))
         return last[:, 0] if self._has_class_token else last[:, self._prefix_tokens :].mean(1)
 
     def maps(self, images: Tensor) -> Tensor:
-        """The last map: n × width × height × width of the grid, for CNNs and ViTs alike."""
+        """The last maps: n × width × height and width of the grid, for CNNs and ViTs alike."""
         return self._as_maps(self.backbone.forward_features(images))  # type: ignore[operator]
 
     @property
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
 
     @property
     def _has_class_token(self) -> bool:
-        """Registers stand before the patches too, with a class token or without."""
+        """Prefix tokens alone do not tell, because registers are among them."""
         return getattr(self.backbone, "cls_token", None) is not None
 
     @property

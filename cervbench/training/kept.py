@@ -1,4 +1,4 @@
-"""A pretraining that is done, as it is kept: the method's weights, and what was observed on the way."""
+"""What is kept of a finished pretraining: the method's weights, and what was observed on the way."""
 
 import json
 import logging
@@ -16,9 +16,9 @@ from cervbench.training.weight_file import is_whole, load_weights, save_weights,
 @dataclass(frozen=True)
 class Kept:
     folder: Path
-    """The folder of one pretraining."""
+    """The folder of this pretraining."""
     header: Mapping[str, str] = field(default_factory=dict)
-    """The header of the file of weights."""
+    """The header that the file of weights gets."""
 
     @property
     def weights(self) -> Path:
@@ -26,7 +26,7 @@ class Kept:
 
     @property
     def observed(self) -> Path:
-        """Written last but for its seal: where it is, the pretraining is done."""
+        """Written last, apart from its seal, so the pretraining is done if it exists."""
         return self.folder / "observed.json"
 
     @property
@@ -34,7 +34,7 @@ class Kept:
         return self.observed.exists()
 
     def load(self, method: nn.Module) -> dict[str, Any] | None:
-        """Give the method its weights, and say what was observed; None where nothing whole is kept."""
+        """Load the weights into the method, and return what was observed; None if nothing whole is kept."""
         if not self.done:
             return None
         if damaged := [path for path in (self.weights, self.observed) if not is_whole(path)]:
@@ -53,6 +53,6 @@ class Kept:
         seal(self.observed)
 
     def clear_leftovers(self) -> None:
-        """What a kill left of a file that was being written."""
+        """Delete files that a kill left half written."""
         for left in self.folder.glob(".*.safetensors.*"):
             left.unlink(missing_ok=True)

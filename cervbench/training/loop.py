@@ -22,38 +22,38 @@ from cervbench.training.stage import Stage, name_of, require_choices
 from cervbench.training.state import State
 
 CLIP = 1.0
-"""Norm to which gradients are clipped, in every stage."""
-LOGGED = 50
-"""Times a stage logs."""
-SAVING_COSTS = 20
-"""After a checkpoint comes training of so many times what saving took, unless 0 seconds are asked for."""
+"""The norm to which gradients are clipped, in every stage."""
+TIMES_LOGGED = 50
+"""How many times a stage logs."""
+TRAINING_PER_SAVING = 20
+"""Saving takes at most about 1/20 of the time: the gap between checkpoints grows with what saving took."""
 RESERVED = frozenset(
     {"loss", "gradient_norm", "learning_rate", "images_per_second", "batch_rank", "batch_spread"}
 )
-"""Names of what is logged beside the parts of a loss: no part has one of them."""
+"""The names of everything that is logged besides the parts of a loss, which no part may have."""
 
 Watch = Callable[[int, int, Mapping[str, float]], None]
 """Called with step, steps and plain floats: the loss, its parts, and others of `RESERVED`."""
 
 
 class Diverged(CervbenchError, ArithmeticError):  # noqa: N818
-    """Training has diverged: numbers are not finite any more; the message says which and what to try."""
+    """Training has diverged, so that numbers are no longer finite; the message says which and what to try."""
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """What accompanies the training: where it is saved, how often, and who looks on."""
+    """What happens beside the training: where and how often it is saved, and who watches it."""
 
     checkpoints: Checkpoints | None = None
     every_seconds: float = 30.0
-    """Further apart where saving takes long (`SAVING_COSTS`); 0 saves after every step, whatever it takes."""
+    """The gap between checkpoints, which is longer if saving takes long; with 0 every step is saved."""
     watch: Watch = field(default=lambda step, steps, values: None)
-    look: Callable[[], Mapping[str, float]] = dict
-    """Called for more to log, where something is logged."""
+    measure: Callable[[], Mapping[str, float]] = dict
+    """Called whenever the stage logs, for more values to log."""
 
 
 def begin(stage: Stage, sitting: Sitting) -> State:
-    """The state at the start of a stage, or where an earlier sitting left it."""
+    """The state of a stage at its start, or where an earlier sitting left it."""
     require_choices(stage)
     state = State(_optimizer(stage))
     if sitting.checkpoints is not None:
@@ -64,7 +64,7 @@ def begin(stage: Stage, sitting: Sitting) -> State:
 def train(
     stage: Stage, state: State, feed: Feed, steps: int, sitting: Sitting, until: int | None = None
 ) -> None:
-    """Train a stage that is `steps` long in place, from where its state is; to its end, or `until` a step."""
+    """Train a stage of `steps` steps in place, from where its state is to its end, or only `until` a step."""
     until = steps if until is None else until
     device = next(stage.parameters()).device
     stage.train()
@@ -78,19 +78,19 @@ def train(
             now = time.perf_counter()
             state.seconds = spent + now - started
             if sitting.checkpoints and (state.step == until or now - saved > apart):
-                log.refuse_non_finite(state.step)  # and so waits for the device, which is no part of saving
+                log.refuse_non_finite(state.step)  # waits for the device, so that saving is timed without it
                 begun = time.perf_counter()
                 sitting.checkpoints.save(stage, state)
                 saved = time.perf_counter()
                 if sitting.every_seconds:
-                    apart = max(sitting.every_seconds, SAVING_COSTS * (saved - begun))
+                    apart = max(sitting.every_seconds, TRAINING_PER_SAVING * (saved - begun))
     log.refuse_non_finite(state.step)
 
 
 def _step(
     stage: Stage, state: State, batch: Batch, purpose: tuple[object, ...], steps: int
 ) -> dict[str, Tensor]:
-    """One step, and what there is to log of it. Nothing in it waits for the device."""
+    """Take one step, and return what there is to log of it. Nothing here waits for the device."""
     torch.manual_seed(torch_seed(*purpose, "torch", state.step))
     for group in state.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate_at(state.step, steps)
@@ -124,7 +124,10 @@ def _optimizer(stage: Stage) -> torch.optim.Optimizer:
 
 
 def _groups(stage: Stage) -> list[dict[str, Any]]:
-    """Every parameter that wants a gradient is in one: what is in none would keep its first one for ever."""
+    """Groups that together hold every parameter with a gradient.
+
+    A parameter in no group is never updated and its gradient never cleared, which would distort clipping.
+    """
     groups, given = [], list(stage.param_groups())
     for group in given:
         if not isinstance(group, Mapping) or "params" not in group:
@@ -159,11 +162,11 @@ def _require_known_settings(group: Mapping[str, Any], stage: Stage) -> None:
 
 
 class _Log:
-    """Gathers losses on the device and looks at them only at logging intervals."""
+    """Sums values on the device, and fetches them from there only when the stage logs."""
 
     def __init__(self, stage: Stage, steps: int, feed: Feed, sitting: Sitting, step: int) -> None:
         self.stage, self.steps, self.feed, self.sitting = stage, steps, feed, sitting
-        self.every = max(1, steps // LOGGED)
+        self.every = max(1, steps // TIMES_LOGGED)
         self.since, self.clock = step, time.perf_counter()
         self.sums: dict[str, Tensor] = {}
         self.first: dict[str, Tensor] = {}
@@ -180,7 +183,7 @@ class _Log:
         means = {name: float(total) / count for name, total in self.sums.items()}
         means["learning_rate"] = state.optimizer.param_groups[0]["lr"]
         means["images_per_second"] = count * self.feed.per_step * len(self.feed.views) / (now - self.clock)
-        means |= self.sitting.look()
+        means |= self.sitting.measure()
         self.since, self.clock, self.sums = state.step, now, {}
         state.logged |= means
         self.sitting.watch(state.step, self.steps, means)

@@ -1,4 +1,4 @@
-"""bf16 where the hardware multiplies in it, float32 elsewhere; nothing in between."""
+"""Training computes in bf16 if the hardware multiplies in it, and otherwise in float32."""
 
 from contextlib import AbstractContextManager
 
@@ -9,13 +9,13 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # some builds have no oneDNN
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # some builds of torch lack oneDNN
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """For forward passes that are trained; evaluations compute in float32."""
+    """For the forward passes of training; evaluations compute in float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bf16(device))
 
 

@@ -1,4 +1,4 @@
-"""From a run to a trained method: the pretext stage, where the method has one, kept for later evaluations."""
+"""From a run to a trained method, which is kept for later evaluations."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,31 +13,32 @@ from cervbench.plugin.offers import imported
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.training.collapse import warn_of_collapse
 from cervbench.training.effort import images_forwarded
+from cervbench.training.feature_rank import measuring_batches, rank_and_spread_of
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.kept import Kept
-from cervbench.training.looking import examined, looking_at
 from cervbench.training.loop import begin, train
 from cervbench.training.memory import peak_memory, reset_peak_memory
+from cervbench.training.norms import reestimate_norms
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage, views_of
-from cervbench.training.trained import Trained, reestimate_norms
+from cervbench.training.trained import Trained
 from cervbench.training.weight_file import CODE
 from cervbench.training.workshop import Workshop
 
 PRETEXT = "pretext"
-"""What the stage is called: to whoever watches, in its draws, and as the folder of its checkpoints."""
+"""The name of the stage: for whoever watches, in its draws, and of the folder with its checkpoints."""
 
 
 def pretrain(
-    recipe: Recipe, train: Images, everything: Images, workshop: Workshop
+    recipe: Recipe, images: Images, everything: Images, workshop: Workshop
 ) -> tuple[Trained, Mapping[str, Any]]:
-    """The trained method and what was observed on the way; loaded when it was made before."""
+    """The method trained on `images`, and what was observed on the way; loaded if it was made before."""
     method = build_method(recipe).to(workshop.device)
     kept = Kept(workshop.folder, workshop.header)
     kept.clear_leftovers()
     observed = kept.load(method)
     if observed is None:
-        observed = _make(method, recipe, train, workshop)
+        observed = _train_and_measure(method, recipe, images, workshop)
         kept.keep(method, observed)
     discard(workshop.folder / PRETEXT)
     if recipe.offer.pretrains:
@@ -52,23 +53,22 @@ def pretrain(
     return trained, observed
 
 
-def _make(method: Method, recipe: Recipe, train: Images, workshop: Workshop) -> dict[str, Any]:
-    """Train the method, and look at what came of it."""
+def _train_and_measure(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
     for record in filter(Path.is_dir, workshop.folder.iterdir()):
-        if record.name != PRETEXT:  # fine-tuned from weights that are gone
+        if record.name != PRETEXT:  # checkpoints of fine-tuning, from weights that are gone
             discard(record)
-    observed = _train(method, recipe, train, workshop)
-    reestimate_norms(method, train)
+    observed = _train_pretext(method, recipe, images, workshop)
+    reestimate_norms(method, images)
     if method.encoder is not None:
         remedy = PretextStage.remedy if recipe.offer.pretrains else "Begin from other weights (--init)"
         own = type(method).features is not Method.features
         pooling = "the method's own features" if own else method.encoder.pooling
-        observed |= {"pooling": pooling, **examined(method.encoder, train, remedy)}
+        observed |= {"pooling": pooling, **rank_and_spread_of(method.encoder, images, remedy)}
     return observed
 
 
 def build_method(recipe: Recipe) -> Method:
-    """The method as it is before its first step."""
+    """The method before its first step."""
     encoder = None
     if recipe.offer.has_encoder:
         encoder = build_encoder(
@@ -85,16 +85,17 @@ def build_method(recipe: Recipe) -> Method:
 
 
 def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[PretextStage, Feed]:
-    """What trains a method without labels, and what it is fed."""
+    """The stage that trains a method without labels, and its feed."""
     stage = PretextStage(method)
     if recipe.pretext.compile:
-        torch.compiler.reset()  # of a function torch keeps eight versions, and runs a ninth as it is
+        torch.compiler.reset()  # torch compiles no more than eight versions of a function
         stage.compile()
     purpose = (*recipe.purpose, PRETEXT)
     return stage, Feed(images, views_of(stage), method.encoder.normalise, recipe.pretext.batch_size, purpose)
 
 
-def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
+def _train_pretext(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -> dict[str, Any]:
+    """Train the pretext stage, if the method has one, and return what was observed of it."""
     if not recipe.offer.pretrains:
         nothing = ("pretext_steps", "pretext_images", "pretext_forwarded", "pretext_peak_memory_bytes")
         return {**dict.fromkeys(nothing, 0), "pretext_seconds": 0.0}
@@ -102,8 +103,8 @@ def _train(method: Method, recipe: Recipe, images: Images, workshop: Workshop) -
     stage, feed = pretext_stage(method, recipe, images)
     steps = feed.steps(recipe.pretext.epochs)
     forwarded = steps * images_forwarded(method, feed.batch(0).views)
-    with looking_at(method.encoder) as look:
-        sitting = workshop.sitting(PRETEXT, look=look)
+    with measuring_batches(method.encoder) as measure:
+        sitting = workshop.sitting(PRETEXT, measure=measure)
         state = begin(stage, sitting)
         train(stage, state, feed, steps, sitting)
     views = steps * feed.per_step * len(feed.views)

@@ -1,4 +1,4 @@
-"""What decides a trained method, in the objects that it is made of. Imports no torch."""
+"""What decides a trained method, as the objects that it is made from. Imports no torch."""
 
 from dataclasses import dataclass
 

@@ -3,11 +3,11 @@
 import math
 
 WARM_UP = 0.1
-"""Share of the steps."""
+"""The share of the steps that warm up."""
 
 
 def rate_at(step: int, steps: int) -> float:
-    """What the learning rate is multiplied by in step 0, 1, …, steps - 1."""
+    """The factor on the learning rate in step 0, 1, …, steps - 1."""
     warm_up = max(1, round(WARM_UP * steps))
     if step < warm_up:
         return (step + 1) / warm_up

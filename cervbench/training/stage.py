@@ -1,4 +1,4 @@
-"""A stage: anything the training loop trains, as a module whose forward is its loss."""
+"""A stage: anything that the training loop trains, as a module whose forward pass is its loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +13,16 @@ from cervbench.plugin.problems import ContractError, shown
 
 
 class Stage(nn.Module, ABC):
-    """`stage(batch)` is the loss and its named parts; a stage is called in no other way."""
+    """`stage(batch)` is the loss with its named parts; a stage is called in no other way."""
 
     sees: Literal["images", "labelled"]
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float
     weight_decay: float
     momentum: float = 0.9
-    """Of sgd."""
+    """Only used by sgd."""
     remedy: str = "Try a smaller learning rate"
-    """What to try where its numbers are not finite any more."""
+    """What to try if its numbers are no longer finite."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]: ...
@@ -34,11 +34,11 @@ class Stage(nn.Module, ABC):
         return decayed_apart(self, self.weight_decay)
 
     def after_step(self, progress: Progress) -> None:
-        """Called after each step of the optimiser."""
+        """Called after every step of the optimiser."""
 
 
 class PretextStage(Stage):
-    """A method being pretrained. Its batches have no labels to see."""
+    """A method that is being pretrained, with batches that hold no labels."""
 
     sees = "images"
     remedy = "Try a smaller learning rate (--set learning_rate=…)"
@@ -72,12 +72,12 @@ class PretextStage(Stage):
 
 
 def name_of(stage: Stage) -> str:
-    """The name of the class that its author wrote: of a pretext stage, the method's."""
+    """The name of the class that an author wrote: for a pretext stage, that of the method."""
     return type(getattr(stage, "method", stage)).__name__
 
 
 def require_choices(stage: Stage) -> None:
-    """Refuse a stage that declares what the loop does not know, which would otherwise do something else."""
+    """Refuse a stage that declares something that the loop does not know, instead of doing something else."""
     for name, known in {"sees": ("images", "labelled"), "optimizer": ("adamw", "sgd")}.items():
         declared = getattr(stage, name, None)
         if declared not in known:
@@ -87,7 +87,7 @@ def require_choices(stage: Stage) -> None:
 
 
 def views_of(stage: Stage) -> Sequence[View]:
-    """What a stage is fed: one view at least, for whoever counts or trains looks at the first."""
+    """The views that a stage is fed; at least one, since its first one tells the device."""
     if views := stage.views():
         return views
     raise ContractError(f"{name_of(stage)} is shown nothing: views() answers with no policy, and needs one")

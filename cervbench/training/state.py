@@ -1,4 +1,4 @@
-"""What a stage has beside its weights, which makes resuming, rounds and ranks one thing."""
+"""The state of a stage apart from its weights, so that it can be stopped and resumed at any step."""
 
 from dataclasses import dataclass, field
 
@@ -7,11 +7,12 @@ import torch
 
 @dataclass
 class State:
-    """Rounds and ranks pass weights; this stays at home."""
+    """How far a stage has come, with what its optimiser remembers."""
 
     optimizer: torch.optim.Optimizer
     step: int = 0
+    """How many steps are done."""
     seconds: float = 0.0
-    """Spent in training, earlier sittings included."""
+    """How long it was trained, earlier sittings included."""
     logged: dict[str, float] = field(default_factory=dict)
     """The last value of everything that was logged, earlier sittings included."""

@@ -1,4 +1,4 @@
-"""A trained method, as evaluations are handed it."""
+"""A trained method, as it is handed to evaluations."""
 
 import copy
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from cervbench.plugin.method import Method
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.encoder import Encoder
-from cervbench.training.forwarded import forwarded
+from cervbench.training.inference import outputs_of
 from cervbench.training.loop import begin, train
 from cervbench.training.stage import Stage, views_of
 from cervbench.training.workshop import Workshop
@@ -22,25 +22,25 @@ from cervbench.training.workshop import Workshop
 
 @dataclass
 class Trained:
-    """The method with its encoder, batch-norm statistics re-estimated on the unlabelled train images.
+    """The method with its encoder, whose batch-norm statistics were estimated anew on the train images.
 
-    It is shared by all evaluations of a run: what trains, trains a copy (`classifier` makes one).
+    All evaluations of a run share it, so whatever is trained further is a copy (`classifier` makes one).
     """
 
     method: Method
     from_scratch: bool
-    """Nothing was learnt before: random weights and no pretext stage."""
+    """Whether nothing was learnt before: random weights, and no pretext stage."""
     images: Images
-    """All of the dataset, so that what is made of one image never depends on which others were asked for."""
+    """All of the dataset, so that the features of an image never depend on which others are asked for."""
     purpose: tuple[object, ...]
-    """Seed and fold: every draw of an evaluation is a function of them."""
+    """Seed and fold, on which every draw of an evaluation depends."""
     workshop: Workshop
-    """Of its pretraining; checkpoints of fine-tuning stand below its folder."""
+    """That of its pretraining; checkpoints of fine-tuning are below its folder."""
     record: str = ""
     """The record that is being worked on."""
     _features: list[np.ndarray] = field(default_factory=list, init=False)
     _fitted: set[str] = field(default_factory=set, init=False)
-    """Purposes that a stage was fitted for since work on the record began."""
+    """The purposes for which stages were fitted since work on the record began."""
 
     @property
     def device(self) -> torch.device:
@@ -55,26 +55,26 @@ class Trained:
         return UNIT if self.encoder is None else self.encoder.normalise
 
     def at(self, record: str) -> "Trained":
-        """A copy at work on a record: checkpoints of one are never taken for those of another."""
-        at_work = copy.copy(self)  # with the same features, which are made once
+        """A copy for work on one record, whose checkpoints are never taken for those of another."""
+        at_work = copy.copy(self)  # shares the list of features, which are made only once
         at_work.record, at_work._fitted = record, set()
         return at_work
 
     def features(self, images: Images) -> np.ndarray:
-        """What the frozen method makes of the images: n × width, float32."""
+        """The frozen method's features of the images: n × width, float32."""
         if not images.pyramid.has_the_rows_of(self.images.pyramid):
             raise ValueError(
                 "ask for features of images that predict was handed, or of a subset; isolated() makes others"
             )
         if not self._features:
             self.method.eval()
-            made = forwarded(self.method.features, self.images, self.normalise)
+            made = outputs_of(self.method.features, self.images, self.normalise)
             self._refuse_no_features(made)
             self._features.append(made)
         return self._features[0][images.rows]
 
     def _refuse_no_features(self, made: np.ndarray) -> None:
-        """Here, where they are a method's: an evaluation would be blamed for what it makes of them."""
+        """Refused here, where they are the method's fault; later an evaluation would be blamed for them."""
         of = type(self.method).__name__
         if made.ndim != 2 or len(made) != len(self.images) or not made.size:
             raise ContractError(
@@ -88,7 +88,7 @@ class Trained:
             )
 
     def seed(self, *purpose: object) -> None:
-        """Seed torch for what an evaluation draws itself: the first weights of a classifier, say."""
+        """Seed torch for what an evaluation draws itself, such as the first weights of a classifier."""
         torch.manual_seed(torch_seed(*self.purpose, *purpose))
 
     def classifier(self, classes: int) -> nn.Module:
@@ -103,7 +103,8 @@ class Trained:
         return LinearOnEncoder(method.encoder, classes).to(self.device)
 
     def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
-        """Train a stage in place, with the one loop; resumes where a kill left it, its end included."""
+        """Train a stage in place with the training loop; if it was begun or finished before, it is
+        resumed."""
         _refuse_none(examples.images)
         feed = Feed(
             examples.images,
@@ -124,15 +125,15 @@ class Trained:
         train(stage, begin(stage, sitting), feed, steps, sitting)
 
     def clear_checkpoints(self) -> None:
-        """Delete those of the record that was worked on, once it is written."""
-        assert self.record  # without one it is all of the pretraining
+        """Delete the checkpoints of the record that was worked on, once it is written."""
+        assert self.record  # without one, this would be the folder of the whole pretraining
         discard(self.workshop.folder / self.record)
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
-        """Softmax of a classifier over images as they are, in float32."""
+        """The softmax of a classifier on unchanged images, in float32."""
         _refuse_none(images)
         classifier.eval()
-        return forwarded(lambda pixels, _: classifier(pixels).float().softmax(1), images, self.normalise)
+        return outputs_of(lambda pixels, _: classifier(pixels).float().softmax(1), images, self.normalise)
 
 
 def _refuse_none(images: Images) -> None:
@@ -143,7 +144,7 @@ def _refuse_none(images: Images) -> None:
 
 
 class LinearOnEncoder(nn.Module):
-    """An encoder and a linear layer, which starts at zero: every class equally likely."""
+    """An encoder and a linear layer, which starts at zero so that all classes are equally likely."""
 
     def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__()
@@ -155,31 +156,3 @@ class LinearOnEncoder(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.encoder(images))
         return logits
-
-
-def reestimate_norms(method: Method, images: Images) -> None:
-    """Batch-norm statistics anew, as the plain average over the images as they are.
-
-    Views differ from images as they are, so a pretext stage leaves statistics that suit no
-    evaluation; and they differ between methods, which are to be compared. Batches are mixed, or
-    the variance between classes would be missing from that within a batch.
-    """
-    if method.encoder is None:
-        return
-    norms = [m for m in method.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average
-    method.encoder.eval()
-    for norm in norms:
-        norm.train()
-    with torch.no_grad():
-        for pixels, _ in images.in_order_of_ids().batches(method.encoder.normalise):
-            if len(pixels) > 1:
-                method.encoder(pixels)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    method.encoder.eval()

@@ -1,4 +1,4 @@
-"""Files of weights: with a header that goes wherever they go, and a hash beside them."""
+"""Files of weights, with a header inside that stays with every copy, and a hash beside them."""
 
 import hashlib
 import json
@@ -13,28 +13,33 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from cervbench.atomic import write_text
+from cervbench.error import CervbenchError
 from cervbench.plugin.problems import ContractError
 
 HEADER = "cervbench"
-"""The one entry of a file's own header, for safetensors writes several in random order. Its keys follow."""
+"""The only entry of a file's header, because safetensors writes several in random order. Its keys:"""
 RUN = "run"
 """The run that left the weights, as JSON."""
 BEFORE = "before"
-"""The runs that left the weights which that one began from, the last first, as a list in JSON."""
+"""The runs behind the weights that it began from, the latest first, as a JSON list."""
 CODE = "code"
-"""A hash of the sources that made them."""
+"""A hash of the sources that made the weights."""
 HOST = "host"
-"""Of a checkpoint: what the bits of a stage depend on, in words."""
+"""In a checkpoint, a description of what the bits of its stage depend on."""
+
+
+class WeightsError(CervbenchError, ValueError):
+    """Weights are missing or do not fit; the message says which, and what to do."""
 
 
 def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None = None) -> None:
-    """Parameters and buffers; what two names share is stored once. The header goes wherever the file goes."""
+    """Store parameters and buffers under a header; a tensor with two names is stored once."""
     for buffer in module.buffers():
-        if buffer.untyped_storage().nbytes() > buffer.nbytes:  # a slice of a larger one, as queues make them
+        if buffer.untyped_storage().nbytes() > buffer.nbytes:  # it is a slice, such as queues leave behind
             buffer.data = buffer.clone()
     try:
         save_model(module, str(path), {HEADER: json.dumps(header, sort_keys=True)} if header else {})
-    except SafetensorError as error:  # it has the system's error in words alone
+    except SafetensorError as error:  # has the number of the system's error only in its text
         number = re.search(r"(?:os error |code: )(\d+)", str(error))
         if number is None:
             raise
@@ -42,7 +47,7 @@ def save_weights(module: nn.Module, path: Path, header: Mapping[str, str] | None
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """The header of a file of weights; empty where it has none, or is none."""
+    """The header of a file of weights; empty if it has none, or is no such file."""
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))
@@ -51,7 +56,7 @@ def header_of(path: Path) -> dict[str, str]:
 
 
 def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
-    """Weights are found by what they were asked for, and an author who edits a method asks for the same."""
+    """Kept weights are found by what was asked for, which is the same after an author has edited a method."""
     made_by = header_of(weights).get(CODE)
     if made_by and header.get(CODE) and made_by != header[CODE]:
         logging.getLogger("cervbench").warning(
@@ -69,7 +74,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 @contextmanager
 def fitting(path: Path, module: nn.Module) -> Iterator[None]:
-    """What a file holds is loaded for a module; where its code has changed since, that is said."""
+    """Around loading a file into a module: explains that it no longer fits if the code has changed since."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
@@ -86,7 +91,7 @@ def seal(path: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is there, and is what was sealed."""
+    """Whether a file is there and unchanged since it was sealed."""
     try:
         return _seal_of(path).read_text("utf-8").split()[:1] == [_sha256(path)]
     except (FileNotFoundError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Where a pretraining and what follows it are made, which decides nothing of what they are."""
+"""Where a pretraining and all that follows it are made; nothing here decides what comes out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,29 +16,29 @@ from cervbench.watching import WatchStages, unwatched
 
 @dataclass(frozen=True)
 class Workshop:
-    """Folder, device and onlooker of one pretraining."""
+    """The folder, device and watcher of one pretraining."""
 
     folder: Path
-    """Of this pretraining alone: checkpoints while it is made, weights when it is done."""
+    """For this pretraining alone: it holds checkpoints at first, and weights when it is done."""
     device: torch.device
     checkpoint_seconds: float = 30.0
     watch: WatchStages = unwatched
     host: Mapping[str, Any] = field(default_factory=dict)
-    """What is kept of where the pretext stage was trained: evaluations may happen elsewhere."""
+    """A description of this host, kept with the pretraining because evaluations may happen elsewhere."""
     header: Mapping[str, str] = field(default_factory=dict)
-    """Of the file of weights: what is to be known of them by whoever is handed it."""
+    """What the file of weights tells whoever is handed a copy of it."""
 
     def sitting(
-        self, stage: str, record: str = "", look: Callable[[], Mapping[str, float]] = dict
+        self, stage: str, record: str = "", measure: Callable[[], Mapping[str, float]] = dict
     ) -> Sitting:
-        """How a stage is trained here; that of a record has its checkpoints in a folder of that record."""
+        """What happens here beside the training of a stage; for a `record` it has checkpoints of its own."""
         checkpoints = Checkpoints(
             self.folder / record / stage, {**self.header, HOST: self._decides_the_bits()}
         )
-        return Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, stage), look)
+        return Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, stage), measure)
 
     def _decides_the_bits(self) -> str:
-        """What of this host the bits of a stage depend on, in words."""
+        """What the bits of a stage depend on in this host, in words."""
         known = {**self.host, **self.host.get("versions", {})}
         deciding = ("device", "instructions", "precision", "threads", "torch")
         return ", ".join(f"{name} {known[name]}" for name in deciding if name in known)

@@ -8,12 +8,12 @@ from cervbench.bench.setups import Setup
 from cervbench.bench.workload import Bench, Workload
 from cervbench.place import Place
 from cervbench.plugin.manager import plugins
-from cervbench.training.device import use
+from cervbench.training.device import prepare_device
 
 
 @pytest.fixture(scope="session")
 def bench(shared_cache: Path) -> Bench:
-    return Bench("synthetic", Place(cache=shared_cache, device="cpu"), plugins(), use("cpu", None))
+    return Bench("synthetic", Place(cache=shared_cache, device="cpu"), plugins(), prepare_device("cpu", None))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 from cervbench.training.collapse import collapsed, rank_and_spread
-from cervbench.training.looking import looking_at
+from cervbench.training.feature_rank import measuring_batches
 
 
 def test_vectors_along_equal_axes_use_as_many_directions_as_there_are_axes() -> None:
@@ -52,14 +52,14 @@ def test_what_has_no_encoder_cannot_collapse() -> None:
 def test_what_the_encoder_made_last_is_looked_at_while_it_trains_and_not_after() -> None:
     encoder = nn.Identity()
     axes = torch.cat([torch.eye(6), -torch.eye(6)])
-    with looking_at(encoder) as look:
-        assert look() == {}
+    with measuring_batches(encoder) as measure:
+        assert measure() == {}
         encoder(torch.ones(20, 6))
-        assert look() == {"batch_rank": 1, "batch_spread": 0}
+        assert measure() == {"batch_rank": 1, "batch_spread": 0}
         encoder(axes.bfloat16())
-        assert look()["batch_rank"] == pytest.approx(6)
+        assert measure()["batch_rank"] == pytest.approx(6)
         encoder(axes.clone().requires_grad_())
-        assert look()["batch_spread"] == pytest.approx(1)
+        assert measure()["batch_spread"] == pytest.approx(1)
     assert not encoder._forward_hooks
 
 
@@ -68,8 +68,8 @@ def test_a_compiled_encoder_that_is_looked_at_is_compiled_once() -> None:
     graphs = CompileCounter()
     encoder = nn.Linear(3, 2)
     compiled = torch.compile(encoder, backend=graphs)
-    with looking_at(encoder) as look:
+    with measuring_batches(encoder) as measure:
         for _ in range(3):
             compiled(torch.randn(8, 3))
-        assert look() != {}
+        assert measure() != {}
     assert graphs.frame_count == 1

@@ -16,7 +16,7 @@ from cervbench.data.views import Pyramid, named_policy, noise
 from cervbench.data.views.normalise import UNIT
 from cervbench.evaluations.finetune import FineTuning
 from cervbench.training.encoder import Encoder
-from cervbench.training.loop import LOGGED, Sitting, begin, train
+from cervbench.training.loop import TIMES_LOGGED, Sitting, begin, train
 from cervbench.training.trained import LinearOnEncoder
 
 COUNT, STORED, SIZE, CLASSES = 16, 48, 32, 4
@@ -89,7 +89,7 @@ def looks(until: int) -> int:
     stage, sitting = fine_tuning(), Sitting()
     feed = Feed(images(Pyramid, torch.device("cpu")), stage.views(), UNIT, 8, ("looks",), LABELS)
     with Looks() as seen:
-        train(stage, begin(stage, sitting), feed, LOGGED * 100, sitting, until=until)
+        train(stage, begin(stage, sitting), feed, TIMES_LOGGED * 100, sitting, until=until)
     return seen.count
 
 

@@ -15,9 +15,10 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import load
 from cervbench.training.backbones import by_timm_name
 from cervbench.training.encoder import Encoder
-from cervbench.training.initial_weights import WeightsError, build_encoder
+from cervbench.training.initial_weights import build_encoder
 from cervbench.training.pretrain import build_method
 from cervbench.training.recipe import Recipe
+from cervbench.training.weight_file import WeightsError
 
 PURPOSE = ("test",)
 OFFER = cervbench_methods()["supervised"]
@@ -137,6 +138,14 @@ def test_imagenet_weights_of_lite0_come_from_the_package_and_know_their_input() 
     assert tensor.shape == random.backbone.state_dict()[name].shape
     norms = [m for m in one.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert all(float(norm.running_var.min()) >= 0 and bool((norm.running_mean != 0).any()) for norm in norms)
+
+
+def test_packaged_weights_that_do_not_fit_are_told_without_advice_on_a_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "load", lambda *_, **__: {"_conv_stem.weight": torch.zeros(1)})
+    with pytest.raises(WeightsError, match=r"conv_stem\.weight is \(1,\) there, .* in timm$"):
+        encoder("tf_efficientnet_lite0", 64, "imagenet")
 
 
 def test_weights_come_from_a_safetensors_file(tmp_path: Path) -> None:

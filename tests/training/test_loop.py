@@ -18,7 +18,7 @@ from cervbench.plugin import Encoder, Method, MethodConfig, Progress
 from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
 from cervbench.training.checkpoint import Checkpoints
-from cervbench.training.looking import looking_at
+from cervbench.training.feature_rank import measuring_batches
 from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, train
 from cervbench.training.schedule import rate_at
 from cervbench.training.stage import PretextStage, Stage
@@ -312,10 +312,10 @@ def test_a_part_of_the_loss_takes_no_name_of_the_log(name: str) -> None:
 def test_all_that_is_logged_beside_the_parts_of_a_loss_is_reserved() -> None:
     stage, feed, sitting, logged = setup()
     encoder: Any = nn.Flatten()
-    with looking_at(encoder) as look:
+    with measuring_batches(encoder) as measure:
         train(stage, begin(stage, sitting), feed, 1, sitting)
         encoder(torch.rand(4, 3))
-        assert {*logged[-1], *look()} - {"step", "error"} == RESERVED
+        assert {*logged[-1], *measure()} - {"step", "error"} == RESERVED
 
 
 def test_a_group_of_its_own_rate_follows_the_schedule_by_that_rate() -> None:

@@ -10,10 +10,10 @@ MEGABYTE = 10**6
 
 _LARGE_THEN_SMALL = """
 import torch
-from cervbench.training.device import use
+from cervbench.training.device import prepare_device
 from cervbench.training.memory import peak_memory, reset_peak_memory
 
-device = use("cpu", None)
+device = prepare_device("cpu", None)
 
 def peak_of(megabytes):
     reset_peak_memory(device)

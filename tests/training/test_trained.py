@@ -15,8 +15,9 @@ from cervbench.data.views import Normalise, Pyramid
 from cervbench.methods.reference import ColourHistogram, ImageSize
 from cervbench.plugin import plain_policy
 from cervbench.plugin.problems import AnswerError, ContractError
+from cervbench.training.norms import reestimate_norms
 from cervbench.training.stage import Stage
-from cervbench.training.trained import Trained, reestimate_norms
+from cervbench.training.trained import Trained
 from cervbench.training.weight_file import header_of
 from cervbench.training.workshop import Workshop
 

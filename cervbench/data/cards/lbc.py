@@ -56,8 +56,7 @@ def in_slides(folder: Path) -> Sequence[Item]:
 
 
 def slide(path: Path, label: str) -> str:
-    """The slide in a file's name, which may be in capitals or end in an underscore; empty if there is
-    none."""
+    """The slide in a file's name, which may be in capitals or end in an underscore; empty without one."""
     named = SLIDE.fullmatch(path.stem)
     return f"{label}-{named[1].lower()}" if named else ""
 
