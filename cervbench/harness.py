@@ -147,6 +147,7 @@ class _Work:
                 "code": self._code,
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
                 "draws": len(labelled),
+                **({"pooling": trained.pooling(wanted.entry.offer.frozen)} if trained.encoder else {}),
                 "evaluation_seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory(trained.device),
             },

@@ -275,6 +275,36 @@ def test_a_method_that_collapsed_is_noticed_said_and_recorded(
     assert "Forgetful has collapsed: its vectors have rank 1.0 and spread 0.0" in caplog.text
 
 
+class Constant(Forgetful):
+    """Its encoder tells images apart, and its features do not."""
+
+    def after_step(self, progress: Progress) -> None:
+        pass
+
+    def features(self, images: torch.Tensor, native_size: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.encoder(images) * 0 + 1
+        return features
+
+
+def test_what_is_looked_at_for_collapse_is_what_frozen_evaluations_see(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: the encoder was, so that a method whose own features tell nothing passed for sound."""
+
+    class Package:
+        @hookimpl
+        def cervbench_methods(self) -> dict[str, Offer]:
+            return {"constant": Offer(MethodConfig, Constant, "nobody")}
+
+    found = with_package(Package(), "package")
+    request = replace(SIMCLR, method="constant", ratios=(1,), evaluations=("knn", "finetune"))
+    knn, finetuned = (outcome.record.observed for outcome in execute([request], place, found=found))
+    assert (knn["feature_rank"], knn["feature_spread"]) == (1, 0)
+    assert "Constant has collapsed" in caplog.text
+    # And fine-tuning, which trains encoder(images), was said on its page to be of the method's own features.
+    assert (knn["pooling"], finetuned["pooling"]) == ("the method's own features", "global average pool")
+
+
 class Heavy(Forgetful):
     """Holds 300 MB while it is trained, and none of it afterwards."""
 

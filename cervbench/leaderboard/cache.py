@@ -22,6 +22,7 @@ pragma synchronous = normal;
 create table if not exists kept (key blob primary key, value blob) without rowid;
 """
 _COMPUTING = {
+    "protocol": ("protocol.py",),
     "scoring": (),
     "records": (),
     "leaderboard": ("cells.py", "figures.py", "reading.py", "rows.py"),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from cervbench.data.batches import Images
+from cervbench.plugin.method import Method
 from cervbench.training.collapse import rank_and_spread
 from cervbench.training.encoder import Encoder
-from cervbench.training.inference import outputs_of
+from cervbench.training.inference import features_of
 from cervbench.training.loop import Diverged
 
 IMAGES = 512
@@ -19,11 +20,10 @@ VECTORS_PER_BATCH = 128
 """How many vectors of a batch are measured in training: fewer, because the stage waits for it."""
 
 
-def rank_and_spread_of(encoder: Encoder, images: Images, remedy: str) -> dict[str, float]:
-    """Rank and spread of the frozen encoder's vectors for some of the images."""
-    encoder.eval()
+def rank_and_spread_of(method: Method, images: Images, remedy: str) -> dict[str, float]:
+    """Rank and spread of what frozen evaluations see of some of the images."""
     some = images.in_order_of_ids().subset(np.arange(min(len(images), IMAGES)))
-    vectors = outputs_of(lambda pixels, _: encoder(pixels), some, encoder.normalise)
+    vectors = features_of(method, some, method.encoder.normalise)
     if not np.isfinite(vectors).all():
         raise Diverged(f"the encoder answers with numbers that are not finite. {remedy}")
     return rank_and_spread(vectors)

@@ -8,6 +8,28 @@ from torch import Tensor
 
 from cervbench.data.batches import Images
 from cervbench.data.views.normalise import Normalise
+from cervbench.plugin.method import Method
+from cervbench.plugin.problems import ContractError, shown
+
+
+def features_of(method: Method, images: Images, normalise: Normalise) -> np.ndarray:
+    """What frozen evaluations see of the images: n × width. Refused here, where it is the method's fault."""
+    of = type(method).__name__
+
+    def features(pixels: Tensor, native_size: Tensor) -> Tensor:
+        made = method.features(pixels, native_size)
+        if not isinstance(made, Tensor):
+            raise ContractError(f"features of {of} returns {shown(made)}; give a tensor, n × width")
+        return made
+
+    method.eval()
+    made = outputs_of(features, images, normalise)
+    if made.ndim != 2 or len(made) != len(images) or not made.size:
+        raise ContractError(
+            f"features of {of} makes an array of shape {made.shape} of {len(images)} images; give "
+            "n × width, an image a row"
+        )
+    return made
 
 
 def outputs_of(model: Callable[[Tensor, Tensor], Tensor], images: Images, normalise: Normalise) -> np.ndarray:

@@ -61,9 +61,7 @@ def _train_and_measure(method: Method, recipe: Recipe, images: Images, workshop:
     reestimate_norms(method, images)
     if method.encoder is not None:
         remedy = PretextStage.remedy if recipe.offer.pretrains else "Begin from other weights (--init)"
-        own = type(method).features is not Method.features
-        pooling = "the method's own features" if own else method.encoder.pooling
-        observed |= {"pooling": pooling, **rank_and_spread_of(method.encoder, images, remedy)}
+        observed |= rank_and_spread_of(method, images, remedy)
     return observed
 
 

@@ -14,7 +14,7 @@ from cervbench.plugin.method import Method
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.encoder import Encoder
-from cervbench.training.inference import outputs_of
+from cervbench.training.inference import features_of, outputs_of
 from cervbench.training.loop import begin, train
 from cervbench.training.stage import Stage, views_of
 from cervbench.training.workshop import Workshop
@@ -54,6 +54,14 @@ class Trained:
     def normalise(self) -> Normalise:
         return UNIT if self.encoder is None else self.encoder.normalise
 
+    def pooling(self, frozen: bool) -> str:
+        """What an evaluation works on, for a page; fine-tuning does not see features of a method's own."""
+        if self.encoder is None:
+            return "none"
+        if frozen and type(self.method).features is not Method.features:
+            return "the method's own features"
+        return self.encoder.pooling
+
     def at(self, record: str) -> "Trained":
         """A copy for work on one record, whose checkpoints are never taken for those of another."""
         at_work = copy.copy(self)  # shares the list of features, which are made only once
@@ -67,25 +75,14 @@ class Trained:
                 "ask for features of images that predict was handed, or of a subset; isolated() makes others"
             )
         if not self._features:
-            self.method.eval()
-            made = outputs_of(self.method.features, self.images, self.normalise)
-            self._refuse_no_features(made)
+            made = features_of(self.method, self.images, self.normalise)
+            if wrong := np.count_nonzero(~np.isfinite(made).all(axis=1)):
+                raise ContractError(
+                    f"features of {type(self.method).__name__} has numbers that are not finite, of {wrong} "
+                    f"of {len(made)} images; look where they overflow or divide"
+                )
             self._features.append(made)
         return self._features[0][images.rows]
-
-    def _refuse_no_features(self, made: np.ndarray) -> None:
-        """Refused here, where they are the method's fault; later an evaluation would be blamed for them."""
-        of = type(self.method).__name__
-        if made.ndim != 2 or len(made) != len(self.images) or not made.size:
-            raise ContractError(
-                f"features of {of} makes an array of shape {made.shape} of {len(self.images)} images; give "
-                "n × width, an image a row"
-            )
-        if wrong := np.count_nonzero(~np.isfinite(made).all(axis=1)):
-            raise ContractError(
-                f"features of {of} has numbers that are not finite, of {wrong} of {len(made)} images; look "
-                "where they overflow or divide"
-            )
 
     def seed(self, *purpose: object) -> None:
         """Seed torch for what an evaluation draws itself, such as the first weights of a classifier."""

@@ -238,6 +238,7 @@ def test_features_are_of_a_method_in_evaluation_and_in_float32(
         (lambda x, _: x.mean((2, 3)) / 0, "not finite, of"),
         (lambda x, _: x.mean((2, 3))[:1], r"of shape \(.*give n × width"),
         (lambda x, _: x.mean((1, 2, 3)), r"of shape \(.*give n × width"),
+        (lambda x, _: (x.mean((2, 3)), x), "returns a tuple of a Tensor.*give a tensor"),
     ],
 )
 def test_features_that_are_none_are_told_with_the_class_that_gave_them(
