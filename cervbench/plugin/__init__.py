@@ -1,7 +1,7 @@
 """The API for authors of methods, datasets, backbones and evaluations.
 
-Everything an author needs is re-exported here, lazily: a package's `__init__` that says
-what it offers imports neither torch nor numpy.
+Everything an author needs is re-exported here, lazily, so that a package's `__init__`, which says what it
+offers, imports neither torch nor numpy.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a classifier of a method's own may offer besides: where it looks."""
+"""What a method's own classifier may offer besides its answers: where it looks."""
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ class Attentive(Protocol):
     """A classifier whose attention `cervbench show --attention` draws on the test images."""
 
     def attention(self, images: "Tensor") -> "tuple[Tensor, Tensor]":
-        """How much each place weighs, images × places, and where the places are, places × 4.
+        """The weight of each place, images × places, and where the places are, places × 4.
 
-        A place is left, top, width and height, as shares of the side of the image.
+        A place is given by left, top, width and height, as shares of the side of the image.
         """

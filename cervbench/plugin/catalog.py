@@ -1,4 +1,4 @@
-"""Finding what packages offer by its name."""
+"""Finds what packages offer, by name."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class UnknownName(UsageError, LookupError):  # noqa: N818  (it reads as what is 
 
 @dataclass(frozen=True)
 class Entry(Generic[Offered]):
-    """A thing that a package offers."""
+    """One thing that a package offers."""
 
     name: str
     package: str
@@ -49,7 +49,7 @@ class Catalog(Generic[Offered]):
 
     @property
     def hook(self) -> str:
-        """By which packages offer this kind."""
+        """The hook by which packages offer this kind."""
         return f"cervbench_{self.kind}s"
 
     def __contains__(self, name: object) -> bool:

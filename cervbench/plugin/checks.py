@@ -1,4 +1,4 @@
-"""The checks for authors, and encoders for tests of their own; lazily, for they stand in a later room.
+"""Checks for authors, and encoders for tests of their own; imported lazily, from a room further on.
 
 from cervbench.plugin.checks import checks_of, small_encoder
 """

@@ -1,4 +1,4 @@
-"""What a plugin must be: hooks that exist, with arguments that exist, which answer with offers."""
+"""What is demanded of a plugin: that its hooks exist, take arguments that exist, and return offers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,13 @@ from cervbench.plugin.problems import belongs, in_words, place_of_function, show
 from cervbench.plugin.settings import did_you_mean
 
 SPECS = dict(getmembers(hooks, lambda member: hasattr(member, "cervbench_spec")))
-"""The hooks there are, by name."""
+"""All hooks, by name."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def invalid_hook(source: object, error: pluggy.PluginValidationError) -> tuple[str, str, str]:
-    """Where, what and how to mend; pluggy quotes the hook's name in its message."""
+    """Where the mistake is, what it is, and how to mend it; only pluggy's message names the hook."""
     message = str(error)
     for name, function in _marked(source):
         if f"'{name}'" not in message:
@@ -37,7 +37,7 @@ def _marked(source: object) -> list[tuple[str, Any]]:
 
 
 def useless_marks(source: object) -> Iterator[tuple[Any, str]]:
-    """Hooks marked with what orders or wraps those of other packages, and the mark: each is asked alone."""
+    """Hooks with a wrapper or ordering mark, which has no effect: each package is called alone."""
     for _, function in _marked(source):
         for mark in ("wrapper", "hookwrapper", "tryfirst", "trylast"):
             if function.cervbench_impl.get(mark):
@@ -45,7 +45,7 @@ def useless_marks(source: object) -> Iterator[tuple[Any, str]]:
 
 
 def unmarked_hooks(source: object) -> Iterator[Any]:
-    """Functions of the plugin's own that are named as hooks and were not marked as such."""
+    """The plugin's own functions that are named like hooks but not marked with @hookimpl."""
     home = getattr(source, "__name__", "")
     for name, function in getmembers(source, isroutine):
         if name in SPECS and not hasattr(function, "cervbench_impl") and belongs(function.__module__, home):

@@ -1,4 +1,4 @@
-"""One loss for a batch, wherever its parts lie and however coarsely the device multiplies."""
+"""Helpers that keep a loss the same on one device or several, in bf16 or float32."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Devices(Protocol):
-    """Those that a batch lies on, as many rows on each, as one of them sees them."""
+    """The devices that a batch is spread over, with equally many rows on each, as seen from one of them."""
 
     @property
     def rank(self) -> int: ...
@@ -25,18 +25,18 @@ class Devices(Protocol):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The rows of all devices, in the order of their ranks; on one device, the rows.
+    """The rows of all devices, in the order of their ranks; on a single device, the rows as they are.
 
-    Gradients find their way back, so a loss over what was gathered is the loss of the whole batch.
+    Gradients flow back to each device, so a loss over the gathered rows is the loss of the whole batch.
     """
     devices = _devices()
     return rows if devices is None else devices.gather(rows)
 
 
 def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
-    """This device's `count` rows of what `draw(n)` gives for the n rows of a whole batch; on one device, all.
+    """This device's `count` rows of `draw(n)`, n being their number in the whole batch; on one device, all.
 
-    Torch is seeded alike on all devices, so what each drew for its own rows would be drawn alike.
+    Torch is seeded alike on all devices: if each drew for its own rows only, all would draw the same.
     """
     devices = _devices()
     if devices is None:
@@ -46,7 +46,7 @@ def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
 
 
 class _Distributed:
-    """Those of torch's default process group."""
+    """The devices of torch's default process group."""
 
     @property
     def rank(self) -> int:
@@ -67,7 +67,7 @@ _pretended: Devices | None = None
 
 @contextmanager
 def pretended(devices: Devices) -> Iterator[None]:
-    """Within, a batch lies on these."""
+    """Within this context a batch counts as spread over these devices: how checks follow several on one."""
     global _pretended
     before, _pretended = _pretended, devices
     try:
@@ -77,16 +77,16 @@ def pretended(devices: Devices) -> Iterator[None]:
 
 
 def _devices() -> Devices | None:
-    """None where there is one alone."""
+    """The devices of a batch; None if there is only one."""
     if _pretended is None and distributed.is_available() and distributed.is_initialized():
         return _Distributed()
     return _pretended
 
 
 def in_float32(function: Function) -> Function:
-    """The function with all tensors among its arguments, in lists and dicts too, in float32, and computed so.
+    """The function, computed in float32: tensors among its arguments, in lists and dicts too, are widened.
 
-    For what bf16 is too coarse for, with its three digits: a product of vectors that are nearly alike.
+    For what bf16 with its three digits is too coarse for, such as products of vectors that are nearly equal.
     """
 
     @wraps(function)

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from cervbench.training.trained import Trained
 
 BLOCK = 4096
-"""Rows that are held in double precision at a time."""
+"""How many rows are in double precision at a time, so that memory stays small."""
 
 
 class Standardised:
-    """Vectors with mean 0 and spread 1 over all train images, labelled or not; on the device, float32."""
+    """Features scaled to mean 0 and standard deviation 1 over all train images, labelled or not.
+
+    They are float32, and on the device.
+    """
 
     def __init__(self, trained: "Trained", unlabelled: "Images") -> None:
         self.trained = trained
@@ -40,8 +43,10 @@ class Standardised:
 def one_answer_a_draw(
     labelled: "Sequence[Labelled]", images: "Images", probabilities: "Callable[[Labelled], np.ndarray]"
 ) -> Columns:
-    """The columns of `classification/1`: every test image once a draw. The probabilities of a draw, from what
-    may be seen in it, are images × classes."""
+    """The columns of `classification/1`: every test image once per draw.
+
+    `probabilities` are those of one draw, images × classes, given what may be seen in it.
+    """
     answers = [probabilities(seen) for seen in labelled]
     stacked = np.concatenate(answers)
     return {

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Follower(nn.Module):
-    """An exponential moving average (EMA) of another network, its leader; no gradient enters it.
+    """An exponential moving average (EMA) of another network, its leader; no gradient flows into it.
 
-    In a step it keeps the share `keep` of itself. What keeps k remembers some 1 / (1 − k) steps; in a short
-    stage it keeps less, so that these are no more than the share `memory` of the stage. Where the share is
-    `rising`, it rises along half a cosine, to all of itself at the end.
+    Each step keeps the share `keep`, a memory of about 1/(1 − keep) steps; lowered in short stages, so that
+    memory never exceeds the share `memory` of the stage. If `rising`, the share rises along half a cosine,
+    to 1 at the end.
     """
 
     def __init__(self, leader: nn.Module, keep: float, memory: float, rising: bool = False) -> None:
@@ -40,7 +40,7 @@ class Follower(nn.Module):
     def follow(self, leader: nn.Module, progress: "Progress") -> None:
         """Each parameter becomes kept · its own + (1 - kept) · the leader's; buffers are left alone.
 
-        All in one launch, for a step of a large network has hundreds of parameters.
+        All are updated in one launch, as a large network has hundreds of parameters.
         """
         own, others = (dict(network.named_parameters()) for network in (self.network, leader))
         if own.keys() != others.keys():
@@ -59,5 +59,5 @@ class Follower(nn.Module):
         return 1 - (1 - first) * (1 + math.cos(math.pi * progress.share)) / 2
 
     def kept_at_first(self, steps: int) -> float:
-        """The share of itself that it keeps in the first step of a stage of so many."""
+        """The share of itself that it keeps in the first step of a stage of this many steps."""
         return min(self.keep, 1 - 1 / max(1.0, self.memory * steps))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Plugin:
-    """One registered entry point, with a hook relay of its own so that hooks are called one by one."""
+    """One registered entry point, with a hook relay of its own, so that each package is called alone."""
 
     package: str
     version: str
@@ -59,7 +59,7 @@ class Plugins:
 
     @classmethod
     def discover(cls) -> Self:
-        """Everything that is installed, or the core and what CERVBENCH_PLUGINS names where it is set."""
+        """All that is installed or, where CERVBENCH_PLUGINS is set, the core and the packages it names."""
         found = cls()
         installed, found.problems[:] = packages_to_load()
         if CORE not in installed:
@@ -72,14 +72,14 @@ class Plugins:
 
     @classmethod
     def of(cls, plugins: Mapping[str, object]) -> Self:
-        """Only these: a package name, and a module or object that has hooks."""
+        """Only these plugins: modules or objects that have hooks, by package name."""
         by_hand = cls()
         for package, plugin in plugins.items():
             by_hand.add(plugin, package)
         return by_hand
 
     def add(self, plugin: object, package: str, version: str = "0") -> None:
-        """Register a module or an object that has hooks, in place of what `package` had."""
+        """Register a module or an object that has hooks, in place of what `package` offered before."""
         for catalog in self.catalogs:
             catalog.remove_package(package)
         self._plugins = [p for p in self._plugins if p.package != package]
@@ -102,7 +102,7 @@ class Plugins:
                 logging.getLogger("cervbench").warning("%s", problem)
 
     def load_everything(self) -> None:
-        """Import what the offers name, so that `problems` holds all there are."""
+        """Import all code that offers name, so that `problems` is complete."""
         for catalog in (self.methods, self.backbones, self.evaluations):
             for name, entry in catalog.items():
                 for part in entry.offer.code:
@@ -120,7 +120,7 @@ class Plugins:
 
     def _problem(self, package: str, where: str, what: str, how_to_mend: str) -> None:
         problem = Problem(package, where, what, how_to_mend)
-        if problem not in self.problems:  # whoever loads everything again finds the same again
+        if problem not in self.problems:  # loading everything twice finds the same twice
             self.problems.append(problem)
 
     def _load(self, package: str, installed: Mapping[str, Distribution]) -> None:
@@ -183,7 +183,7 @@ class Plugins:
             return
         asked = getattr(plugin.relay.hook, hook).get_hookimpls()
         if not answers and any(not (one.wrapper or one.hookwrapper) for one in asked):
-            answers = [None]  # a forgotten `return`, which pluggy leaves out of the answers
+            answers = [None]  # a forgotten `return`: pluggy leaves None out of the answers
         for offers in answers:
             where = place_of_function(plugin.function(hook))
             if wrong := wrong_answer(hook, offers):
@@ -201,7 +201,7 @@ class Plugins:
                 catalog.add(entry)
 
     def _tell_of_clashes(self, new: Entry[Any], catalog: Catalog[Any]) -> None:
-        """Each package is told of each other that offers the name; of a name of the core the other alone."""
+        """Report a name that several packages offer as a problem of each of them but the core."""
         others = [entry for _, entry in catalog.items() if entry.name == new.name]
         choose = " or ".join(f"{entry.package}:{new.name}" for entry in [*others, new])
         for entry, other in [pair for old in others for pair in ((new, old), (old, new))]:
@@ -213,7 +213,7 @@ class Plugins:
 
 @cache
 def plugins() -> Plugins:
-    """What is installed, discovered once a process."""
+    """The installed plugins, discovered once per process."""
     return Plugins.discover()
 
 

@@ -31,14 +31,14 @@ class Progress:
 class Method(nn.Module):
     """Learns an encoder from images without labels.
 
-    Subclasses give `loss`, and mostly `build`; the rest is optional. Nothing in it may
-    depend on labels, files or the random state of anything but torch, which is seeded for each step.
-    What changes while it trains is a parameter or a buffer: nothing else survives a checkpoint.
+    Subclasses define `loss` and usually `build`; the rest is optional. Nothing in a method may depend on
+    labels, on files, or on any random state but torch's, which is seeded for each step. Whatever changes in
+    training must be a parameter or a buffer: nothing else survives a checkpoint.
     """
 
     config: Any
     encoder: "Encoder"
-    """None only where the Offer says `has_encoder=False`, of which nothing but `features` is asked."""
+    """None only if the Offer says `has_encoder=False`; nothing but `features` is then asked of the method."""
 
     def __init__(self, config: Any, encoder: "Encoder | None") -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Method(nn.Module):
         """Make the parts that the method adds to the encoder: a projector, a predictor, a queue."""
 
     def views(self) -> "Sequence[View]":
-        """The views that a batch holds, one policy each; by default two of the policy that is set."""
+        """The policy of each view in a batch; by default two views of the policy in the settings."""
         from cervbench.plugin import named_policy
 
         if not hasattr(self.config, "policy"):
@@ -67,14 +67,14 @@ class Method(nn.Module):
         )
 
     def after_step(self, progress: Progress) -> None:
-        """Called after each step of the optimiser; a moving average, say."""
+        """Called after each step of the optimiser, to update a moving average for example."""
 
     def param_groups(self) -> Iterable[dict[str, Any]]:
-        """Groups for the optimiser; by default weight decay spares biases and norms."""
+        """Parameter groups for the optimiser; by default biases and norms have no weight decay."""
         return decayed_apart(self, self.config.weight_decay)
 
     def classifier(self, encoder: "Encoder", classes: int) -> nn.Module | None:
-        """A classifier of the method's own for fine-tuning; None takes encoder plus linear layer."""
+        """The method's own classifier for fine-tuning; None stands for the encoder and a linear layer."""
         return None
 
     def features(self, images: Tensor, native_size: Tensor) -> Tensor:
@@ -85,8 +85,8 @@ class Method(nn.Module):
         return features
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A module or parameter of this name would be stored and trained where the class's own attribute
-        # hides it; anything else would hide the attribute. Either fails far from here.
+        # torch would store a module or parameter of this name where the class's own attribute hides it, and
+        # anything else would hide that attribute. Either would fail far from here.
         if name in _CONTRACT:
             raise AttributeError(
                 f"{type(self).__name__} assigns self.{name}, which is a name of the Method contract; "
@@ -118,7 +118,7 @@ def decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, Any]
 
 
 def total_and_parts(loss: Loss, method: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """A method's loss in one form, whichever of the two it returned; ContractError where it is neither."""
+    """A method's loss as total and named parts, whichever form it came in; ContractError if in neither."""
     total, parts = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, {})
     if not (isinstance(total, Tensor) and total.numel() == 1 and isinstance(parts, Mapping)):
         raise ContractError(

@@ -1,4 +1,4 @@
-"""What a package says of the things it adds: enough to list and to hash a run without torch."""
+"""What a package declares about the things it adds: enough to list them and name runs without torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from cervbench.plugin.settings import PretextConfig, Settings
 
 
 class OfferError(CervbenchError, ImportError):
-    """What an offer names cannot be imported; the message says where and why."""
+    """The code that an offer names cannot be imported; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Offer:
     revision: int = 1
     """Raised by the author when results change."""
     builds_on: tuple[str, ...] = ()
-    """Methods whose code it uses, as `package:name`: where their results change, those of this one do."""
+    """Methods whose code it uses, as `package:name`: a raised revision of theirs counts as one of its own."""
     pretrains: bool = True
     """False for what learns nothing without labels: supervised training, hand-made features."""
     has_encoder: bool = True
@@ -56,14 +56,14 @@ class EvaluationOffer:
     """`predict(trained, labelled, images, settings)` -> columns keyed by `image` and `draw`."""
     reference: str
     settings: type[Settings] = Settings
-    """A field `draws` says how many of the label orders it is asked for; without one it is asked for all.
-    Those of the core's own evaluations are filled from the protocol's tier."""
+    """A field `draws` says for how many label orders it is asked; without one it is asked for all of them.
+    The settings of the core's own evaluations are filled in by the protocol's tier."""
     score: str | Callable[..., Any] = CLASSIFICATION_SCORE
     """`score(columns, task)` -> named numbers; pure, imports no torch."""
     schema: str = CLASSIFICATION_SCHEMA
     """Names the columns; pages know how to pool and compare `classification/1`."""
     frozen: bool = True
-    """The encoder is used as it is; False when the evaluation trains it further."""
+    """False if the evaluation trains the encoder further."""
     revision: int = 1
     classifier: str | Callable[..., Any] | None = None
     """`classifier(trained, seen, settings)` -> the trained classifier of one draw, whose probabilities are

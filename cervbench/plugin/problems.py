@@ -10,11 +10,11 @@ from cervbench.error import CervbenchError
 
 
 class ContractError(CervbenchError, TypeError):
-    """What a method hands back is not what its contract says; the message is for its author."""
+    """A method returned what its contract does not allow; the message is for its author."""
 
 
 class AnswerError(CervbenchError, ValueError):
-    """An evaluation did not answer what it was asked, or asked what it cannot have."""
+    """An evaluation did not answer what it was asked, or asked for what it cannot have."""
 
 
 def shown(value: object) -> str:
@@ -43,7 +43,7 @@ class Problem:
 
 
 def place_of(error: BaseException, inside: str, otherwise: str) -> str:
-    """The last line of the package `inside` that the error came through."""
+    """`file:line` where the error last went through the package `inside`, or else `otherwise`."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     places = [
@@ -56,7 +56,7 @@ def place_of(error: BaseException, inside: str, otherwise: str) -> str:
 
 
 def place_of_function(function: Callable[..., Any]) -> str:
-    """Where a function is defined."""
+    """`file:line` of its definition."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def new_package(name: str, into: Path, taken: Container[str] = ()) -> Path:
-    """Write the package `cervbench-NAME` with the method NAME below a folder; nothing is overwritten."""
+    """Write the package `cervbench-NAME` with the method NAME into a folder; nothing is overwritten."""
     template = dict(_files(files("cervbench.plugin") / "template", PurePosixPath()))
     _refuse_unusable(name, taken, template)
     target = into / f"cervbench-{name}"
@@ -55,7 +55,7 @@ def _class(name: str) -> str:
 
 
 def _renamed(text: str, name: str, in_a_path: bool = False) -> str:
-    """What is called after the example in the template is called after the method."""
+    """The text, with the method's name wherever the template has the example's."""
     word = name.replace("-", "_")
     new = {
         "cervbench_example": f"cervbench_{word}",

@@ -1,4 +1,4 @@
-"""Settings that name the nearest right key when one is misspelt."""
+"""Base classes of settings: an error names every wrong key and value, and the nearest right key."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -24,13 +24,13 @@ class SettingsError(UsageError, ValueError):
 
 
 class Closed(BaseModel):
-    """Plain JSON without unknown keys, that nobody changes."""
+    """Immutable values that are plain JSON; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Settings(Closed):
-    """Base of every config, whose numbers are finite."""
+    """Base class of every config; its numbers are finite."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -92,7 +92,7 @@ def wrong_values(error: ValidationError, most: int | None = None) -> str:
 
 
 def _wrong_value(found: ErrorDetails) -> str:
-    """What is missing has no value, and what is no JSON has no key either."""
+    """A missing key has no value to show, and text that is not JSON has no key either."""
     key = ".".join(map(str, found["loc"]))
     value = "" if found["type"] == "missing" else f" = {found['input']!r:.60}"
     told = found["msg"].removeprefix("Value error, ")
@@ -100,13 +100,13 @@ def _wrong_value(found: ErrorDetails) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to follow an unknown name with; empty where nothing known is near."""
+    """A hint to append to an unknown name; empty if no known name is near."""
     near = nearest(name, known)
     return f"; did you mean {near!r}?" if near else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like another, if one is; in any case of letters."""
+    """The known name that is most like this one in any case of letters; None if none is."""
     as_written = {one.lower(): one for one in known}
     near = get_close_matches(name.lower(), as_written, n=1)
     return as_written[near[0]] if near else None
@@ -117,7 +117,7 @@ ViewPolicy = Literal["simclr", "A", "B", "C", "D", "E"]
 
 
 class PretextConfig(Settings):
-    """What every method with a pretext stage may set: how that is optimised."""
+    """Settings of every method with a pretext stage: how that stage is optimised."""
 
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="of the pretext stage")
     learning_rate: float = Field(2e-3, gt=0, description="at its highest, after the warm-up")
@@ -126,13 +126,13 @@ class PretextConfig(Settings):
 
     @model_validator(mode="after")
     def _require_effect(self) -> Self:
-        """What has no effect would be a run of its own all the same."""
+        """A setting without effect would make a run of its own that repeats another."""
         if self.optimizer != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
             raise ValueError("momentum is of sgd; say --set optimizer=sgd too")
         return self
 
 
 class MethodConfig(PretextConfig):
-    """What a method may set whose views are of a named policy: which one, beside how it is optimised."""
+    """Settings of a method whose views follow a named policy: which one, and how it is optimised."""
 
     policy: ViewPolicy = Field("simclr", description="of the views, by name")
