@@ -1,4 +1,4 @@
-"""Dealing groups into ten bins, each class spread evenly over them: what makes a manifest of folds."""
+"""Deals groups into ten bins, each class spread evenly over them, which makes a manifest of folds."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def deal(
     draws: int,
     splits: Sequence[str | None] | None = None,
 ) -> Manifest:
-    """Folds and label orders by the rule; a function of ids, labels and groups alone."""
+    """Folds and label orders by the protocol's rules; a function of ids, labels and groups alone."""
     order = sorted(range(len(images)), key=lambda row: images[row])
     images, labels, groups = ([column[row] for row in order] for column in (images, labels, groups))
     splits = None if splits is None else [splits[row] for row in order]
@@ -37,7 +37,7 @@ def require_dealable(
     groups: Sequence[str],
     splits: Sequence[str | None] | None = None,
 ) -> None:
-    """Refuse what no deal can part: one class, a class in fewer groups than folds, splits that are none."""
+    """Refuse what cannot be dealt: a single class, a class in fewer groups than folds, unusable splits."""
     holders: dict[str, set[str]] = {}
     for label, group in zip(labels, groups, strict=True):
         if label:
@@ -59,7 +59,7 @@ def require_dealable(
 def _require_parts(
     images: Sequence[str], labels: Sequence[str], groups: Sequence[str], splits: Sequence[str | None]
 ) -> None:
-    """Refuse splits that miss an image, part a group, train or test nothing, or test what is not trained."""
+    """Refuse splits that miss an image, divide a group, lack train or test, or test an untrained class."""
     part_of: dict[str, str] = {}
     for image, group, split in zip(images, groups, splits, strict=True):
         if split not in OFFICIAL:
@@ -103,7 +103,7 @@ def _best_deal(labels: Sequence[str], groups: Sequence[str], rules: FoldRules) -
 
 
 def _deal_once(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Greedy: the heaviest groups first, each to the bin where it evens out its classes most."""
+    """Deal greedily: the heaviest groups first, each to the bin where it evens out its classes most."""
     weight = shares.max(1) * rng.uniform(0.7, 1.3, len(shares))
     held = np.zeros((BINS, shares.shape[1]))
     dealt = np.empty(len(shares), dtype=int)
@@ -115,7 +115,7 @@ def _deal_once(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _cost(counts: np.ndarray, shares: np.ndarray, dealt: np.ndarray) -> float:
-    """Unevenness of the classes over bins; a part that lacks a class, or nearly, costs much more."""
+    """How unevenly the classes lie over bins; a part that lacks a class, or nearly, costs much more."""
     held = np.zeros((BINS, shares.shape[1]))
     np.add.at(held, dealt, shares)
     images = np.zeros((BINS, counts.shape[1]))

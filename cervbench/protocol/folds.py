@@ -27,12 +27,12 @@ _SHIPPED = files("cervbench.protocol").joinpath("frozen")
 
 
 class FoldError(UsageError, ValueError):
-    """A dataset cannot be parted by the rules; the message says why and what to do."""
+    """A dataset cannot be divided by the rules; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of the three parts. Unlabelled images are only ever trained on."""
+    """Row numbers of the three parts. Unlabelled images are in train alone."""
 
     train: np.ndarray
     val: np.ndarray
@@ -41,7 +41,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What decides the folds and the label orders of a dataset: a row an image, sorted by image."""
+    """What decides a dataset's folds and label orders: one row per image, sorted by image id."""
 
     images: tuple[str, ...]
     labels: tuple[str, ...]
@@ -74,7 +74,7 @@ class Manifest:
         )
 
     def _parts(self, k: int) -> tuple[list[int], int]:
-        """Bins of test, and the bin of val."""
+        """The bins of test, and the bin of val."""
         if self.official:
             return [OFFICIAL["test"]], OFFICIAL["val"]
         return [2 * k, 2 * k + 1], (2 * k + 2) % (2 * self.folds)
@@ -88,7 +88,7 @@ class Manifest:
         return uncovered(self.labels, places, fold.train, ratio), uncovered(self.labels, places, val, ratio)
 
     def lacking(self) -> dict[str, list[str]]:
-        """Classes that are not in all three parts of a fold: class to 'fold k: part'."""
+        """Classes that some part of some fold lacks, each with a list of these as 'fold k: part'."""
         found: dict[str, list[str]] = {}
         for k in range(self.folds):
             fold = self.fold(k)
@@ -163,7 +163,7 @@ def frozen(name: str) -> Manifest:
     try:
         table = files(package).joinpath(file) if package else _SHIPPED.joinpath(f"{name}.csv")
         return Manifest.from_csv(table.read_text("utf-8"))
-    except (ImportError, TypeError, OSError) as error:  # TypeError: of a module that is no package
+    except (ImportError, TypeError, OSError) as error:  # TypeError: a module that is not a package
         raise FoldError(
             f"the frozen folds {name!r} are not there: {error}. Name a file of a package as "
             f"'my_package:folds.csv', or one of cervbench's: {', '.join(shipped())}"
@@ -174,6 +174,6 @@ def frozen(name: str) -> Manifest:
 
 @cache
 def shipped() -> Mapping[str, str]:
-    """The hashes of the manifests that come with the package, by name; none of them is parsed for it."""
+    """The hashes of the manifests that come with cervbench, by name; found without parsing them."""
     names = sorted(path.name for path in _SHIPPED.iterdir() if path.name.endswith(".csv"))
     return {name.removesuffix(".csv"): _hash_of(_SHIPPED.joinpath(name).read_text("utf-8")) for name in names}

@@ -1,8 +1,12 @@
 """Label orders: which labels are uncovered first when only a share of them may be seen.
 
-An order is nested (what is seen at 5 % is seen at 10 %), starts with one image of each class, and
-then keeps the classes in proportion. It is stored as the place of each image, so that a fold's own
-order is the frozen one restricted to the fold's images.
+An order begins with one image of each class and then keeps the classes in proportion. What is seen at 5 % is
+seen at 10 %, since a larger share only goes further along the same order.
+
+What is frozen is the place of every image in an order of the whole dataset. The order within a part of a fold
+is made from these places by the same rule: the images of a class stay in their frozen sequence, but how the
+classes take turns depends on how many images of each the part has. So it is not simply the frozen order with
+the other images left out.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ from cervbench.protocol.randomness import generator
 
 
 def draw_orders(images: Sequence[str], labels: Sequence[str], draws: int) -> np.ndarray:
-    """Places of the images in each order: images × draws; unlabelled images come last."""
+    """The place of each image in each order, images × draws; unlabelled images come last."""
     places = np.empty((len(images), draws), dtype=int)
     for draw in range(draws):
         shuffled = generator("labels", draw).permutation(len(images))
@@ -24,7 +28,10 @@ def draw_orders(images: Sequence[str], labels: Sequence[str], draws: int) -> np.
 
 
 def uncovered(labels: Sequence[str], places: np.ndarray, rows: np.ndarray, ratio: int) -> np.ndarray:
-    """The rows whose labels are seen at a ratio: at least one of each class that the rows hold."""
+    """Which of these rows have their labels seen at a ratio, in an order of these rows' own.
+
+    There is at least one of each class that the rows hold.
+    """
     rows = np.array([row for row in rows if labels[row] != ""], dtype=int)
     own = [labels[row] for row in rows]
     count = max(len(set(own)), round(len(rows) * ratio / 100))
@@ -32,7 +39,7 @@ def uncovered(labels: Sequence[str], places: np.ndarray, rows: np.ndarray, ratio
 
 
 def in_order(labels: Sequence[str], rank: np.ndarray) -> np.ndarray:
-    """Indices in label order: by rank within each class, the first of every class before all others."""
+    """Indices in label order: the first of each class, then the classes in proportion, each by rank."""
     names = np.asarray(labels, dtype=str)
     key = np.empty(len(names))
     for name in np.unique(names):

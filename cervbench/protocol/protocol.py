@@ -1,4 +1,4 @@
-"""The protocol as a value: read from its versioned file, by tier, with a note of what a user changed."""
+"""The protocol, read from its versioned file for one tier, with a note of what a user changed."""
 
 import ast
 import tomllib
@@ -25,11 +25,11 @@ class LabelRules(Settings):
     val_from: int
 
     def draws_at(self, ratio: int, asked: int | None = None) -> int:
-        """With all labels there is nothing to draw; an evaluation may ask for fewer than there are."""
+        """How many label orders are used: one if all labels are seen, else all or as few as asked for."""
         return 1 if ratio >= 100 else min(self.draws, asked or self.draws)
 
     def sees_val(self, ratio: int) -> bool:
-        """Whether labels of val may be seen, too."""
+        """Whether labels of val may be seen as well."""
         return ratio >= self.val_from
 
 
@@ -65,12 +65,12 @@ class Protocol(Rules):
     image_size: int
     pretext: Pretext
     evaluations: Mapping[str, Mapping[str, Any]]
-    """Settings by name, of evaluations of the core."""
+    """Settings of the core's evaluations, by name."""
     off: tuple[str, ...] = ()
     """What a user changed, as KEY=VALUE; empty on protocol."""
 
     def settings_of(self, package: str, evaluation: str) -> Mapping[str, Any]:
-        """What is fixed of an evaluation; nothing where it is another package's, whatever its name."""
+        """The settings fixed for an evaluation; none for one of another package, whatever it is called."""
         return self.evaluations.get(evaluation, {}) if package == CORE else {}
 
 
@@ -116,7 +116,7 @@ def _rules(read: Mapping[str, Any]) -> Rules:
 
 
 def of_pretext(change: str) -> bool:
-    """Whether a change is of the pretext stages alone."""
+    """Whether a change concerns only pretext stages."""
     return change.startswith("pretext.")
 
 
@@ -141,7 +141,7 @@ def _keys(budget: Mapping[str, Any]) -> list[str]:
 
 
 def _change(budget: dict[str, Any], key: str, value: Any) -> tuple[Any, Any]:
-    """Set a dotted key of a tier in place, if it has it; what it was, and what it is now."""
+    """Set a dotted key of a tier in place, and return its old and its new value."""
     *path, last = key.split(".")
     table: Any = budget
     for name in path:
@@ -155,7 +155,7 @@ def _change(budget: dict[str, Any], key: str, value: Any) -> tuple[Any, Any]:
 
 
 def _as_meant(key: str, old: Any, value: Any) -> Any:
-    """A number as the protocol has it: 10.0 epochs are 10, and no other row of a page."""
+    """A number in the type that the protocol has: 10.0 epochs are 10, not another row of a page."""
     if type(old) not in (int, float):
         return value
     if type(value) not in (int, float):

@@ -1,4 +1,4 @@
-"""Every random draw of cervbench: a function of what it is for, and of nothing else.
+"""Random numbers as a function of what they are for, and of nothing else.
 
 Philox is a counter-based generator: keyed with a hash of (seed, fold, stage, step, …) it gives the
 same numbers on any machine, in any order, however often a run was interrupted before.

@@ -1,4 +1,4 @@
-"""What a record says of its fold, held against the folds, where they are known."""
+"""Compares what a record says of its fold with the folds themselves, if these are known."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,10 +12,10 @@ from cervbench.records.record import Record
 def fold_differences(
     record: Record, columns: Mapping[str, np.ndarray], rules: Protocol, beside: Manifest | None
 ) -> Iterator[str]:
-    """Images, groups, labels and label counts that are not those of the record's fold; one line each kind.
+    """A line for each kind of claim that differs from the record's fold: images, groups, labels and counts.
 
-    A whole dataset whose folds are shipped has these, and no others. Those of another are known where they
-    stand `beside` its records; where they do not, only their hash is, and nothing can be said.
+    A complete dataset whose folds ship with cervbench must have exactly these. Other folds are known if they
+    lie `beside` the records; otherwise only their hash is known, and nothing can be compared.
     """
     tested = record.run.dataset
     known = shipped().get(tested.variant)
@@ -49,7 +49,7 @@ def fold_differences(
 
 
 def known_folds(record: Record, beside: Manifest | None) -> Manifest | None:
-    """Those that a record names, where cervbench ships them or they stand beside it."""
+    """The folds that a record names, if they ship with cervbench or lie beside the record."""
     hash = record.run.dataset.manifest
     name = next((name for name, one in shipped().items() if one == hash), None)
     return beside if name is None else frozen(name)

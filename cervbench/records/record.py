@@ -16,7 +16,7 @@ from cervbench.plugin.settings import Closed
 from cervbench.scoring.task import Task
 
 NO_BACKBONE = "none"
-"""What a run says of a method that has no encoder."""
+"""The `backbone` of a run whose method has no encoder."""
 
 
 class _Stored(Closed):
@@ -40,22 +40,22 @@ class MethodOfRun(_Stored):
     revision: int
     added = ("builds_on",)
     builds_on: dict[str, int] = Field(default={})
-    """Revisions of other methods whose code it uses, from their second on."""
+    """Revisions above 1 of other methods whose code it uses."""
     config: dict[str, Any]
     pretext: bool
-    """False when nothing was trained without labels: such a row is a baseline or a reference."""
+    """False if nothing was trained without labels: its row is a baseline or a reference."""
 
 
 class DatasetOfRun(_Stored):
     name: str
     variant: str
-    """`herlev` when complete, `cric@3f2a9c01` for a part of it: never in one table."""
+    """`herlev` if complete, `cric@3f2a9c01` if only a part is there: the two never share a table."""
     manifest: str
     """Hash of the folds and label orders."""
     pack: str
     """Hash of the images as stored."""
     folds: int
-    """How many there are: five, or one where the source fixes the parts."""
+    """How many folds there are: five, or one if the source fixes the parts."""
     synthetic: bool = False
 
 
@@ -77,7 +77,7 @@ class Run(_Stored):
     method: MethodOfRun
     dataset: DatasetOfRun
     sources: tuple[str, ...] = ()
-    """Variants it pretrains on; empty: the dataset itself."""
+    """Variants it pretrains on; empty stands for the dataset itself."""
     strategy: str = "alone"
     backbone: str
     added = ("backbone_revision",)
@@ -96,7 +96,7 @@ class Run(_Stored):
     def id(self) -> str:
         """The pretraining id."""
         identity = self._unless_default(self.model_dump(mode="json"), self.unsaid_in_id)
-        del identity["protocol"]["off"]  # what of it changes the encoder is in it as a number
+        del identity["protocol"]["off"]  # changes that affect the encoder are there already, as numbers
         return digest(identity)
 
 
@@ -119,7 +119,7 @@ class LabelCount(_Stored):
 
 class PredictionsOfRecord(_Stored):
     hash: str
-    """Of the content: columns in canonical order, see records/table.py."""
+    """Of the content, with columns in canonical order: see records/table.py."""
     rows: int
 
 
@@ -139,13 +139,13 @@ class Record(_Stored):
     """What varies by nature: time, memory, device, versions, host threads, commit."""
 
     seal: str
-    """Hash of all the rest. It finds a slip of the hand, not a forger, who can seal again."""
+    """Hash of everything else. It reveals an accidental edit, not a forgery: anyone can seal again."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     @classmethod
     def sealed(cls, **content: Any) -> Self:
-        """A record of this content, whatever seal that had."""
+        """A record of this content with a new seal, whatever seal the content had."""
         unsealed = cls(**{**content, "seal": ""})
         return unsealed.model_copy(update={"seal": unsealed.seal_of_content()})
 

@@ -38,7 +38,7 @@ class Store:
 
     @classmethod
     def holding(cls, path: Path) -> "Store":
-        """The output folder that a record lies in."""
+        """The output folder of the record at this path."""
         folders = path.absolute().parents
         if len(folders) < 3 or folders[1].name != "records":
             raise RecordError(
@@ -54,11 +54,11 @@ class Store:
         return self.root / "predictions" / variant / f"{id}.parquet"
 
     def has(self, variant: str, id: str) -> bool:
-        """Whether both are there: without its predictions a record is worth nothing, and is made again."""
+        """Whether record and predictions exist: a record without predictions is worthless, and made again."""
         return self.record_path(variant, id).exists() and self.predictions_path(variant, id).exists()
 
     def write(self, record: Record) -> Path:
-        """The predictions must be there already: a record is never without its table."""
+        """Write a record. Its predictions must be there already, so that a record is never without them."""
         path = self.record_path(record.run.dataset.variant, record.id)
         if not self.predictions_path(record.run.dataset.variant, record.id).exists():
             raise RecordError(f"{path}: predictions are written before their record")
@@ -75,7 +75,7 @@ class Store:
             raise _without_predictions(path)
 
     def table(self, variant: str, id: str) -> pa.Table:
-        """The predictions of a record, whatever they are."""
+        """The predictions of a record, whatever their hash."""
         path = self.predictions_path(variant, id)
         try:
             return read_table(path)
@@ -85,7 +85,7 @@ class Store:
             raise RecordError(f"{path} cannot be read: {error}") from None
 
     def columns(self, variant: str, id: str, recorded_hash: str) -> dict[str, np.ndarray]:
-        """The predictions of a record as plain arrays, refused where their hash is another."""
+        """The predictions of a record as plain arrays, refused if their hash is not the recorded one."""
         table = self.table(variant, id)
         if (found := content_hash(table)) != recorded_hash:
             raise RecordError(
@@ -95,13 +95,13 @@ class Store:
         return to_columns(table)
 
     def write_folds(self, manifest: Manifest) -> None:
-        """With what decides a fold beside them, labels and groups of records can be checked elsewhere too."""
+        """Write folds beside the records, so that labels and groups can be checked elsewhere too."""
         path = self._folds_path(manifest.hash)
         if not path.exists() and manifest.hash not in shipped().values():
             write_text(path, manifest.to_csv())
 
     def folds(self, hash: str) -> Manifest | None:
-        """Those of this hash, if they stand here; RecordError where they are others."""
+        """The folds of this hash, if they are kept here; RecordError if the file holds others."""
         if not _HASH.fullmatch(hash) or not (path := self._folds_path(hash)).exists():
             return None
         known = path.stat()
@@ -122,7 +122,7 @@ class Store:
         ]
 
     def record(self, path: Path, content: bytes | None = None) -> Record:
-        """The record at a path, refused where its name or an entry was changed; `content` if it was read."""
+        """The record at a path, refused if its name or an entry was changed; `content` if already read."""
         record = parse_record(path, read_bytes(path) if content is None else content)
         if path != self.record_path(record.run.dataset.variant, record.id):
             raise RecordError(
@@ -138,7 +138,7 @@ class Store:
 
 @lru_cache(8)
 def _folds_at(path: Path, changed: int, size: int) -> Manifest:
-    """Read once for all records that lie beside it, as long as it is not changed."""
+    """Read once for all records beside it, until the file has another time or size."""
     try:
         found = Manifest.from_csv(read_bytes(path).decode("utf-8"))
         if found.hash == path.stem:
@@ -157,7 +157,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_record(path: Path, content: bytes) -> Record:
-    """What stands there, whether or not it is what was written."""
+    """The record in a file, without asking whether it was changed since it was written."""
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
@@ -176,7 +176,7 @@ def _without_predictions(path: Path) -> RecordError:
 
 
 def _newer_schema(content: bytes) -> int | None:
-    """The schema that a record says it has, where this version does not know it yet."""
+    """The schema that a record says it has, if it is newer than this version knows."""
     try:
         said = json.loads(content)
     except ValueError:

@@ -14,7 +14,7 @@ KEYS = ("image", "group", "label", "draw")
 
 
 def canonical(columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Keys first, then the other columns by their own order; float32; rows by draw, then image."""
+    """Keys first, then the other columns in their own order; floats as float32; rows by draw, then image."""
     order = np.lexsort((np.asarray(columns["image"], dtype=str), columns["draw"]))
     names = [*KEYS, *(name for name in columns if name not in KEYS)]
     arrays = []
@@ -45,7 +45,7 @@ def content_hash(table: pa.Table) -> str:
 
 
 def _measured(strings: pa.StringArray) -> bytes:
-    """Each value in UTF-8 after its length in four bytes, little-endian: all of them at once."""
+    """Each value in UTF-8, preceded by its length as four little-endian bytes; without a loop over values."""
     _, ends, text = strings.buffers()
     if text is None:
         return bytes(4 * len(strings))
@@ -69,7 +69,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path) -> pa.Table:
-    """In this thread alone: a table is far smaller than what waking others costs."""
+    """Single-threaded: waking a pool costs more than reading so small a table."""
     table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False).read(use_threads=False)
     if gaps := [name for name in table.column_names if table.column(name).null_count]:
         raise ValueError(f"there are values missing in column {gaps[0]}")

@@ -1,4 +1,4 @@
-"""Rescoring: everything in a record that can be recomputed is, and whatever differs is named."""
+"""Rescoring: recomputes everything in a record that can be, and names whatever differs."""
 
 import json
 import math
@@ -23,9 +23,9 @@ TOLERANCE = 1e-9
 
 
 def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
-    """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty when it is right.
+    """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty if nothing is.
 
-    Where tables are of an evaluation's own schema, its score is looked for among `plugins`.
+    The score of an evaluation with a schema of its own is looked up in `plugins`.
     """
     try:
         store, record = Store.holding(path), parse_record(path, read_bytes(path))
@@ -60,12 +60,12 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
         return [*problems, f"it cannot be scored again: {in_words(error)}"]
     problems += differences("scores", record.scores, scores)
-    # The seal says that something was changed and not what, so it speaks only where nothing else does.
+    # The seal says that something was changed but not what, so it is mentioned only if nothing else is.
     return problems or list(differences("seal", record.seal, record.seal_of_content()))
 
 
 def taken_on_trust(path: Path) -> str:
-    """What could not be checked of a record with which nothing is wrong; empty where all was."""
+    """What could not be checked of a record that `verify_file` finds right; empty if everything was."""
     store, record = Store.holding(path), parse_record(path, read_bytes(path))
     manifest = record.run.dataset.manifest
     if known_folds(record, store.folds(manifest)) is None:
@@ -74,13 +74,13 @@ def taken_on_trust(path: Path) -> str:
 
 
 def score_again(record: Record, columns: Mapping[str, np.ndarray], plugins: Plugins | None) -> dict[str, Any]:
-    """The scores of its predictions by the definitions of today, as JSON gives them back."""
+    """The scores of its predictions by today's definitions, as they are after a round trip through JSON."""
     scores: dict[str, Any] = json.loads(json.dumps(_score(record.evaluation, plugins)(columns, record.task)))
     return scores
 
 
 def differences(where: str, stored: Any, recomputed: Any) -> Iterator[str]:
-    """One line for every value that is not the same in both; numbers are, within 1e-9 of their size."""
+    """One line for every value that differs; numbers are the same within 1e-9 of their size."""
     if isinstance(stored, dict) and isinstance(recomputed, dict):
         for key in [*recomputed, *(key for key in stored if key not in recomputed)]:
             yield from differences(f"{where}.{key}", stored.get(key, _Absent), recomputed.get(key, _Absent))
@@ -92,7 +92,7 @@ def differences(where: str, stored: Any, recomputed: Any) -> Iterator[str]:
 
 
 class _Absent:
-    """Stands where one of the two has no value at all."""
+    """Stands for the value that one of the two does not have."""
 
 
 def _same(stored: Any, recomputed: Any) -> bool:
@@ -106,7 +106,7 @@ def _shown(value: Any) -> str:
 
 
 def _score(evaluation: EvaluationOfRecord, plugins: Plugins | None) -> Callable[..., dict[str, Any]]:
-    """A schema that the core knows has one score; another schema's is in the evaluation's package."""
+    """The core's own score for its own schema; for another, that of the evaluation's package."""
     if evaluation.schema_ == CLASSIFICATION_SCHEMA:
         return classification
     if plugins is None:
@@ -121,14 +121,14 @@ def _score(evaluation: EvaluationOfRecord, plugins: Plugins | None) -> Callable[
 def _chosen_draws(
     record: Record, columns: Mapping[str, np.ndarray], rules: protocol.Protocol
 ) -> Iterator[str]:
-    """Draws in the table that are not the protocol's, of which the settings may ask for the first few."""
+    """A line if the draws are not the protocol's, of which the settings may ask for the first few only."""
     count = rules.labels.draws_at(record.ratio, record.evaluation.settings.get("draws"))
     if (stored := np.unique(columns["draw"]).tolist()) != list(range(count)):
         yield f"draws: stored {stored}, by the protocol {list(range(count))}"
 
 
 def _off_protocol(record: Record, rules: protocol.Protocol) -> Iterator[str]:
-    """Numbers that the protocol fixes otherwise, in a record that does not say so."""
+    """Numbers that differ from the protocol's, in a record that does not say that it is off protocol."""
     claimed = record.run.protocol
     if claimed.version != rules.version:
         yield f"run.protocol.version: stored {claimed.version}; this cervbench knows {rules.version}"

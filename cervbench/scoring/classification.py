@@ -16,8 +16,8 @@ HEADLINE = "balanced_accuracy"
 def classification(columns: Columns, task: Task) -> dict[str, Any]:
     """Every metric of `metrics.METRICS` by name, `per_class_recall` and `confusion` (rows are the truth).
 
-    Each is the mean over the draws. A macro average is over the classes present; what is not defined
-    (no abnormal class, no severity, one class only, a class without images) is None.
+    Each is the mean over the draws. Macro averages are over the classes present. What is undefined (no
+    abnormal class, no severity, a single class, a class without images) is None.
     """
     predictions = read_predictions(columns, task)
     labels = predictions.layout.labels
@@ -31,7 +31,7 @@ def classification(columns: Columns, task: Task) -> dict[str, Any]:
 
 
 def _class_figures(rows: Rows) -> dict[str, Any]:
-    """Recall class by class, and the confusion matrix, means over the draws."""
+    """Recall by class and the confusion matrix, as means over the draws."""
     counts = confusion(rows).sum(axis=0)
     by_class = recalls(counts).T
     return {
@@ -43,6 +43,6 @@ def _class_figures(rows: Rows) -> dict[str, Any]:
 
 
 def mean_or_none(values: Floats) -> float | None:
-    """The mean of what is defined, as a plain float."""
+    """The mean of the defined values as a plain float; None if there are none."""
     defined = np.asarray(values)[~np.isnan(values)]
     return float(defined.mean()) if defined.size else None

@@ -1,4 +1,4 @@
-"""Is one method better than another? The paired difference, group by group and draw by draw."""
+"""Tests whether one method is better than another, by their difference paired by group and draw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """`a` less `b`, the interval of the difference, and how often chance alone would show as much."""
+    """`a` minus `b`, the interval of that, and how often chance alone would make a difference as large."""
 
     difference: float
     low: float
@@ -42,10 +42,10 @@ def compare(a: Floats, b: Floats, folds: Ints) -> Comparison:
 
 
 def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
-    """The names to print bold: the best, and all that Holm's test over the column cannot tell from it.
+    """The names to print in bold: the best, and all that Holm's test over the column cannot tell from it.
 
-    Of the replicates of rows that were tested alike, and the fold of each group; a row whose metric is
-    not defined is never among them.
+    `values` are the replicates of rows that were tested alike, `folds` the fold of each group. A row whose
+    metric is undefined is never in bold.
     """
     means = {name: own[0].mean() for name, own in values.items() if not np.isnan(own).any()}
     if not means:
@@ -66,7 +66,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def refuse_unpaired(a: Pooled, b: Pooled) -> None:
-    """ValueError says in what the two were not tested alike."""
+    """Raise a ValueError that says in what the two were not tested alike."""
     if a.task != b.task:
         raise ValueError("the two are of two tasks: other classes, or another order of them")
     if not a.task.groups_known:

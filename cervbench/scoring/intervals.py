@@ -1,8 +1,8 @@
 """How far a score would move with other groups and other label draws: see docs/intervals.md.
 
 Each group is left out in turn within its fold (the stratified jackknife), the draws are crossed with the
-groups, and the quantile is Student's. Conditional on the pretraining seed, on the training groups, and
-where there is a single draw on that too. Nothing is drawn at random.
+groups, and the quantile is Student's. An interval is conditional on the pretraining seed, on the training
+groups and, if there is a single draw, on that draw. Nothing is drawn at random.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from cervbench.scoring.tally import Floats, Ints
 
 LEVEL = 0.95
 IMMOBILE = 1e-12
-"""A standard error below this is rounding, of a figure that cannot move: that of one answer to everything."""
+"""A standard error below this is rounding: the figure cannot move, as if every answer were the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What an interval needs to know of the test images: the same for every method on these folds."""
+    """What an interval needs to know about the test images: the same for every method on these folds."""
 
     units: Ints
     """The group of each image, 0 … groups - 1."""
@@ -30,7 +30,7 @@ class Design:
 
     @cached_property
     def weights(self) -> Floats:
-        """All groups; then each left out in turn, the others of its fold standing in for it."""
+        """A row for all groups; then one for each left out, the others of its fold standing in for it."""
         in_fold = self.folds[:, None] == self.folds
         size = in_fold.sum(axis=1)
         stand_in = np.where(in_fold, (size / np.maximum(size - 1, 1))[:, None], 1.0)
@@ -39,7 +39,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, its standard error, and the degrees of freedom of that."""
+    """A figure, its standard error, and the degrees of freedom of that error."""
 
     value: float
     error: float
@@ -92,10 +92,10 @@ def replicates(pooled: Pooled, plan: Design, metric: str) -> Floats:
 def estimate(values: Floats, folds: Ints) -> Estimate | None:
     """The mean over draws and its error, from replicates of a metric or of a difference of two.
 
-    Var = V_groups + max(0, V_draws − V_both): groups and draws are crossed, and what they do together is in
-    V_groups already. V_both is how much more groups scatter in a single draw than in the mean of all. The
-    degrees of freedom are Satterthwaite's, but no fewer than the fewer of groups less folds and draws less
-    one, which his formula, being for sums, can undercut once something is taken off.
+    Var = V_groups + max(0, V_draws − V_both). Groups and draws are crossed, and V_groups already includes
+    their interaction; V_both measures that, by how much more groups scatter in a single draw than in the mean
+    of all. Degrees of freedom are Satterthwaite's, with a floor of min(groups − folds, draws − 1): his
+    formula is for sums, and can fall below that once a term is subtracted.
     """
     whole, left_out = values[0], values[1:]
     sizes = np.unique(folds, return_counts=True)[1]
@@ -114,7 +114,7 @@ def estimate(values: Floats, folds: Ints) -> Estimate | None:
 
 
 def _variance(left_out: Floats, folds: Ints) -> Floats:
-    """The jackknife's, stratified by fold; along the first axis."""
+    """The jackknife variance, stratified by fold, along the first axis."""
     total = np.zeros(left_out.shape[1:])
     for fold in np.unique(folds):
         own = left_out[folds == fold]

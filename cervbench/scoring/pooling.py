@@ -1,4 +1,4 @@
-"""The folds of one method put together: every test image once a draw, and what is valued on that."""
+"""Puts the folds of one method together, every test image once per draw, and computes metrics on that."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from cervbench.scoring.task import Task
 
 @dataclass(frozen=True)
 class Pooled:
-    """Test predictions of several folds, each image once a draw, ordered by fold and then by image."""
+    """Test predictions of several folds, each image once per draw, ordered by fold and then by image."""
 
     task: Task
     images: NDArray[np.str_]
@@ -26,7 +26,7 @@ class Pooled:
     labels: Ints
     """Index into the task's classes."""
     draws: tuple[int, ...]
-    """Their numbers."""
+    """The numbers of the draws."""
     probabilities: Floats
     """draws × images × classes."""
 
@@ -46,7 +46,7 @@ class Pooled:
 
 
 def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
-    """The stored tables of one method, one a fold, as one; ValueError where they do not fit together."""
+    """The stored tables of one method, one per fold, as one; ValueError if they do not fit together."""
     parts = [read_predictions(columns, task) for columns in tables]
     if len(set(folds)) != len(folds) or len(folds) != len(parts) or not parts:
         raise ValueError(
@@ -71,7 +71,7 @@ def listed(draws: Sequence[int]) -> str:
 def _together(
     layouts: tuple[Layout, ...], folds: tuple[int, ...], groups_known: bool
 ) -> tuple[NDArray[np.str_], NDArray[np.str_], Ints, Ints]:
-    """Images, groups, folds and labels; ValueError where an image or a group is in two folds."""
+    """Images, groups, folds and labels; ValueError if an image or a group is in two folds."""
     images = np.concatenate([layout.images for layout in layouts])
     groups = np.concatenate([layout.groups for layout in layouts])
     of_fold = np.repeat(folds, [len(layout.images) for layout in layouts])
@@ -88,7 +88,7 @@ def _together(
 
 
 def value(pooled: Pooled, metric: str) -> float | None:
-    """Over all folds, the mean of the draws: counts pooled, scores per fold and then the mean."""
+    """The mean over draws, of counts pooled over all folds or of a score averaged over folds."""
     everything = np.zeros(len(pooled.labels), dtype=np.int64)
     return mean_or_none(metric_of_weights(pooled, metric, everything, 1)(np.ones(1)))
 
@@ -96,10 +96,10 @@ def value(pooled: Pooled, metric: str) -> float | None:
 def metric_of_weights(
     pooled: Pooled, metric: str, units: Ints, unit_count: int
 ) -> Callable[[Floats], Floats]:
-    """weights … × units -> … × draws of one metric, by the rule for several folds.
+    """A function from weights, … × units, to one metric, … × draws, by the rule for several folds.
 
-    A mean over folds is over those where the metric is defined when nothing is left out; NaN for weights
-    that would make it one over others.
+    A mean over folds is over those where the metric is defined with nothing left out. It is NaN for weights
+    that leave the metric undefined in one of these.
     """
     if metric not in METRICS:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
@@ -124,6 +124,6 @@ def metric_of_weights(
 
 
 def class_groups(pooled: Pooled) -> dict[str, int]:
-    """How many groups hold images of each class; below 20 a class-wise figure bears no interval."""
+    """How many groups hold images of each class; below 20 a class-wise figure has no interval."""
     classes = enumerate(pooled.task.classes)
     return {name: len(np.unique(pooled.groups[pooled.labels == k])) for k, name in classes}

@@ -13,22 +13,22 @@ from cervbench.scoring.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What the rows of a table are: the same for every method on a fold, so it is made out once."""
+    """What the rows of a table stand for: the same for every method on a fold, so it is worked out once."""
 
     images: NDArray[np.str_]
-    """Each once, in order."""
+    """Each image once, sorted."""
     draws: tuple[int, ...]
-    """Their numbers, in order."""
+    """The numbers of the draws, sorted."""
     groups: NDArray[np.str_]
     labels: Ints
     """Index into the task's classes."""
     rows: Ints
-    """draws × images; where each stands in the table."""
+    """draws × images; the row of the table that holds each."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A table in order: each image once, its probabilities draw by draw."""
+    """A table in order: the probabilities of each image, draw by draw."""
 
     layout: Layout
     probabilities: Floats
@@ -36,7 +36,7 @@ class Predictions:
 
 
 def read_predictions(columns: Columns, task: Task) -> Predictions:
-    """A stored table brought into order; ValueError says what in it cannot be scored."""
+    """A stored table brought into order; a ValueError says why it cannot be scored."""
     needed = ["image", "group", "label", "draw", *task.probability_columns]
     if missing := [name for name in needed if name not in columns]:
         raise ValueError(f"the table of predictions lacks the columns {', '.join(missing)}")
@@ -66,7 +66,7 @@ def _layout(
     label: tuple[str, ...],
     draw: tuple[int, ...],
 ) -> Layout:
-    """ValueError says what is wrong with these columns."""
+    """The layout that these columns describe; a ValueError says what is wrong with them."""
     images, draws = np.asarray(image, dtype=str), np.asarray(draw)
     order = np.lexsort((images, draws))
     numbers, rows = np.unique(draws, return_counts=True)
