@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,7 +158,8 @@ def test_answers_that_are_not_the_records_are_said_to_be_others(
 def test_what_has_no_attention_is_said_and_nothing_is_written(
     done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cervbench.attention.looking.pretrained", lambda *_: pytest.fail("trained first"))
+    module = import_module("cervbench.attention.attention")  # the package has the function by this name
+    monkeypatch.setattr(module, "pretrained", lambda *_: pytest.fail("trained first"))
     place, (record, linear, supervised) = done
     for asked, told in (
         ([supervised.id, "--attention"], "supervised has no attention to show"),

@@ -1,6 +1,6 @@
-"""Attention: where the classifier of a record looks, framed on images it was tested on."""
+"""Attention: where the classifier of a record looks, framed on the images that it was tested on."""
 
-from cervbench.attention.looking import Attention, attention
+from cervbench.attention.attention import Attention, attention
 from cervbench.attention.pictures import draw
 
 __all__ = ["Attention", "attention", "draw"]

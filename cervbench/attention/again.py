@@ -1,4 +1,4 @@
-"""What a record was asked by, so that it can be made again."""
+"""Planning once more the run and the evaluation that made a record, so that it can be made again."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,10 @@ from cervbench.study import Request
 from cervbench.watching import WatchStages
 
 
-def asked_again(
+def planned_again(
     record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
 ) -> tuple[PlannedRun, PlannedRecord]:
-    """What a record was asked by; refused where the same would be another record today."""
+    """The run and record that made it, planned again; refused if that would be another record today."""
     run = record.run
     evaluation = f"{record.evaluation.package}:{record.evaluation.name}"
     if plugins.evaluations.get(evaluation).offer.classifier is None:

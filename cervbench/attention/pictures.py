@@ -1,4 +1,4 @@
-"""Attention as pictures, places of more than average weight framed, and as a table of all images."""
+"""Attention as pictures, in which places of more than average weight are framed, and as a table."""
 
 import csv
 import io
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from cervbench.atomic import write_atomically, write_text
-from cervbench.attention.looking import Attention
+from cervbench.attention.attention import Attention
 
 RED = (230, 20, 40)
 
 
 def draw(shown: Attention, count: int, folder: Path) -> list[Path]:
-    """Write a picture of each of the first `count` images, and the numbers of all of them as a table."""
+    """Write pictures of the first `count` images, and a table with the numbers of all images."""
     pack = shown.dataset.pack
     names = list(_names(shown))
     for number, row in enumerate(shown.rows[:count]):
@@ -25,13 +25,13 @@ def draw(shown: Attention, count: int, folder: Path) -> list[Path]:
 
 
 def _names(shown: Attention) -> Iterator[str]:
-    """Files are numbered: ids of images may be paths, and hold anything."""
+    """Numbered file names, because the ids of images may hold anything, slashes included."""
     digits = len(str(len(shown.rows)))
     return (f"{number:0{digits}}.png" for number in range(1, len(shown.rows) + 1))
 
 
 def _framing(pixels: np.ndarray, places: np.ndarray) -> Callable[[Path], None]:
-    """Writes an image with these places framed."""
+    """A function that writes the image with these places framed."""
     from PIL import Image, ImageDraw
 
     picture, side = Image.fromarray(pixels), len(pixels)

@@ -1,4 +1,4 @@
-"""Fine-tuning: encoder and classifier trained on the labels, for a fixed number of steps."""
+"""Fine-tuning: the encoder and a classifier are trained on the labels, for a fixed number of steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -22,7 +22,7 @@ from cervbench.plugin import (
 
 
 class FineTuning(Stage):
-    """Cross-entropy with inverse-frequency class weights."""
+    """Cross-entropy in which a class weighs the more, the rarer it is among the labels."""
 
     sees: Literal["labelled"] = "labelled"
     remedy = (
@@ -59,7 +59,7 @@ def predict(
 
 
 def fine_tuned(trained: Trained, seen: Labelled, settings: FineTuneSettings) -> nn.Module:
-    """The classifier of one draw."""
+    """The fine-tuned classifier of one draw."""
     rate = settings.learning_rate_scratch if trained.from_scratch else settings.learning_rate_trained
     purpose = ("finetune", seen.ratio, seen.draw)
     trained.seed(*purpose)

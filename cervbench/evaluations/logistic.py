@@ -1,9 +1,9 @@
 """Multinomial logistic regression with an L2 penalty, for all draws and strengths at once.
 
-Minimises mean log-loss + strength / 2 · |w|², with the intercept free. Frozen features are nearly
-collinear, which makes plain L-BFGS crawl: here it works on coordinates in which the curvature at the
-start is 1 in every direction, and needs a fraction of the iterations. An iteration is two wide matrix
-products, whatever the number of strengths; the search along a line needs neither.
+It minimises mean log-loss + strength / 2 · |w|², with no penalty on the intercept. Frozen features are nearly
+collinear, so plain L-BFGS would need many iterations. In the coordinates used here the curvature at the start
+is 1 in every direction, and a fraction of the iterations is enough. Each takes two wide matrix products,
+however many strengths there are, and the search along a line takes none.
 """
 
 import logging
@@ -17,12 +17,14 @@ from torch.nn.utils.rnn import pad_sequence
 from cervbench.evaluations.quasi_newton import Memory
 
 GAP = 1e-6
-"""The duality gap at which a problem is done, relative to its objective; rounding may add as much again,
-or hide what is left of it."""
+"""The duality gap, relative to the objective, at which a problem is solved. Rounding may add as much again,
+or hide the rest of the gap."""
 ITERATIONS = 1000
+"""After how many iterations the problems that are not solved are left as they are."""
 TRIALS = 10
+"""How many points are tried along a line."""
 FLATTER = 0.5
-"""A step along a line ends where the slope is so much flatter than at its start."""
+"""The search along a line ends where the slope is at most this share of the slope at its start."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Probes:
     weights: Tensor
     """Draws × strengths × classes × width."""
     intercepts: Tensor
-    """Draws × strengths × classes; minus infinity for a class without an example."""
+    """Draws × strengths × classes; minus infinity for a class that has no example."""
 
     def probabilities(self, draw: int, strength: int, x: Tensor) -> Tensor:
         return torch.addmm(self.intercepts[draw, strength], x, self.weights[draw, strength].mT).softmax(1)
@@ -43,7 +45,7 @@ def fit(
     strengths: Sequence[float],
     gap: float = GAP,
 ) -> Probes:
-    """A probe for each draw, which are features and labels, and each strength."""
+    """A probe for each draw, given by its features and labels, at each strength."""
     x, y = pad_sequence(list(features), batch_first=True), pad_sequence(list(labels), batch_first=True)
     filled = pad_sequence([torch.ones_like(one[:, 0]) for one in features], batch_first=True)
     centre = x.sum(1, keepdim=True) / filled.sum(1)[:, None, None]
@@ -51,33 +53,33 @@ def fit(
     seen = x.new_zeros(len(x), classes).scatter_add(1, y, filled) > 0
     found = _minimum(Problems(rotated, y, filled, seen, x.new_tensor(strengths)), gap)
     weights = found[..., :-1] @ axes.mT[:, None]
-    # The intercept of features that were not centred.
+    # Found for centred features; this is the intercept for the features as they are.
     intercepts = found[..., -1] - (weights @ centre.mT[:, None])[..., 0]
     return Probes(weights, intercepts.masked_fill(~seen[:, None], -torch.inf))
 
 
 def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows in their own principal axes, and those axes: the penalty does not change under rotation."""
+    """The rows in their principal axes, and those axes. A rotation leaves the penalty as it is."""
     within = None
     if x.shape[1] < x.shape[2]:
         within = torch.linalg.qr(x.mT).Q
         x = x @ within
-    # In float32, LAPACK gives up on features that are many times the same, such as empty bins.
+    # In float32 LAPACK fails on many identical columns, such as empty bins.
     axes = torch.linalg.eigh((x.mT @ x).double()).eigenvectors.to(x.dtype)
     return x @ axes, axes if within is None else within @ axes
 
 
 class Problems:
-    """The objectives of all draws and strengths, in coordinates that suit each.
+    """The objectives of all draws and strengths, each in coordinates that suit it.
 
-    A padded row is all zeros, its place for the intercept too: it moves no gradient and no slope.
+    A padded row is zero everywhere, even in the column of the intercept, so it adds to no gradient or slope.
     """
 
     def __init__(self, rotated: Tensor, labels: Tensor, filled: Tensor, seen: Tensor, strengths: Tensor):
         self.rows = torch.cat([rotated, filled[..., None]], 2)
         self.labels, self.filled, self.seen, self.strengths = labels, filled, seen, strengths
         self.count = filled.sum(1)
-        # Of the mean log-loss where all classes are equally likely, and of the penalty.
+        # The curvature at the start, where all classes are equally likely: of the log-loss, and the penalty.
         spread = self.rows.square().sum(1) / (self.count * seen.sum(1))[:, None]
         penalty = torch.nn.functional.pad(strengths[:, None].expand(-1, rotated.shape[2]), (0, 1))
         self.scale = (spread[:, None] + penalty).rsqrt()[:, :, None]
@@ -102,7 +104,7 @@ class Problems:
         return wide.view(draws, strengths, classes, -1)
 
     def error(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities less the truth, and the probability of the truth."""
+        """The probabilities minus the truth, and the probability of the true class."""
         truth = self.labels[:, None, None].expand(-1, logits.shape[1], -1, -1)
         answers = logits.softmax(2)
         of_truth = answers.gather(2, truth)
@@ -118,15 +120,17 @@ class Problems:
         return surprise.sum(2, dtype=torch.float64) / self.count[:, None] + shrink
 
     def gap(self, gradient: Tensor) -> Tensor:
-        """The duality gap, |gradient|² / (2 strength): for weights at least the objective's distance from its
-        minimum. The intercept has no penalty, and is counted as if it had."""
+        """The duality gap, |gradient|² / (2 strength): the objective is at most this far above its minimum.
+
+        That holds for the weights. The intercept, which has no penalty, is counted as if it had one.
+        """
         features = gradient / self.scale
         return _dot(features, features) / (2 * self.strengths)
 
     def line(
         self, theta: Tensor, logits: Tensor, gradient: Tensor, direction: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """How far to go in a direction, with the logits, errors and probabilities of the truth there."""
+        """How far to go in a direction, and the logits, errors and probabilities of the true class there."""
         along = self.logits(direction)
         first = _dot(gradient, direction)
         shrink, stiffness = (_dot(self.penalty * with_, direction) for with_ in (theta, direction))
@@ -167,13 +171,13 @@ def _minimum(problems: Problems, gap: float) -> Tensor:
             memory.keep(left)
             going = going[left]
             theta, logits, gradient, done = (t[:, left] for t in (theta, logits, gradient, done))
-        # A problem that is done stays where it is until its strength is done in every draw.
+        # A solved problem stays where it is until its strength is solved in every draw.
         direction = memory.direction(gradient) * ~done[..., None, None]
         far, logits, error, of_truth = problems.line(theta, logits, gradient, direction)
         theta, before = theta + far * direction, gradient
         gradient = problems.gradient(theta, error)
         curved = memory.add(far * direction, gradient - before)
-        # Where rounding hides the curvature, there is nothing more to be had.
+        # Once rounding hides the curvature, no further step can improve on it.
         done = done | ~curved
     else:
         answer[:, going] = theta * problems.scale
@@ -187,5 +191,5 @@ def _minimum(problems: Problems, gap: float) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """A number a problem."""
+    """The inner product of each problem's tensors: draws × strengths."""
     return (a * b).sum(3).sum(2, dtype=torch.float64)

@@ -1,18 +1,18 @@
 """Limited-memory BFGS for many problems side by side: what it remembers, and where it goes next.
 
-The compact form of Byrd, Nocedal and Schnabel (1994): all inner products of the memory are a few
-batched matrix products, and what remains is a small triangular system a problem.
+In the compact form of Byrd, Nocedal and Schnabel (1994) all inner products of the memory take a few batched
+matrix products, and what remains is a small triangular system for each problem.
 """
 
 import torch
 from torch import Tensor
 
 STEPS = 10
-"""Remembered; more cost time and save next to no iterations where the curvature is near 1."""
+"""How many steps are remembered. With a curvature near 1, more cost time and save hardly any iterations."""
 
 
 class Memory:
-    """The last steps of draws × strengths problems, and the changes of gradient that they brought."""
+    """The last steps of draws × strengths problems, and how each changed the gradient."""
 
     def __init__(self, gradient: Tensor) -> None:
         draws, strengths = gradient.shape[:2]
@@ -24,7 +24,7 @@ class Memory:
         self.steps, self.changes = self.steps[:, chosen], self.changes[:, chosen]
 
     def add(self, step: Tensor, change: Tensor) -> Tensor:
-        """Whether the step met curvature above 0; one that did not is not remembered."""
+        """Remember a step if the curvature along it is above 0, and return whether it is."""
         step, change = step.flatten(2), change.flatten(2)
         curved = (step * change).sum(2, keepdim=True) > 0
         self.steps = torch.cat([self.steps[:, :, 1:], (step * curved)[:, :, None]], 2)
@@ -32,12 +32,12 @@ class Memory:
         return curved[..., 0]
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Downhill, by the inverse curvature that the memory implies."""
+        """The downhill direction, by the inverse curvature that the memory implies."""
         flat = gradient.flatten(2)[..., None]
         across = (self.steps @ self.changes.mT).double()
         among = (self.changes @ self.changes.mT).double()
         met = across.diagonal(dim1=-2, dim2=-1)
-        # A step that is not remembered is a row of zeros: its own equation is made 1 · u = 0.
+        # A step that was not remembered is a row of zeros, so its equation is replaced by 1 · u = 0.
         system = across.triu() + torch.diag_embed((met == 0).double())
         last = among[..., -1, -1]
         size = torch.where(last > 0, met[..., -1] / last, 1.0)[..., None, None]

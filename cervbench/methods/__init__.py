@@ -1,4 +1,4 @@
-"""Built-in methods: supervised training, and the reference rows that stand under every table."""
+"""Built-in methods: supervised training, and the reference rows beneath every table."""
 
 from collections.abc import Mapping
 

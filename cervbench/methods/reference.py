@@ -1,4 +1,4 @@
-"""Reference rows: how far one comes without looking at the cell."""
+"""Reference rows: how far one gets without looking at the cell."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ class Majority(Method):
 
 
 class ImageSize(Method):
-    """A crop is as large as what it was cut around, so its size alone can give a class away."""
+    """A crop is as large as the cell it was cut around, so its size alone can give a class away."""
 
     def features(self, images: Tensor, native_size: Tensor) -> Tensor:
         size = native_size.log()
@@ -20,12 +20,12 @@ class ImageSize(Method):
 
 
 class ColourHistogram(Method):
-    """Share of the pixels in each of 6 × 6 × 6 cells of the colour cube, as square roots (Hellinger)."""
+    """The share of pixels in each of 6 × 6 × 6 bins of the colour cube, as square roots (Hellinger)."""
 
     LEVELS = 6
 
     def features(self, images: Tensor, native_size: Tensor) -> Tensor:
         level = (images * self.LEVELS).long().clamp(0, self.LEVELS - 1)
-        cell = (level[:, 0] * self.LEVELS + level[:, 1]) * self.LEVELS + level[:, 2]
-        shares = torch.stack([torch.bincount(c.flatten(), minlength=self.LEVELS**3) for c in cell])
-        return (shares / cell[0].numel()).sqrt()
+        bins = (level[:, 0] * self.LEVELS + level[:, 1]) * self.LEVELS + level[:, 2]
+        counts = torch.stack([torch.bincount(one.flatten(), minlength=self.LEVELS**3) for one in bins])
+        return (counts / bins[0].numel()).sqrt()

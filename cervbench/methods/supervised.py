@@ -1,6 +1,6 @@
-"""Supervised training: a method that learns nothing before labels are seen.
+"""Supervised training: a method that learns nothing before it sees labels.
 
-Its rows are `scratch` where the encoder is fine-tuned and `untrained` where it is used as it is.
+Its rows are called `scratch` where the encoder is fine-tuned, and `untrained` where it is used as it is.
 """
 
 from cervbench.plugin import Encoder, Method

@@ -100,8 +100,7 @@ class Trained:
         return LinearOnEncoder(method.encoder, classes).to(self.device)
 
     def fit(self, stage: Stage, examples: Examples, steps: int, batch_size: int, *purpose: object) -> None:
-        """Train a stage in place with the training loop; if it was begun or finished before, it is
-        resumed."""
+        """Train a stage in place with the training loop; resumed if it was begun, or finished, before."""
         _refuse_none(examples.images)
         feed = Feed(
             examples.images,

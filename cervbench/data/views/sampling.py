@@ -13,8 +13,7 @@ from cervbench.data.views.transfer import on_device
 from cervbench.data.views.warp import Warp
 
 _IN_CACHE, _IN_MEMORY = 2**17, 2**26
-"""How many pixels of views are sampled at once, on a CPU and elsewhere: in a CPU's cache it is twice as
-fast."""
+"""How many pixels of views are sampled at once: on a CPU, whose cache doubles the speed, and elsewhere."""
 
 
 def fitting_levels(pixels: Pyramid, affine: np.ndarray, size: int) -> np.ndarray:

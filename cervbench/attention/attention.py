@@ -1,7 +1,7 @@
 """Where the classifier of a record looks.
 
-Its weights are not kept. It is trained again from the kept encoder, which on the same processor gives the
-same bits and on a GPU nearly so, and whether its answers are those of the record is said.
+Its weights are not kept, so it is trained again from the kept encoder. That gives the same bits on the same
+CPU, and nearly the same on a GPU; how far its answers are from those of the record is told.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cervbench.attention.again import asked_again
+from cervbench.attention.again import planned_again
 from cervbench.data.dataset import Dataset
 from cervbench.error import UsageError
 from cervbench.harness import pretrained
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attention:
-    """Of every test image in one draw; row n of every array is image n."""
+    """The attention on every test image, in one draw; row n of every array but `places` is image n."""
 
     dataset: Dataset
     rows: np.ndarray
-    """Of the pack."""
+    """The rows of the images in the pack."""
     answers: np.ndarray
-    """Images × classes."""
+    """Probabilities, images × classes."""
     weights: np.ndarray
-    """Images × places."""
+    """How much each place counts, images × places."""
     places: np.ndarray
-    """Places × 4: left, top, width, height, as shares of the side."""
+    """Where the places are: left, top, width, height as shares of the side, places × 4."""
     apart: float
-    """The furthest that an answer is from the record's; 0 where this is the very classifier."""
+    """The largest difference between an answer and the record's; 0 means that this is the very classifier."""
 
     @property
     def framed(self) -> np.ndarray:
-        """Which places weigh more than those of their image do on average: images × places."""
+        """Which places weigh more than the average place of their image: images × places."""
         framed: np.ndarray = self.weights > self.weights.mean(axis=1, keepdims=True)
         return framed
 
@@ -58,8 +58,8 @@ class Attention:
 def attention(
     record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
 ) -> Attention:
-    """The attention of the classifier of a record; `files` are its dataset and init where these are paths."""
-    planned, one = asked_again(record, place, plugins, progress, files)
+    """The attention of a record's classifier; `files` has its dataset and init where these are paths."""
+    planned, one = planned_again(record, place, plugins, progress, files)
     dataset, run = planned.dataset, planned.run
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
     with place.locked(run.id, lambda: progress("waiting for another process", 0, 0, {})):
@@ -67,7 +67,7 @@ def attention(
         from cervbench.training.device import prepare_device
 
         device = prepare_device(place.device, place.threads)
-        if one.entry.package == CORE:  # which fine-tunes the method's own classifier; others may have theirs
+        if one.entry.package == CORE:  # it fine-tunes the method's own classifier, and others need not
             _require_attention(planned)
         parts = Parts.of(dataset, run.fold, planned.resolved.protocol, device)
         _say_where_not_kept(place, run)
@@ -115,17 +115,17 @@ def _say_where_not_kept(place: Place, run: Run) -> None:
 
 
 def _weights(classifier: "Attentive", images: "Images", trained: "Trained") -> tuple[np.ndarray, np.ndarray]:
-    """Weights, images × places, and where the places are, which is the same in all images."""
+    """The weights, images × places, and where the places are, which is the same in all images."""
     import torch
 
     with torch.inference_mode():
-        looked = [classifier.attention(pixels) for pixels, _ in images.batches(trained.normalise)]
-    weights = np.concatenate([weights.float().cpu().numpy() for weights, _ in looked])
-    return weights, looked[0][1].cpu().numpy()
+        of_batches = [classifier.attention(pixels) for pixels, _ in images.batches(trained.normalise)]
+    weights = np.concatenate([weights.float().cpu().numpy() for weights, _ in of_batches])
+    return weights, of_batches[0][1].cpu().numpy()
 
 
 def _answers(stored: Mapping[str, np.ndarray], draw: int, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """What a record holds of these images in a draw: images × classes."""
+    """The answers that a record holds for these images, in one draw: images × classes."""
     of_draw = np.flatnonzero(stored["draw"] == draw)
     found = {stored["image"][n]: n for n in of_draw}
     chosen = [found[dataset.pack.ids[row]] for row in rows]
