@@ -1,1 +1,1 @@
-"""Benchmarks of speed: what a run reaches of the bare model's rate, and beside its peers."""
+"""Benchmarks of speed: a run beside the rate of the bare model, and beside other libraries."""

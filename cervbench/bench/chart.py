@@ -1,4 +1,4 @@
-"""Throughput as a picture: two bars a row, end to end beside the ceiling; each device on its own scale."""
+"""Throughput as a picture: each row has a bar end to end and one of the ceiling; devices differ in scale."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -24,7 +24,7 @@ _STYLE = """
 
 
 def chart(rows: Sequence[Row], mark: str) -> str:
-    """An SVG of rows in order of their keys; `mark` is a comment that says whose it is."""
+    """An SVG of rows that come in the order of their keys; `mark` is a comment that says what made it."""
     devices = [list(group) for _, group in groupby(rows, key=lambda row: row.where.device)]
     parts = [
         f'<rect class="run" x="20" y="62" width="{_BAR}" height="{_BAR}" rx="2"/>',

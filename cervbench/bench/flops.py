@@ -1,6 +1,6 @@
-"""Floating-point operations: what a step asks for, and what the device gives at its best.
+"""Floating-point operations: how many a step takes, and how many the device does per second at its best.
 
-A multiplication with its addition counts as two, on both sides.
+A multiplication and its addition count as two, in both.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from cervbench.bench.workload import Workload
 from cervbench.training.precision import autocast, has_bf16
 
 SIZES = {"cpu": (512, 1024, 2048, 4096), "cuda": (2048, 4096, 8192, 16384)}
-"""Sides of the square matrices that are tried; the best counts."""
+"""The sides of the square matrices that are tried, of which the fastest counts."""
 LASTING = 0.15
-"""Seconds that the products of one size take, at the least; measured three times."""
+"""For how many seconds, at least, products of one size are timed; that is done three times."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class MatmulRate:
 
 
 def flops_of_step(workload: Workload) -> int:
-    """The operations of matrix products and convolutions in one step of the stage, forward and backward."""
+    """The operations of all matrix products and convolutions in a step of the stage, forward and backward."""
     stage = workload.stage.train()
     batch = workload.ceiling.batch(0)
-    # Written out as products attention is counted by every torch; fused it is not by some.
+    # Some versions of torch do not count fused attention, but all count the products that it consists of.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         with autocast(workload.device):
-            loss, _ = stage.forward(batch)  # not as a call: a compiled one is opaque to the counter
+            loss, _ = stage.forward(batch)  # not stage(batch), which the counter cannot see if it is compiled
         loss.backward()
     workload.state.optimizer.zero_grad(set_to_none=True)
     return int(counter.get_total_flops())
 
 
 def matmul_rate(device: torch.device) -> MatmulRate:
-    """The best of some sizes, in the precision that training uses."""
+    """The best rate among several sizes, in the precision that training uses."""
     dtype = torch.bfloat16 if has_bf16(device) else torch.float32
-    sizes = SIZES.get(device.type, SIZES["cpu"])
-    return max((_rate(size, dtype, device) for size in sizes), key=lambda rate: rate.per_second)
+    rates = (_rate(size, dtype, device) for size in SIZES[device.type])
+    return max(rates, key=lambda rate: rate.per_second)
 
 
 def _rate(size: int, dtype: torch.dtype, device: torch.device) -> MatmulRate:

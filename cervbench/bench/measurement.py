@@ -2,26 +2,45 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
+from cervbench.host import observe_host
 from cervbench.plugin.settings import Closed, wrong_values
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Where(Closed):
-    """The device, what stands beside it, and the software."""
+    """The device, its host, and the software."""
 
     device: str
     host: str
-    """The processor, also where the device is another."""
+    """The CPU, even if the device is a GPU."""
     precision: str
     threads: int
     versions: dict[str, str]
+
+    @classmethod
+    def of(cls, device: "torch.device", packages: Mapping[str, str] | None = None) -> "Where":
+        """What is measured with here; `packages` are further ones whose versions matter."""
+        import torch
+
+        seen = observe_host(device, packages or {})
+        host = observe_host(torch.device("cpu"), {})["device"]
+        return cls(
+            device=seen["device"],
+            host=host.removeprefix("cpu: "),
+            precision=seen["precision"],
+            threads=seen["threads"],
+            versions=seen["versions"],
+        )
 
 
 class Measurement(Closed, ABC):
@@ -30,24 +49,24 @@ class Measurement(Closed, ABC):
     @property
     @abstractmethod
     def key(self) -> tuple[str | int, ...]:
-        """What a newer measurement replaces; begins with the device."""
+        """A newer measurement replaces the one of the same key, which begins with the device."""
 
 
 class MeasurementError(CervbenchError, ValueError):
-    """A file of measurements cannot be read; the message names it and says what to do."""
+    """A file of measurements cannot be read; the message names it, and says what to do."""
 
 
 Kind = TypeVar("Kind", bound=Measurement)
 
 
 def merged(known: Iterable[Kind], fresh: Iterable[Kind]) -> list[Kind]:
-    """All of them in order of their keys; a fresh one takes the place of a known one."""
+    """All measurements in the order of their keys, a fresh one replacing a known one of the same key."""
     by_key = {one.key: one for one in [*known, *fresh]}
     return [by_key[key] for key in sorted(by_key)]
 
 
 def read(path: Path, kind: type[Kind]) -> list[Kind]:
-    """The measurements of a file; none where there is no file."""
+    """The measurements in a file; none if there is no file."""
     try:
         return _several(kind).validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The page of the throughput benchmark, made from its rows and from nothing else."""
+"""The page of the throughput benchmark, which is made from its rows alone."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -39,7 +39,7 @@ _COUNTED = """## What is counted
 
 
 def publish(out: Path, fresh: Sequence[Row] = ()) -> list[Path]:
-    """Merge rows with those of a folder, and write them, their page and their chart."""
+    """Merge rows with those in a folder, and write all of them with their page and their chart."""
     rows = merged(read(out / ROWS, Row), fresh)
     write(out / ROWS, rows)
     write_text(out / PAGE, page(rows))
@@ -54,7 +54,7 @@ def page(rows: Sequence[Row]) -> str:
         parts.append(f"![Views a second, end to end and at the ceiling]({CHART})")
     for device, group in groupby(rows, key=lambda row: row.where.device):
         parts.append(f"## {markdown(device)}")
-        ordered = sorted(group, key=_conditions)  # stable: within them the order of the keys stays
+        ordered = sorted(group, key=_conditions)  # equal conditions keep the order of the keys
         parts += [_table(said, list(alike)) for said, alike in groupby(ordered, key=_conditions)]
     if wanted := missing(rows):
         parts.append(
@@ -65,7 +65,7 @@ def page(rows: Sequence[Row]) -> str:
 
 
 def _conditions(row: Row) -> str:
-    """What the numbers of a row are, beside its key."""
+    """What the numbers of a row depend on, apart from its key."""
     versions = ", ".join(
         f"{name} {row.where.versions[name]}" for name in ("torch", "timm") if name in row.where.versions
     )

@@ -1,26 +1,26 @@
-"""Where the time of a step goes, by stopping the clock inside the one loop.
+"""Where the time of a step goes, measured with a clock inside the training loop.
 
-The clock is read only after the device was waited for, which keeps host and device from overlapping:
-phases are measured in a pass of their own, and their sum may exceed a step at full speed.
+The clock is read only after waiting for the device, which keeps host and device from overlapping. So phases
+are measured in a separate pass, and together they may take longer than a step at full speed.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from cervbench.bench.timing import synchronise
-from cervbench.bench.workload import Workload
+from cervbench.bench.workload import Workload, fields_of
 from cervbench.data.batches import Batch, Feed
 from cervbench.data.views import View
 from cervbench.plugin.method import Progress
 from cervbench.training.stage import Stage
 
 PHASES = ("views", "forward", "backward", "optimiser", "rest")
-"""Forward with the loss; backward with the clipping of gradients; the rest is the loop's and the method's
-own, a moving average say."""
+"""`forward` includes the loss, and `backward` the clipping of gradients. The rest is the loop and what the
+method does itself, such as a moving average."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Laps:
         self.last = time.perf_counter()
 
     def end(self, phase: str) -> None:
-        """What passed since the last lap belongs to this phase."""
+        """The time since the last lap belongs to this phase."""
         synchronise(self.device)
         now = time.perf_counter()
         self.spent[phase] += now - self.last
@@ -54,7 +54,7 @@ class _TimedFeed(Feed):
 
 
 class _TimedStage(Stage):
-    """The clock around the stage and not in it, where compiling would see it."""
+    """Reads the clock around the stage and not inside it, where it would be compiled with it."""
 
     def __init__(self, inner: Stage, laps: _Laps) -> None:
         super().__init__()
@@ -74,11 +74,10 @@ class _TimedStage(Stage):
 
 
 def phases(workload: Workload, steps: int) -> dict[str, float]:
-    """Seconds a step in each phase."""
+    """How many seconds a step spends in each phase."""
     laps = _Laps(workload.device)
     timed = replace(workload, stage=_TimedStage(workload.stage, laps))
-    known = {field.name: getattr(workload.feed, field.name) for field in fields(workload.feed)}
-    feed = _TimedFeed(**known, laps=laps)
+    feed = _TimedFeed(**fields_of(workload.feed), laps=laps)
     optimizer = workload.state.optimizer
     hooks = [
         optimizer.register_step_pre_hook(lambda *_: laps.end("backward")),
@@ -86,7 +85,7 @@ def phases(workload: Workload, steps: int) -> dict[str, float]:
     ]
     try:
         laps.begin()
-        for _ in range(steps):  # one at a time, so that no batch is made beside a step
+        for _ in range(steps):  # one at a time, so that no batch is made while another step trains
             timed.train(feed, 1)
         laps.end("rest")
     finally:

@@ -1,4 +1,4 @@
-"""A row of the throughput benchmark, and which are still wanted."""
+"""A row of the throughput benchmark, and which rows are still wanted."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,22 +20,22 @@ class Row(Measurement):
     batch: int = Field(gt=0)
     compiled: bool
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Of the method, as they were set."""
+    """The settings that were given to the method."""
     views: int = Field(gt=0)
-    """How many an image has in a step."""
+    """How many views of each image are in a step."""
     rounds: int
     steps: int
-    """A turn."""
+    """How many steps a turn has."""
     views_per_second: float = Field(gt=0)
-    """The median over rounds, as all figures here."""
+    """The median over rounds, like all figures here."""
     ceiling_views_per_second: float = Field(gt=0)
     ratio: float
     """The median of the ratios of the rounds, which is not the ratio of the medians."""
     peak_memory_bytes: int
     seconds_per_step: dict[str, float]
-    """By phase, in a pass of its own."""
+    """For each phase, measured in a separate pass."""
     flops_per_view: float
-    """Backward included."""
+    """Forward and backward."""
     matmul_flops_per_second: float = Field(gt=0)
     matmul_size: int
 
@@ -46,16 +46,16 @@ class Row(Measurement):
 
     @property
     def setup(self) -> Setup:
-        """What was asked for."""
+        """What had been asked for."""
         return Setup(self.method, self.backbone, self.size, self.batch, self.compiled, self.settings)
 
     @property
     def share_of_matmul(self) -> float:
-        """What the model alone reaches of the device's matmul rate."""
+        """The share of the device's matmul rate that the model alone reaches."""
         return self.ceiling_views_per_second * self.flops_per_view / self.matmul_flops_per_second
 
 
 def missing(rows: Iterable[Row]) -> Sequence[Setup]:
-    """The wanted rows that no GPU has given yet."""
+    """The wanted rows that were not measured on any GPU yet."""
     there = {row.setup for row in rows if row.where.device.startswith("cuda")}
     return [setup for setup in WANTED if setup not in there]

@@ -1,4 +1,4 @@
-"""What can be asked to be timed, and what the page wants of a GPU. Imports no torch."""
+"""What can be timed, and what the page wants measured on a GPU. Imports no torch."""
 
 import json
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ class Setup:
     size: int
     batch: int
     compiled: bool = False
-    """By torch.compile, which a tier may ask for."""
+    """Whether torch.compile is used, which a tier may ask for."""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Of the method, as they were set: told apart by them, though no mapping can be hashed."""
+    """The settings that are given to the method. A mapping has no hash, but setups are compared by it."""
 
     @property
     def name(self) -> str:
-        """Without size and batch, which have columns of their own."""
+        """A name without size and batch, which have their own columns."""
         chosen = ", ".join(f"{key} {json.dumps(value)}" for key, value in self.settings.items())
-        told = f" ({chosen})" if chosen else ""  # last, for a chart cuts what is long
+        told = f" ({chosen})" if chosen else ""  # last, because a chart cuts long names
         return f"{self.method} · {self.backbone}{', compiled' if self.compiled else ''}{told}"
 
     def __str__(self) -> str:
@@ -36,4 +36,4 @@ WANTED = tuple(
     for method, settings in (("simclr", {}), ("barlow-twins", {"projector": [8192, 8192, 8192]}))
     for compiled in (False, True)
 )
-"""Of a GPU; at 224 px `vit` is ViT-S/16, and the projector is the paper's."""
+"""What the page wants of a GPU. At 224 px `vit` is ViT-S/16; the projector is that of the paper."""

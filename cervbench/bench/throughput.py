@@ -1,4 +1,4 @@
-"""Throughput: views a second end to end beside the ceiling, round by round."""
+"""Throughput: views per second end to end and at the ceiling, round by round."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,8 @@ from statistics import median
 
 import torch
 
-from cervbench.bench.device import described
 from cervbench.bench.flops import MatmulRate, flops_of_step, matmul_rate
+from cervbench.bench.measurement import Where
 from cervbench.bench.phases import phases
 from cervbench.bench.rows import Row
 from cervbench.bench.setups import Setup
@@ -18,16 +18,16 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.training.memory import peak_memory, reset_peak_memory
 
 WARM_UP = 3.0
-"""Seconds, at the least; the first step, in which things are compiled and chosen, does not count."""
+"""How many seconds the warm-up takes at least, without the first step, in which kernels are compiled."""
 TURN = {"cpu": 1.5, "cuda": 6.0}
-"""Seconds that a turn lasts, about, where the number of steps is not given. In each nothing overlaps with the
-making of its first batch: on a GPU some 10 ms, which a short turn would show as a point of the share."""
+"""About how many seconds a turn lasts if the number of steps is not given. The first batch of a turn is made
+while nothing trains; on a GPU that takes some 10 ms, which would cost a short turn a point of its share."""
 LEAST_STEPS = 5
-"""Of a turn."""
+"""The least number of steps in a turn."""
 
 
 def throughput(bench: Bench, setups: Sequence[Setup], rounds: int, steps: int | None = None) -> Iterator[Row]:
-    """A row a setup, as each is measured; of several, what is refused or too large is left out, and said."""
+    """A row for each setup. One of several that is refused, or too large, is left out with a warning."""
     for setup in setups:
         bench.resolved(setup)
     matmul = matmul_rate(bench.device)
@@ -56,7 +56,7 @@ def measured(bench: Bench, setup: Setup, matmul: MatmulRate, rounds: int, steps:
     )
     peak = peak_memory(bench.device)
     return Row(
-        where=described(bench.device),
+        where=Where.of(bench.device),
         dataset=workload.variant,
         method=setup.method,
         backbone=setup.backbone,
@@ -79,7 +79,7 @@ def measured(bench: Bench, setup: Setup, matmul: MatmulRate, rounds: int, steps:
 
 
 def _warmed(workload: Workload) -> float:
-    """Seconds a step once caches are filled and kernels chosen, over both feeds."""
+    """The seconds per step once caches are filled and kernels are chosen, over both feeds."""
     feeds = (workload.feed, workload.ceiling)
     for feed in feeds:
         workload.train(feed, 1)

@@ -1,4 +1,4 @@
-"""Timing: contestants take turns, so that what else the machine does falls on all of them alike."""
+"""Timing: contestants take turns, so that whatever else the machine does slows all of them equally."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,11 +7,11 @@ from statistics import median
 import torch
 
 Turn = Callable[[], float]
-"""Does its work once and says at what rate."""
+"""Does its work once, and returns at what rate."""
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given: it works while the host goes on."""
+    """Wait until the device, which works while the host goes on, has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -25,7 +25,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def alternate(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
-    """The rates of every contestant, round by round; who begins changes from round to round."""
+    """The rates of every contestant, round by round; each round is begun by another one."""
     names = list(turns)
     rates: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -36,5 +36,5 @@ def alternate(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
 
 
 def median_ratio(one: Sequence[float], other: Sequence[float]) -> float:
-    """The median over rounds of one rate over the other of the same round."""
+    """The median over rounds of the ratio of the two rates."""
     return median(a / b for a, b in zip(one, other, strict=True))

@@ -1,7 +1,8 @@
-"""What is timed: a method about to be pretrained, made as a run makes it, and fed by the one loop."""
+"""What is timed: a method that is about to be pretrained, made as a run makes it, in the training loop."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -22,19 +23,15 @@ from cervbench.training.stage import Stage
 from cervbench.training.state import State
 
 STEPS = 100_000
-"""How long the stage is told to be, so that it logs as seldom as a long one."""
+"""How many steps the stage is told to have, so that it logs as rarely as a long one."""
 
-LOOKS, MOST_LOOKS = 6, 60
-"""Epochs of views before any clock starts, and steps at the most: an image is resized when a size of it is
-first asked for, which is over after the first of a stage's epochs."""
+EPOCHS_OF_VIEWS, MOST_STEPS_OF_VIEWS = 6, 60
+"""For how many epochs, and how many steps at most, views are made before any clock starts. An image is
+resized when one of its sizes is first asked for, which in a stage mostly happens in the first epoch."""
 
 
 class ConstantFeed(Feed):
-    """The same batch at every step, on the device already: what it trains at is the ceiling."""
-
-    @classmethod
-    def of(cls, feed: Feed) -> "ConstantFeed":
-        return cls(**{field.name: getattr(feed, field.name) for field in fields(feed)})
+    """The same batch at every step, already on the device: the rate of training on it is the ceiling."""
 
     @cached_property
     def _only(self) -> Batch:
@@ -44,12 +41,17 @@ class ConstantFeed(Feed):
         return self._only
 
 
+def fields_of(feed: Feed) -> dict[str, Any]:
+    """The fields of a feed, from which another kind of feed can be made."""
+    return {field.name: getattr(feed, field.name) for field in fields(feed)}
+
+
 @dataclass
 class Workload:
-    """A pretext stage with its optimiser; it trains on from turn to turn."""
+    """A pretext stage with its optimiser; every turn trains it further."""
 
     variant: str
-    """Of the dataset that it is fed from."""
+    """The variant of the dataset that it is fed from."""
     stage: Stage
     feed: Feed
     device: torch.device
@@ -61,19 +63,19 @@ class Workload:
 
     @cached_property
     def ceiling(self) -> ConstantFeed:
-        return ConstantFeed.of(self.feed)
+        return ConstantFeed(**fields_of(self.feed))
 
     def train(self, feed: Feed, steps: int) -> None:
         train(self.stage, self.state, feed, STEPS, Sitting(), until=self.state.step + steps)
 
     def rate(self, feed: Feed, steps: int) -> float:
-        """Views a second."""
+        """Views per second."""
         return steps * self.views_per_step / seconds(lambda: self.train(feed, steps), self.device)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where workloads are made; a pack is opened once."""
+    """Where workloads are made."""
 
     dataset: str
     place: Place
@@ -87,12 +89,12 @@ class Bench:
         recipe = recipe_of(resolved, name_run(resolved, dataset, 0))
         images = Parts.of(dataset, recipe.fold, resolved.protocol, self.device).train
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
-        for step in range(min(LOOKS * feed.steps_per_epoch, MOST_LOOKS)):
+        for step in range(min(EPOCHS_OF_VIEWS * feed.steps_per_epoch, MOST_STEPS_OF_VIEWS)):
             feed.batch(step)
         return Workload(dataset.variant, stage, feed, self.device, begin(stage, Sitting()))
 
     def resolved(self, setup: Setup) -> Resolved:
-        """Every name looked up, before anything is timed."""
+        """What the setup asks for, with every name looked up; refused before anything is timed."""
         settings = {
             **setup.settings,
             "protocol.image_size": setup.size,

@@ -1,1 +1,1 @@
-"""The same model, batch, sizes and views through other libraries, each by its own documented recipe."""
+"""The same model, batch, sizes and views in other libraries, each used by its own documented recipe."""

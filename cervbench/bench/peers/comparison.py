@@ -1,4 +1,4 @@
-"""The comparison: views alone and training end to end, all contestants taking turns in one run."""
+"""The comparison: views alone, and training end to end; in one run in which all contestants take turns."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from cervbench.bench.device import described
+from cervbench.bench.measurement import Where
 from cervbench.bench.peers.findings import CEILING, OURS, Contestant, PeerComparison
 from cervbench.bench.peers.policies import AUGMENTATIONS, BATCHED, OfRows, on_tensors
 from cervbench.bench.peers.recipes import Loaded, OneProcess, OnMemory, precisions, write_files
@@ -21,15 +21,17 @@ from cervbench.data.batches import Feed
 from cervbench.protocol.randomness import generator
 
 VIEWS = 256
-"""In a batch, where views are made alone."""
+"""How many views are in a batch when nothing but views is made."""
 TURN = 0.5
-"""Seconds that a turn of making views lasts, at the least."""
+"""How many seconds a turn of making views lasts at least."""
 
 Say = Callable[[str], None]
+Setting = tuple[str, int]
+"""The precision of lightly's recipe, and the number of its workers."""
 
 
 def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: Say) -> PeerComparison:
-    """SimCLR on resnet18 through every library."""
+    """SimCLR on resnet18 in every library."""
     workload = bench.workload(Setup("simclr", "resnet18", size, batch))
     batch, stored = workload.feed.per_step, _stored(workload)
     planes = torch.from_numpy(stored).permute(0, 3, 1, 2).contiguous().to(bench.device)
@@ -40,7 +42,7 @@ def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: S
         write_files(stored, Path(folder))
         say("trying the settings of lightly's recipe")
         settings = _settings(Path(folder), size, batch, bench.device)
-        tried = {name: recipe.rate(steps) for name, recipe in settings.items()}
+        tried = {setting: recipe.rate(steps) for setting, recipe in settings.items()}
         turns: dict[str, Turn] = {
             OURS: partial(workload.rate, workload.feed, steps),
             CEILING: partial(workload.rate, workload.ceiling, steps),
@@ -48,11 +50,12 @@ def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: S
         for name in _best_on_tensors(views, ways):
             turns[name] = partial(OnMemory(len(planes), ways[name], batch, bench.device).rate, steps)
         say("training end to end")
-        alternate(turns, 1)  # warms up; lightly's are warm from being tried
-        turns |= {name: partial(settings[name].rate, steps) for name in best_of_each(tried)}
+        alternate(turns, 1)  # warms up, which lightly's recipes did when they were tried
+        for setting in _best_of_each_precision(tried):
+            turns[_name(setting)] = partial(settings[setting].rate, steps)
         training = alternate(turns, rounds)
     return PeerComparison(
-        where=described(bench.device, {name: version(name) for name in ("kornia", "lightly")}),
+        where=Where.of(bench.device, {name: version(name) for name in ("kornia", "lightly")}),
         dataset=workload.variant,
         stored=stored.shape[1],
         size=size,
@@ -62,12 +65,12 @@ def compare(bench: Bench, size: int, batch: int, rounds: int, steps: int, say: S
         augmentations=dict(AUGMENTATIONS),
         views=_contestants(views),
         training=_contestants(training),
-        tried={name: round(rate, 1) for name, rate in tried.items()},
+        tried={_name(setting): round(rate, 1) for setting, rate in tried.items()},
     )
 
 
 def _stored(workload: Workload) -> np.ndarray:
-    """The very images that the workload trains on, as stored: N × S × S × 3."""
+    """The very images that the workload trains on, at the size at which they are stored: N × S × S × 3."""
     images = workload.feed.images
     finest = len(images.pyramid.sides) - 1
     level = images.pyramid.level(finest, torch.from_numpy(images.rows))
@@ -89,7 +92,7 @@ def _making_views(
 
 
 class _OurViews:
-    """One view of each of so many images, other parameters each time."""
+    """Makes one view of each of `count` images, with other parameters each time."""
 
     def __init__(self, feed: Feed, count: int) -> None:
         self.feed, self.count, self.calls = feed, count, 0
@@ -103,7 +106,7 @@ class _OurViews:
 
 
 def _making(make: Callable[[], object], count: int, device: torch.device) -> float:
-    """Views a second."""
+    """Views per second."""
     spent, made = 0.0, 0
     while spent < TURN:
         spent += seconds(make, device)
@@ -112,33 +115,34 @@ def _making(make: Callable[[], object], count: int, device: torch.device) -> flo
 
 
 def _best_on_tensors(views: Mapping[str, Sequence[float]], ways: Mapping[str, OfRows]) -> list[str]:
-    """kornia's fastest way, and torchvision's that one could train by."""
+    """The fastest way of kornia, and the way of torchvision whose views can be trained on."""
     fastest = max((name for name in ways if name.startswith("kornia")), key=lambda name: median(views[name]))
     return [fastest, *(name for name in ways if name.startswith("torchvision") and name != BATCHED)]
 
 
-def _settings(folder: Path, size: int, batch: int, device: torch.device) -> dict[str, Loaded]:
+def _settings(folder: Path, size: int, batch: int, device: torch.device) -> dict[Setting, Loaded]:
     return {
-        f"lightly, {precision}, {workers} worker{'s' if workers > 1 else ''}": Loaded(
-            folder, size, batch, workers, bf16, device
-        )
+        (precision, workers): Loaded(folder, size, batch, workers, bf16, device)
         for precision, bf16 in precisions(device).items()
         for workers in _worker_counts()
     }
 
 
 def _worker_counts() -> list[int]:
-    """One, as many as torch has threads, and half of that."""
+    """One worker, as many as torch has threads, and half as many."""
     most = torch.get_num_threads()
     return sorted({1, max(1, most // 2), most})
 
 
-def best_of_each(tried: Mapping[str, float]) -> list[str]:
-    """The setting with the best number of workers, in each precision."""
-    best: dict[str, str] = {}
-    for name in sorted(tried, key=lambda name: tried[name]):
-        best[name.rpartition(", ")[0]] = name
-    return list(best.values())
+def _best_of_each_precision(tried: Mapping[Setting, float]) -> list[Setting]:
+    """For each precision, the setting with the best number of workers."""
+    ascending = sorted(tried, key=lambda setting: tried[setting])
+    return list({precision: (precision, workers) for precision, workers in ascending}.values())
+
+
+def _name(setting: Setting) -> str:
+    precision, workers = setting
+    return f"lightly, {precision}, {workers} worker{'s' if workers > 1 else ''}"
 
 
 def _contestants(rates: Mapping[str, Sequence[float]]) -> list[Contestant]:

@@ -1,25 +1,26 @@
-"""What a comparison found, and what of it was to be shown."""
+"""What a comparison found, and what it was meant to show."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
-from cervbench.bench.measurement import Closed, Measurement
+from cervbench.bench.measurement import Measurement
+from cervbench.plugin.settings import Closed
 
 OURS, CEILING = "cervbench", "cervbench, ceiling"
 
 
 class Contestant(Closed):
     name: str
-    """Begins with the name of its library."""
+    """It begins with the name of the library."""
     views_per_second: float = Field(gt=0)
     ours_over_it: float
-    """The median over rounds of our rate over its rate of the same round."""
+    """The median over rounds of our rate divided by its rate."""
 
 
 class PeerComparison(Measurement):
-    """One run of all contestants on one device."""
+    """One run with all contestants, on one device."""
 
     dataset: str
     stored: int
@@ -29,11 +30,11 @@ class PeerComparison(Measurement):
     steps: int
     augmentations: dict[str, str]
     views: list[Contestant]
-    """Making views alone."""
+    """Those that make views and nothing else."""
     training: list[Contestant]
-    """End to end, and the ceiling."""
+    """Those that train end to end, and the ceiling."""
     tried: dict[str, float]
-    """Views a second of lightly's recipe in each of its settings, one turn each; the best was taken."""
+    """Views per second of lightly's recipe in each of its settings, one turn each; the best one competes."""
 
     @property
     def key(self) -> tuple[str | int, ...]:
@@ -41,7 +42,7 @@ class PeerComparison(Measurement):
 
 
 class Claim(NamedTuple):
-    """What was to be shown on two processor cores with Herlev, at 64 px."""
+    """Something that was to be shown on two CPU cores with Herlev, at 64 px."""
 
     what: str
     at_least: float
@@ -58,5 +59,5 @@ def claims(comparison: PeerComparison) -> Iterator[Claim]:
 
 
 def _least(contestants: Sequence[Contestant], name: str) -> float:
-    """Against the fastest of those whose name begins so."""
+    """Our rate over that of the fastest contestant whose name begins with `name`."""
     return min(one.ours_over_it for one in contestants if one.name.startswith(name))

@@ -1,4 +1,4 @@
-"""The page of the comparison with other libraries, made from its measurements and from nothing else."""
+"""The page of the comparison with other libraries, which is made from its measurements alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ that were tried.
 
 
 def publish(out: Path, fresh: Sequence[PeerComparison] = ()) -> list[Path]:
-    """Merge comparisons with those of a folder, and write them and their page."""
+    """Merge comparisons with those in a folder, and write all of them with their page."""
     measured = merged(read(out / MEASURED, PeerComparison), fresh)
     write(out / MEASURED, measured)
     write_text(out / PAGE, page(measured))

@@ -1,4 +1,4 @@
-"""SimCLR's views as kornia and torchvision make them, as far as they have them."""
+"""SimCLR's views made by kornia and torchvision, as far as these have the operations."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +14,7 @@ SCALE, SIGMA = (0.2, 1.0), (0.1, 2.0)
 JITTER = (0.4, 0.4, 0.2, 0.1)
 
 OfRows = Callable[[Tensor], Tensor]
-"""From rows of the stored images to one view of each, float32 n × 3 × size × size."""
+"""Takes rows of the stored images and makes one view of each, float32 n × 3 × size × size."""
 
 AUGMENTATIONS: Mapping[str, str] = {
     "cervbench": "crop, both mirrors, quarter turns, colour jitter, greyscale, blur, normalisation; "
@@ -26,11 +26,11 @@ AUGMENTATIONS: Mapping[str, str] = {
     "normalisation; drawn image by image",
 }
 BATCHED = "torchvision v2, on the batch"
-"""All images of the batch get the same parameters, by which nobody trains."""
+"""All images of a batch get the same parameters, so nobody would train on these views."""
 
 
 def on_tensors(stored: Tensor, size: int) -> dict[str, OfRows]:
-    """Every way that is tried; `stored` is uint8 N × 3 × S × S on the device."""
+    """Every way that is tried, by name; `stored` is uint8 N × 3 × S × S on the device."""
     smaller = _smaller(stored, round(1.5 * size))
     ways: dict[str, OfRows] = {}
     for images in (stored, smaller) if smaller.shape[-1] < stored.shape[-1] else (stored,):
@@ -46,7 +46,7 @@ def on_tensors(stored: Tensor, size: int) -> dict[str, OfRows]:
 
 
 def _smaller(stored: Tensor, side: int) -> Tensor:
-    """Made on the host: on CUDA whole numbers cannot be resized so."""
+    """Images resized on the host, since CUDA cannot resize uint8 with antialiasing."""
     smaller = functional.interpolate(stored.cpu(), size=(side, side), mode="bilinear", antialias=True)
     return smaller.to(stored.device)
 
@@ -86,5 +86,5 @@ def _torchvision(size: int) -> v2.Compose:
 
 
 def _kernel(size: int) -> int:
-    """A tenth of the image, odd: SimCLR's blur."""
+    """The side of SimCLR's blur kernel: odd, and about a tenth of the image."""
     return max(3, size // 10 // 2 * 2 + 1)

@@ -1,4 +1,4 @@
-"""Training recipes of others: lightly's own documented one, and its model fed from tensors in memory."""
+"""Training recipes of other libraries: lightly's documented one, and its model fed from tensors in memory."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
@@ -22,7 +22,7 @@ from cervbench.bench.timing import seconds
 from cervbench.training.precision import has_bf16
 
 WARM_UP = 2
-"""Batches of a loader before the clock starts, when its workers have started and its queue has filled."""
+"""How many batches a loader gives before the clock starts, so that workers run and the queue is full."""
 
 
 class Trainee:
@@ -41,7 +41,7 @@ class Trainee:
         one, other = (
             view.to(self.device, memory_format=self.format, non_blocking=True) for view in (one, other)
         )
-        # A user of that recipe has torch's defaults, and not the exact float32 that runs of ours are given.
+        # Whoever follows that recipe has torch's defaults, and not the exact float32 that our runs ask for.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 loss = self.criterion(self.model(one), self.model(other))
@@ -51,13 +51,13 @@ class Trainee:
 
 
 def precisions(device: torch.device) -> dict[str, bool]:
-    """Those to try: whether to compute in bf16, by name."""
+    """The precisions to try: by name, whether to compute in bf16."""
     return {"fp32": False} | ({"bf16, channels last": True} if has_bf16(device) else {})
 
 
 @dataclass
 class Loaded:
-    """JPEG files through lightly's dataset and transform, and a loader with workers."""
+    """Trains on JPEG files that lightly's dataset, its transform and a loader with workers read."""
 
     folder: Path
     size: int
@@ -75,7 +75,7 @@ class Loaded:
         return Trainee(self.device, self.bf16)
 
     def rate(self, steps: int) -> float:
-        """Views a second once the loader runs; it is stopped after, so as not to work in others' turns."""
+        """Views per second once the loader runs. It is stopped afterwards, or it would slow others' turns."""
         with self._batches(steps) as batches:
 
             def train(count: int) -> None:
@@ -88,7 +88,7 @@ class Loaded:
 
     @contextmanager
     def _batches(self, steps: int) -> Iterator[Iterator[Any]]:
-        """More of them than are used: at the end of an epoch workers rest, and the model has all cores."""
+        """More batches than are used, because workers that have finished an epoch leave all cores free."""
         spare = 2 * self.workers + 1
         count = self.batch * (WARM_UP + steps + spare)
         sampler = RandomSampler(self.dataset, replacement=True, num_samples=count)
@@ -110,12 +110,12 @@ def _each(loader: DataLoader[Any]) -> Generator[Any, None, None]:
 
 @dataclass
 class OnMemory:
-    """Views made of stored images in the memory of the device."""
+    """Trains on views that are made of stored images in the memory of the device."""
 
     count: int
-    """Of images."""
+    """How many images there are."""
     views: Callable[[Tensor], Tensor]
-    """From rows of the stored images to a view of each."""
+    """Takes rows of the stored images and makes a view of each."""
     batch: int
     device: torch.device
 
@@ -133,7 +133,7 @@ class OnMemory:
 
 
 class OneProcess:
-    """lightly's transform on decoded images, in this process alone."""
+    """lightly's transform on decoded images, in this process and without workers."""
 
     def __init__(self, stored: np.ndarray, size: int) -> None:
         self.images = [Image.fromarray(image) for image in stored]
@@ -145,6 +145,6 @@ class OneProcess:
 
 
 def write_files(stored: np.ndarray, folder: Path) -> None:
-    """Images as JPEG files, as a dataset would come."""
+    """Write images as JPEG files, as a dataset would have them."""
     for number, image in enumerate(stored):
         Image.fromarray(image).save(folder / f"{number:06d}.jpg", quality=95)
