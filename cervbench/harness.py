@@ -45,7 +45,7 @@ class Outcome:
 def execute(
     requests: Sequence[Request],
     place: Place,
-    progress: WatchStages = unwatched,
+    watch: WatchStages = unwatched,
     found: Plugins | None = None,
     failed: Callable[[Run, Exception], None] | None = None,
 ) -> Iterator[Outcome]:
@@ -55,11 +55,11 @@ def execute(
     there is only one run, the error is raised.
     """
     found = found or plugins()
-    runs = list(plan(requests, place, progress, found))
+    runs = list(plan(requests, place, watch, found))
     for planned in runs:
         try:
             with _refusing_to_exit(planned.run):
-                yield from _Work(planned, place, progress, found).outcomes()
+                yield from _Work(planned, place, watch, found).outcomes()
         except Exception as error:
             if failed is None or len(runs) == 1:
                 raise
@@ -72,7 +72,7 @@ class _Work:
 
     planned: PlannedRun
     place: Place
-    progress: WatchStages
+    watch: WatchStages
     plugins: Plugins
 
     @property
@@ -98,7 +98,7 @@ class _Work:
         from cervbench.training.device import prepare_device
 
         device = prepare_device(self.place.device, self.place.threads)
-        self.plugins.watch("cervbench_run_started", run=self.run)
+        self.plugins.notify("cervbench_run_started", run=self.run)
         parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
         trained, observed = self._pretrain(parts, device)
         for wanted in self.planned.records:
@@ -109,14 +109,14 @@ class _Work:
             self._say(f"{wanted.entry.name} at {wanted.ratio} %")
             record = self._evaluate(wanted, parts, trained, observed)
             trained.at(wanted.id).clear_checkpoints()
-            self.plugins.watch("cervbench_record_written", run=self.run, record=record)
+            self.plugins.notify("cervbench_record_written", run=self.run, record=record)
             yield Outcome(record, fresh=True)
 
     def _pretrain(self, parts: "Parts", device: "torch.device") -> tuple["Trained", Mapping[str, Any]]:
         def watch(stage: str, step: int, steps: int, values: Mapping[str, float]) -> None:
             self._say(stage, step, steps, values)
             told = {"stage": stage, "step": step, "steps": steps, "values": values}
-            self.plugins.watch("cervbench_step", run=self.run, **told)
+            self.plugins.notify("cervbench_step", run=self.run, **told)
 
         return pretrained(self.planned, parts, self.place, device, watch)
 
@@ -181,7 +181,7 @@ class _Work:
         self, doing: str, step: int = 0, steps: int = 0, values: Mapping[str, float] | None = None
     ) -> None:
         run = f"{self.run.method.name} on {self.run.dataset.variant}, fold {self.run.fold}"
-        self.progress(f"{run}: {doing}", step, steps, values or {})
+        self.watch(f"{run}: {doing}", step, steps, values or {})
 
 
 def pretrained(

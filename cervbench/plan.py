@@ -108,21 +108,15 @@ def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> Evalua
 
 
 def plan(
-    requests: Sequence[Request], place: Place, progress: WatchStages, found: Plugins
+    requests: Sequence[Request], place: Place, watch: WatchStages, found: Plugins
 ) -> Iterator[PlannedRun]:
     """The runs that requests ask for, in order; all requests are resolved before the first run is yielded."""
     opened: dict[str, Dataset] = {}
     for resolved in [resolve(request, found) for request in requests]:
         name = resolved.request.dataset
         if name not in opened:
-            opened[name] = _opened(resolved, place, progress)
+            card, rules = resolved.card, resolved.protocol
+            opened[name] = open_dataset(card, place.data_root, place.cache, rules, watch)
             warn_of_untrained_classes(opened[name])
         for run in runs(resolved, opened[name], found):
             yield PlannedRun(resolved, opened[name], run)
-
-
-def _opened(resolved: Resolved, place: Place, progress: WatchStages) -> Dataset:
-    def packing(done: int, total: int) -> None:
-        progress(f"pack {resolved.card.name}", done, total, {})
-
-    return open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol, packing)

@@ -1,13 +1,10 @@
-"""Who watches what takes long: told by the work, given by whoever shows it."""
+"""Callbacks that report the progress of slow work."""
 
 from collections.abc import Callable, Mapping
 
 WatchStages = Callable[[str, int, int, Mapping[str, float]], None]
-"""Told what is done, its step, of how many (0 where they are not counted), and values to show."""
-
-WatchCount = Callable[[int, int], None]
-"""Told how many are done, of how many."""
+"""Called with what is being done, how many steps of it are done, of how many (0 if unknown), and values."""
 
 
 def unwatched(*told: object) -> None:
-    """Where nobody watches."""
+    """The callback for work that nobody watches."""

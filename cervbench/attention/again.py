@@ -15,7 +15,7 @@ from cervbench.watching import WatchStages
 
 
 def planned_again(
-    record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
+    record: Record, place: Place, plugins: Plugins, watch: WatchStages, files: Mapping[str, str]
 ) -> tuple[PlannedRun, PlannedRecord]:
     """The run and record that made it, planned again; refused if that would be another record today."""
     run = record.run
@@ -38,7 +38,7 @@ def planned_again(
         tier=run.protocol.tier,
         settings={**run.method.config, **changes_of(run.protocol.off)},
     )
-    [again] = plan([request], place, progress, plugins)
+    [again] = plan([request], place, watch, plugins)
     [one] = again.records
     if one.id != record.id:
         pairs = {"run": (run, again.run), "evaluation": (record.evaluation, one.evaluation)}

@@ -56,13 +56,13 @@ class Attention:
 
 
 def attention(
-    record: Record, place: Place, plugins: Plugins, progress: WatchStages, files: Mapping[str, str]
+    record: Record, place: Place, plugins: Plugins, watch: WatchStages, files: Mapping[str, str]
 ) -> Attention:
     """The attention of a record's classifier; `files` has its dataset and init where these are paths."""
-    planned, one = planned_again(record, place, plugins, progress, files)
+    planned, one = planned_again(record, place, plugins, watch, files)
     dataset, run = planned.dataset, planned.run
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
-    with place.locked(run.id, lambda: progress("waiting for another process", 0, 0, {})):
+    with place.locked(run.id, lambda: watch("waiting for another process", 0, 0, {})):
         from cervbench.data.parts import Parts
         from cervbench.training.device import prepare_device
 
@@ -71,7 +71,7 @@ def attention(
             _require_attention(planned)
         parts = Parts.of(dataset, run.fold, planned.resolved.protocol, device)
         _say_where_not_kept(place, run)
-        trained = one.begin(pretrained(planned, parts, place, device, progress)[0])
+        trained = one.begin(pretrained(planned, parts, place, device, watch)[0])
         seen = parts.labelled(one.ratio, 1)[0]
         train = imported(one.entry.offer.classifier)
         assert train is not None

@@ -11,7 +11,7 @@ from cervbench import place
 from cervbench.cli import options
 from cervbench.cli.errors import Failed
 from cervbench.cli.progress import shown
-from cervbench.data.cards.card import Archive, Card
+from cervbench.data.cards.card import Card
 from cervbench.error import first_few
 from cervbench.plugin.manager import plugins
 from cervbench.resolve import find_card
@@ -42,11 +42,7 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
     """Download a dataset from its official source and unpack it below the data root."""
     from cervbench.data.fetch import fetch as fetch_card
 
-    with shown() as progress:
-
-        def watch(archive: Archive, done: int, total: int | None) -> None:
-            progress(f"fetch {archive.url.rsplit('/', 1)[-1]}", done, total or done, {})
-
+    with shown() as watch:
         fetched = fetch_card(card, data_root, place.cache_root(), watch)
     if as_json:
         files = [{"url": one.url, "size": one.size, "sha256": one.sha256} for one in fetched.downloads]
@@ -67,14 +63,8 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
-    with shown() as progress:
-        dataset = open_dataset(
-            card,
-            data_root,
-            place.cache_root(),
-            load_rules(),
-            lambda n, of: progress(f"pack {card.name}", n, of, {}),
-        )
+    with shown() as watch:
+        dataset = open_dataset(card, data_root, place.cache_root(), load_rules(), watch)
     pack = dataset.pack
     lacking = dataset.manifest.lacking()
     known = {
@@ -108,8 +98,8 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
     """Read every image, compare all with the card, and name whatever would mislead or end a run."""
     from cervbench.data.check import check as check_card
 
-    with shown() as progress:
-        report = check_card(card, data_root, lambda n, of: progress(f"check {card.name}", n, of, {}))
+    with shown() as watch:
+        report = check_card(card, data_root, watch)
     for finding in report.findings:
         if as_json:
             click.echo(json.dumps(asdict(finding), ensure_ascii=False))
@@ -134,7 +124,8 @@ def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
-    dataset = open_dataset(card, data_root, place.cache_root(), load_rules())
+    with shown() as watch:
+        dataset = open_dataset(card, data_root, place.cache_root(), load_rules(), watch)
     click.echo(f"auditing {dataset.variant}: {len(dataset.pack.ids)} images", err=True)
     found, paths = audit_dataset(dataset, out / "audits")
     click.echo(json.dumps(asdict(found)) if as_json else "\n".join(str(path.resolve()) for path in paths))

@@ -18,8 +18,8 @@ SECONDS_BETWEEN_LINES = 10.0
 def shown() -> Iterator["WatchStages"]:
     """Shows what is being done, how far it is, what `in_words` says and, in a bar, the time left."""
     if sys.stderr.isatty():
-        with _bar() as progress:
-            yield progress
+        with _bar() as watch:
+            yield watch
     else:
         yield _lines()
 
@@ -44,20 +44,20 @@ def _bar() -> Iterator["WatchStages"]:
         task = bars.add_task("", total=None, values="")
         current = ""
 
-        def progress(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:
+        def watch(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:
             nonlocal current
             if doing != current:
                 current = doing
                 bars.reset(task, description=doing)
             bars.update(task, completed=step, total=steps or None, values=in_words(values))
 
-        yield progress
+        yield watch
 
 
 def _lines() -> "WatchStages":
     current, last = "", 0.0
 
-    def progress(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:
+    def watch(doing: str, step: int, steps: int, values: Mapping[str, float]) -> None:
         nonlocal current, last
         now = time.monotonic()
         if doing == current and step < steps and now - last < SECONDS_BETWEEN_LINES:
@@ -66,7 +66,7 @@ def _lines() -> "WatchStages":
         told = [doing, f"{step}/{steps}" if steps else "", in_words(values)]
         click.echo(" ".join(filter(None, told)), err=True)
 
-    return progress
+    return watch
 
 
 def in_words(values: Mapping[str, float]) -> str:

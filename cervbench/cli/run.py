@@ -99,8 +99,8 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
             raise error
         summary.fail(run, error)
 
-    with shown() as progress, _stdout_alone() as records:
-        for outcome in execute(requests, here, progress, failed=failed):
+    with shown() as watch, _stdout_alone() as records:
+        for outcome in execute(requests, here, watch, failed=failed):
             tell(_as_json(outcome) if as_json else _in_words(outcome), records)
             summary.add(outcome)
     summary.warn()
@@ -202,8 +202,8 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
 
         prepare_device(here.device, here.threads)
     store = Store(here.out)
-    with shown() as progress, _stdout_alone() as lines:
-        for planned in plan(requests, here, progress, plugins()):
+    with shown() as watch, _stdout_alone() as lines:
+        for planned in plan(requests, here, watch, plugins()):
             run = planned.run
             for one in planned.records:
                 done = store.has(run.dataset.variant, one.id)

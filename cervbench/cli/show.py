@@ -50,8 +50,8 @@ def show(
 
     files = {name: path for name, path in (("dataset", dataset), ("init", init)) if path}
     here = place.Place(data_root=data_root, out=store.root, device=device)
-    with shown() as progress:
-        looked = of_record(found, here, plugins(), progress, files)
+    with shown() as watch:
+        looked = of_record(found, here, plugins(), watch, files)
     pictures = draw(looked, count, folder)
     click.echo(f"{len(pictures)} pictures and attention.csv: {folder.resolve()}")
     click.echo(

@@ -16,7 +16,7 @@ from cervbench.data.error import DataError
 from cervbench.error import first_few
 from cervbench.protocol.dealing import require_dealable
 from cervbench.protocol.folds import FoldError, frozen
-from cervbench.watching import WatchCount, unwatched
+from cervbench.watching import WatchStages, unwatched
 
 Kind = Literal[
     "listing",
@@ -57,7 +57,7 @@ class Report:
         return not self.findings
 
 
-def check(card: Card, data_root: Path, progress: WatchCount = unwatched) -> Report:
+def check(card: Card, data_root: Path, watch: WatchStages = unwatched) -> Report:
     """List, decode and compare every image of the dataset below the data root."""
     folder = card.below(data_root)
     try:
@@ -70,7 +70,7 @@ def check(card: Card, data_root: Path, progress: WatchCount = unwatched) -> Repo
         *_ids(card, items),
         *_extra(card, items, folder),
         *(list(_crossing(items)) or _undealable(card, items)),
-        *_pixels(card, items, progress),
+        *_pixels(card, items, watch),
     ]
     return Report(
         images=len(items),
@@ -146,13 +146,13 @@ def _undealable(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
         yield Finding("folds", card.name, str(error))
 
 
-def _pixels(card: Card, items: Sequence[Item], progress: WatchCount) -> Iterator[Finding]:
+def _pixels(card: Card, items: Sequence[Item], watch: WatchStages) -> Iterator[Finding]:
     """Decodes every image, and finds the broken ones and the duplicates."""
     first: dict[str, Item] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
         decoded = pool.map(lambda item: _hashed(card, item), items)
         for done, (item, (hashed, problem)) in enumerate(zip(items, decoded, strict=True), start=1):
-            progress(done, len(items))
+            watch(f"check {card.name}", done, len(items), {})
             if problem:
                 yield Finding("unreadable", item.id, problem)
             elif hashed in first:

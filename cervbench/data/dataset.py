@@ -14,7 +14,7 @@ from cervbench.data.pack import Pack, prepare
 from cervbench.protocol.dealing import deal, require_dealable
 from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.protocol.protocol import Rules
-from cervbench.watching import WatchCount, unwatched
+from cervbench.watching import WatchStages, unwatched
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def open_dataset(
     data_root: Path,
     cache: Path,
     rules: Rules,
-    progress: WatchCount = unwatched,
+    watch: WatchStages = unwatched,
 ) -> Dataset:
     """The dataset with its pack, built if there is none yet, and its folds, frozen or dealt by the rule."""
-    pack = prepare(card, data_root, cache, rules.pack.stored_size, progress)
+    pack = prepare(card, data_root, cache, rules.pack.stored_size, watch)
     _refuse_missing_classes(card, pack)
     try:
         return Dataset(card, pack, _frozen(card, pack) if card.manifest else _dealt(pack, rules))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -15,9 +14,7 @@ from urllib.request import Request, urlopen
 from cervbench.atomic import write_text
 from cervbench.data.cards.card import Archive
 from cervbench.data.error import DataError
-
-DownloadWatch = Callable[[Archive, int, int | None], None]
-"""Called with the archive, the bytes that are here, and the bytes in all if the server says how many."""
+from cervbench.watching import WatchStages
 
 ATTEMPTS = 6
 TIMEOUT = 60
@@ -40,7 +37,7 @@ class _BrokeOffError(Exception):
     """The connection ended early, so that another attempt is worthwhile."""
 
 
-def download(archive: Archive, folder: Path, watch: DownloadWatch) -> Download:
+def download(archive: Archive, folder: Path, watch: WatchStages) -> Download:
     """The file of `archive` in `folder`, fetched if it is not there yet, and checked in both cases."""
     if urlsplit(archive.url).scheme not in ("http", "https"):
         raise DataError(f"{archive.url} is not an http address; nothing else is fetched")
@@ -83,7 +80,7 @@ def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".validator")
 
 
-def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
+def _receive(archive: Archive, part: Path, watch: WatchStages) -> None:
     """One attempt, which goes on where the part ends if the server can and the file is still the same."""
     validator = _validator_file(part).read_text("utf-8") if _validator_file(part).exists() else ""
     have = part.stat().st_size if part.exists() and validator else 0
@@ -114,7 +111,7 @@ def _receive(archive: Archive, part: Path, watch: DownloadWatch) -> None:
             raise DataError(f"{part} cannot be written: {error}; run the command again to go on") from error
 
 
-def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watch: DownloadWatch) -> None:
+def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watch: WatchStages) -> None:
     start, total = _extent(response)
     if start not in (0, have):
         raise _BrokeOffError(f"the server sent bytes from {start}, and {have} were asked for")
@@ -129,7 +126,7 @@ def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watc
         while chunk := _read(response):
             out.write(chunk)
             received += len(chunk)
-            watch(archive, received, total)
+            watch(f"fetch {archive.url.rsplit('/', 1)[-1]}", received, total or received, {})
             if archive.size is not None and received > archive.size:
                 part.unlink()
                 raise DataError(f"{archive.url} sends more than the {archive.size} bytes that the card says")

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.data.cards.card import Archive, Card
-from cervbench.data.download import Download, DownloadWatch, download, pin
+from cervbench.data.cards.card import Card
+from cervbench.data.download import Download, download, pin
 from cervbench.data.error import DataError
 from cervbench.data.unpack import ArchiveError, unpack
+from cervbench.watching import WatchStages, unwatched
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,7 @@ class Fetched:
     """To be shown to the user: without a published checksum, later downloads must equal the first."""
 
 
-def _silent(archive: Archive, received: int, total: int | None) -> None:
-    pass
-
-
-def fetch(card: Card, data_root: Path, cache: Path, watch: DownloadWatch = _silent) -> Fetched:
+def fetch(card: Card, data_root: Path, cache: Path, watch: WatchStages = unwatched) -> Fetched:
     """Download, check and unpack into the dataset's folder; DataError says what has to be done by hand."""
     from filelock import FileLock
 

@@ -24,7 +24,7 @@ from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content_box, fit
 from cervbench.data.stored import StoredImages
-from cervbench.watching import WatchCount, unwatched
+from cervbench.watching import WatchStages, unwatched
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +91,7 @@ def prepare(
     data_root: Path,
     cache: Path,
     stored_size: int,
-    progress: WatchCount = unwatched,
+    watch: WatchStages = unwatched,
 ) -> Pack:
     """The pack of a dataset as it is on this disk, built if there is none yet."""
     packs = cache / "packs" / card.name
@@ -101,10 +101,10 @@ def prepare(
     items = card.listed(data_root)
     _refuse_unknown_classes(card, items)
     folder = packs / _fingerprint(card, items, stored_size)
-    return _opened(folder) or _built_once(card, items, folder, stored_size, progress)
+    return _opened(folder) or _built_once(card, items, folder, stored_size, watch)
 
 
-def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, progress: WatchCount) -> Pack:
+def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, watch: WatchStages) -> Pack:
     """The pack of a folder that held none: one process builds it while others wait."""
     from filelock import FileLock
 
@@ -115,7 +115,7 @@ def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, prog
             if folder.exists():
                 _LOG.warning("the pack %s is damaged: it is discarded and built anew", folder)
                 discard(folder)
-            _build(card, items, folder, side, progress)
+            _build(card, items, folder, side, watch)
             pack = Pack.open(folder)
     return pack
 
@@ -168,12 +168,12 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
     return hasher.hexdigest()[:16]
 
 
-def _build(card: Card, items: Sequence[Item], folder: Path, side: int, progress: WatchCount) -> None:
+def _build(card: Card, items: Sequence[Item], folder: Path, side: int, watch: WatchStages) -> None:
     for left_by_a_kill in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(left_by_a_kill)
     with whole_folder(folder) as beside:
         with naming(folder / "pixels.npy"):
-            sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, progress)
+            sizes, digests = _write_pixels(card, items, beside / "pixels.npy", side, watch)
         index = {
             "form": _form(card, side),
             "hash": _content_hash(
@@ -191,7 +191,7 @@ def _build(card: Card, items: Sequence[Item], folder: Path, side: int, progress:
 
 
 def _write_pixels(
-    card: Card, items: Sequence[Item], path: Path, side: int, progress: WatchCount
+    card: Card, items: Sequence[Item], path: Path, side: int, watch: WatchStages
 ) -> tuple[list[tuple[int, int]], list[bytes]]:
     """Writes the images one after another, and returns the native size and a hash of each.
 
@@ -216,7 +216,7 @@ def _write_pixels(
             for row, (size, digest) in enumerate(pool.map(store, range(len(items)))):
                 sizes.append(size)
                 digests.append(digest)
-                progress(row + 1, len(items))
+                watch(f"pack {card.name}", row + 1, len(items), {})
     return sizes, digests
 
 

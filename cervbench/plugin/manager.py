@@ -88,7 +88,7 @@ class Plugins:
         self.packages[package] = version
         self._register(plugin, package, version)
 
-    def watch(self, hook: str, **values: Any) -> None:
+    def notify(self, hook: str, **values: Any) -> None:
         """Call a watching hook of every plugin; one that fails is reported once and then left alone."""
         for plugin in self._plugins:
             if (plugin.package, hook) in self._silenced:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from cervbench.cli import COMMANDS, main
 from cervbench.cli.progress import in_words
@@ -458,6 +459,19 @@ def test_prepare_tells_the_classes_and_groups() -> None:
     known = json.loads(answer.stdout)
     assert known["images"] == sum(known["classes"].values()) > 0
     assert known["folds"] == 5
+
+
+def test_an_audit_tells_how_far_the_pack_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: a dataset that was not packed yet was packed in silence, which may take an hour."""
+    for number in range(10):
+        path = tmp_path / "own" / f"class-{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(path)
+    monkeypatch.setenv("CERVBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("cervbench.audit.audit", lambda dataset, out: (None, [out]))
+    answer = cervbench("data", "audit", str(tmp_path / "own"))
+    assert answer.exit_code == 0, answer.output
+    assert "pack own 10/10" in answer.stderr
 
 
 def test_doctor_finds_nothing_that_prevents_a_run() -> None:

@@ -163,8 +163,8 @@ def test_a_wrong_data_root_is_a_finding_that_says_so(root):
 
 def test_progress_ends_at_the_number_of_images(root):
     seen = []
-    check(CARD, root, lambda done, total: seen.append((done, total)))
-    assert seen == [(n, 4) for n in (1, 2, 3, 4)]
+    check(CARD, root, lambda *told: seen.append(told))
+    assert seen == [(f"check {CARD.name}", n, 4, {}) for n in (1, 2, 3, 4)]
 
 
 def test_the_real_herlev_is_what_its_card_says(real):

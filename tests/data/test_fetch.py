@@ -19,6 +19,7 @@ from cervbench.data.cards.card import Archive, Card, Source
 from cervbench.data.download import ATTEMPTS, _checked, _file_name, download
 from cervbench.data.error import DataError
 from cervbench.data.fetch import fetch
+from cervbench.watching import unwatched
 
 
 def zip_of(content):
@@ -129,10 +130,6 @@ def waited(monkeypatch):
     return seconds
 
 
-def silent(archive, received, total):
-    pass
-
-
 def fetched(card, tmp_path):
     return fetch(card, tmp_path / "root", tmp_path / "cache")
 
@@ -142,7 +139,8 @@ def test_an_archive_is_fetched_unpacked_and_reported(card, tmp_path):
     done = fetch(card, tmp_path / "root", tmp_path / "cache", lambda *what: told.append(what))
     assert done.folder == tmp_path / "root" / "set"
     assert (done.folder / "a" / "2.bmp").read_bytes() == b"x" * 5000
-    assert told[-1] == (card.source.archives[0], len(GOOD), len(GOOD))
+    file = card.source.archives[0].url.rsplit("/", 1)[-1]
+    assert told[-1] == (f"fetch {file}", len(GOOD), len(GOOD), {})
     (one,) = done.downloads
     assert (one.size, one.sha256) == (len(GOOD), hashlib.sha256(GOOD).hexdigest())
     assert not one.published
@@ -190,7 +188,7 @@ def test_what_the_disk_refuses_is_said_with_the_path_and_not_asked_again(server,
     server.content = b"small"
     (tmp_path / f"{_file_name(server.url)}.{name}").symlink_to(leads_to)
     with pytest.raises(DataError, match=r"set-20one\.zip\.part cannot be written: .*; run the command again"):
-        download(Archive(server.url), tmp_path, silent)
+        download(Archive(server.url), tmp_path, unwatched)
     assert len(server.asked) == 1
 
 
@@ -255,20 +253,20 @@ def test_a_server_that_announces_less_than_it_has_is_caught(server, card, tmp_pa
 def test_a_server_that_sends_more_than_the_card_says_is_stopped(server, tmp_path):
     server.behaviour = lambda handler: handler.answer(200, bytes(2**20), announced=False)
     with pytest.raises(DataError, match="more than the 1000 bytes"):
-        download(Archive(server.url, size=1000), tmp_path, silent)
+        download(Archive(server.url, size=1000), tmp_path, unwatched)
     assert [path for path in tmp_path.iterdir() if path.stat().st_size > 1000] == []
 
 
 def test_a_length_other_than_the_cards_is_refused_at_once(server, tmp_path):
     with pytest.raises(DataError, match=f"{len(GOOD)} bytes long, and the card says 7"):
-        download(Archive(server.url, size=7), tmp_path, silent)
+        download(Archive(server.url, size=7), tmp_path, unwatched)
 
 
 def test_a_checksum_other_than_the_cards_is_refused_with_both(server, tmp_path):
     with pytest.raises(
         DataError, match=f"sha256 {hashlib.sha256(GOOD).hexdigest()}; the card says sha256 {'0' * 64}"
     ):
-        download(Archive(server.url, sha256="0" * 64), tmp_path, silent)
+        download(Archive(server.url, sha256="0" * 64), tmp_path, unwatched)
     assert list(tmp_path.glob("*.zip")) == []
 
 
@@ -282,7 +280,7 @@ def test_of_a_card_without_a_checksum_none_is_told(server, tmp_path):
 
 def test_the_cards_checksum_is_enough(server, tmp_path):
     archive = Archive(server.url, len(GOOD), hashlib.sha256(GOOD).hexdigest())
-    done = download(archive, tmp_path, silent)
+    done = download(archive, tmp_path, unwatched)
     assert done.published
     assert done.path.read_bytes() == GOOD
 
@@ -378,4 +376,4 @@ def test_a_source_that_needs_a_human_says_which_file_goes_where(card, tmp_path):
 
 def test_only_http_is_fetched(tmp_path):
     with pytest.raises(DataError, match="not an http address"):
-        download(Archive("file:///etc/passwd"), tmp_path, silent)
+        download(Archive("file:///etc/passwd"), tmp_path, unwatched)

@@ -43,8 +43,8 @@ def test_a_pack_is_built_once_and_anew_when_a_file_changes(tmp_path: Path) -> No
     folder = folder_of_classes(tmp_path / "own")
     built: list[int] = []
     card = own_card(folder)
-    first = prepare(card, tmp_path, tmp_path / "cache", 32, lambda n, of: built.append(n))
-    again = prepare(card, tmp_path, tmp_path / "cache", 32, lambda n, of: built.append(n))
+    first = prepare(card, tmp_path, tmp_path / "cache", 32, lambda doing, n, of, values: built.append(n))
+    again = prepare(card, tmp_path, tmp_path / "cache", 32, lambda doing, n, of, values: built.append(n))
     assert len(built) == 8
     assert first.hash == again.hash
     Image.new("RGB", (40, 30), "red").save(folder / "a" / "0.png")

@@ -57,7 +57,7 @@ def test_cervbench_evaluations_adds_evaluations() -> None:
 
 def test_cervbench_run_started_is_told_the_run() -> None:
     seen: list[object] = []
-    plugin_with("cervbench_run_started", lambda run: seen.append(run)).watch(
+    plugin_with("cervbench_run_started", lambda run: seen.append(run)).notify(
         "cervbench_run_started", run="the run"
     )
     assert seen == ["the run"]
@@ -67,14 +67,14 @@ def test_cervbench_step_is_told_the_values() -> None:
     seen: list[object] = []
     # A watcher may name only what it wants to know.
     plugins = plugin_with("cervbench_step", lambda step, steps, values: seen.append((step, steps, values)))
-    plugins.watch("cervbench_step", run=None, stage="pretext", step=7, steps=9, values={"loss": 0.5})
+    plugins.notify("cervbench_step", run=None, stage="pretext", step=7, steps=9, values={"loss": 0.5})
     assert seen == [(7, 9, {"loss": 0.5})]
 
 
 def test_cervbench_record_written_is_told_the_record() -> None:
     seen: list[object] = []
     plugins = plugin_with("cervbench_record_written", lambda record: seen.append(record))
-    plugins.watch("cervbench_record_written", run=None, record="the record")
+    plugins.notify("cervbench_record_written", run=None, record="the record")
     assert seen == ["the record"]
 
 

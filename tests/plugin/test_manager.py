@@ -370,9 +370,9 @@ def test_a_watcher_that_failed_is_called_again_once_it_is_mended() -> None:
 
     faulty = watching("cervbench_step", cervbench_step)
     found = Plugins.of({"notebook": faulty, "another": faulty})
-    found.watch("cervbench_step", run=None, stage="pretext", step=0, steps=9, values={})
+    found.notify("cervbench_step", run=None, stage="pretext", step=0, steps=9, values={})
     found.add(watching("cervbench_step", lambda step: seen.append(step)), "notebook")
-    found.watch("cervbench_step", run=None, stage="pretext", step=1, steps=9, values={})
+    found.notify("cervbench_step", run=None, stage="pretext", step=1, steps=9, values={})
     assert seen == [1]
     assert [problem.package for problem in found.problems] == ["another"]
 
@@ -391,7 +391,7 @@ def test_a_watcher_that_fails_is_reported_once_and_the_others_go_on(caplog: pyte
     )
     with caplog.at_level(logging.WARNING, "cervbench"):
         for step in range(3):
-            plugins.watch("cervbench_step", run=None, stage="pretext", step=step, steps=9, values={})
+            plugins.notify("cervbench_step", run=None, stage="pretext", step=step, steps=9, values={})
 
     assert seen == [0, 1, 2]
     [warning] = caplog.messages
