@@ -1,6 +1,7 @@
 """The training loop: the only one there is."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,9 +138,11 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
         _require_known_settings(group, stage)
         held = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         groups.append({"initial_lr": group.get("lr", stage.learning_rate), **group, "params": held})
-    held_by_any = {id(parameter) for group in groups for parameter in group["params"]}
-    wanting = [name for name, p in stage.named_parameters() if p.requires_grad and id(p) not in held_by_any]
-    if wanting:
+    times_held = Counter(id(parameter) for group in groups for parameter in group["params"])
+    if twice := [name for name, p in stage.named_parameters() if times_held[id(p)] > 1]:
+        named = first_few([name.removeprefix("method.") for name in twice])
+        raise ContractError(f"{named}: is in param_groups of {name_of(stage)} more than once; keep one")
+    if wanting := [name for name, p in stage.named_parameters() if p.requires_grad and not times_held[id(p)]]:
         named = first_few([name.removeprefix("method.") for name in wanting])
         raise ContractError(
             f"{named}: wants a gradient and is in no group of param_groups of {name_of(stage)}; put it in "

@@ -97,6 +97,9 @@ def test_groups_are_dicts_and_hold_whatever_wants_a_gradient() -> None:
     head_alone = stage(groups_are=lambda method: [{"params": method.head.parameters()}])
     with pytest.raises(ContractError, match=r"forgotten\.weight; forgotten\.bias: wants a gradient"):
         begin(head_alone, sitting)
+    head_twice = stage(groups_are=lambda method: [{"params": [*method.parameters(), method.head.weight]}])
+    with pytest.raises(ContractError, match=r"^head\.weight: is in param_groups of Answers more than once"):
+        begin(head_twice, sitting)
     head_alone.method.forgotten.requires_grad_(False)
     (group,) = begin(head_alone, sitting).optimizer.param_groups
     assert len(group["params"]) == 2
