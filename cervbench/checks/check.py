@@ -9,7 +9,7 @@ from cervbench.plugin.problems import in_words, place_of
 
 
 class CheckFailed(AssertionError):  # noqa: N818
-    """A demand is not met: why, and what to do."""
+    """A demand is not met; it says why, and what to do."""
 
     def __init__(self, why: str, to_do: str) -> None:
         super().__init__(f"{why}\n{to_do}")
@@ -17,20 +17,20 @@ class CheckFailed(AssertionError):  # noqa: N818
 
 
 class Subject(Protocol):
-    """What is examined."""
+    """What a check examines."""
 
     @property
     def name(self) -> str:
-        """As it is shown: `method simclr`."""
+        """The name that is shown, such as `method simclr`."""
 
     @property
     def home(self) -> str:
-        """The package that its code is imported from, by which a failing line is found."""
+        """The package that its code is imported from; in it, the line that failed is looked for."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """`check()` passes, with a note where there is something to know, or raises CheckFailed."""
+    """`check()` passes and returns a note, which may be empty, or it raises CheckFailed."""
 
     demand: Callable[[Any], str | None]
     subject: Subject

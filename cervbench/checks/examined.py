@@ -1,4 +1,4 @@
-"""A method as it is examined: built, trained and loaded by what a run does it with."""
+"""A method as checks examine it: built, trained and loaded by the same code as in a run."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cervbench.checks import ground
+from cervbench.checks import drawn_dataset
+from cervbench.checks.drawn_dataset import BATCH
+from cervbench.checks.small_backbones import BACKBONES
 from cervbench.data.parts import Parts
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Method
@@ -27,7 +29,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A pretraining and where it left its files."""
+    """A pretraining, and the folder where it left its files."""
 
     trained: Trained
     folder: Path
@@ -44,14 +46,14 @@ class Pretraining:
 
 @dataclass(frozen=True, eq=False)
 class ExaminedMethod:
-    """Each training that several checks look at is done once."""
+    """A method under examination; trainings that several checks need are done once."""
 
-    method: str
+    offered_as: str
     offer: Offer
 
     @property
     def name(self) -> str:
-        return f"method {self.method}"
+        return f"method {self.offered_as}"
 
     @property
     def home(self) -> str:
@@ -63,9 +65,9 @@ class ExaminedMethod:
 
     @cached_property
     def refusals(self) -> Mapping[str, str]:
-        """What the method says of backbones that it does not work on, by kind."""
+        """The messages with which the method refuses kinds of backbones, by kind."""
         refused = {}
-        for kind in ground.BACKBONES:
+        for kind in BACKBONES:
             try:
                 build_method(self.recipe(kind))
             except SettingsError as error:
@@ -74,16 +76,16 @@ class ExaminedMethod:
 
     @cached_property
     def backbone(self) -> str:
-        """The kind of backbone that the method is examined on: the first that it works on."""
-        return next((kind for kind in ground.BACKBONES if kind not in self.refusals), "CNN")
+        """The kind of backbone that the method is examined on: the first that it does not refuse."""
+        return next((kind for kind in BACKBONES if kind not in self.refusals), "CNN")
 
-    def recipe(self, backbone: str, size: int = 32, batch: int = ground.BATCH, epochs: int = 1) -> Recipe:
-        protocol = ground.protocol(size, batch, epochs)
+    def recipe(self, backbone: str, size: int = 32, batch: int = BATCH, epochs: int = 1) -> Recipe:
+        protocol = drawn_dataset.protocol(size, batch, epochs)
         return Recipe(
             offer=self.offer,
             config=self.config,
             backbone=backbone,
-            backbone_offer=ground.BACKBONES[backbone] if self.offer.has_encoder else None,
+            backbone_offer=BACKBONES[backbone] if self.offer.has_encoder else None,
             init="random",
             image_size=size,
             pretext=protocol.pretext,
@@ -93,12 +95,12 @@ class ExaminedMethod:
 
     @cached_property
     def undisturbed(self) -> Pretraining:
-        """Without a stop: what others are compared with."""
+        """A pretraining without a stop, with which others are compared."""
         return self.pretrained(self.recipe(self.backbone))
 
     @cached_property
     def unsteady(self) -> list[str]:
-        """Tensors that differ between two runs of the same seed: of such a method no more can be asked."""
+        """Tensors that differ between two runs with the same seed; with any, other checks cannot be made."""
         return differing(self.undisturbed.state, self.pretrained(self.recipe(self.backbone)).state)
 
     def pretrained(
@@ -108,7 +110,7 @@ class ExaminedMethod:
         folder: Path | None = None,
         device: torch.device = CPU,
     ) -> Pretraining:
-        """As `cervbench run` does it; in a `folder` where it was begun before, it is resumed."""
+        """A pretraining as in `cervbench run`; one that was begun in `folder` before is resumed."""
         folder = folder or self.new_folder()
         parts = parts_at(recipe.image_size, permuted, device)
         workshop = Workshop(folder, device, 1e9)
@@ -116,7 +118,7 @@ class ExaminedMethod:
         return Pretraining(trained, folder)
 
     def killed(self, recipe: Recipe, folder: Path, step: int) -> None:
-        """A pretraining that saves after each step and is ended by force in the middle of one."""
+        """Begin a pretraining that saves after each step, and end it by force in the middle of `step`."""
 
         def watch(stage: str, at: int, steps: int, values: Mapping[str, float]) -> None:
             if at == step:
@@ -130,13 +132,13 @@ class ExaminedMethod:
             return
 
     def losses(self, recipe: Recipe, until: int | None = None, learning: bool = True) -> list[float]:
-        """The loss of each step, to the end or `until` one."""
+        """The loss of each step, up to the end or `until` a step."""
         told: list[float] = []
         train_stepwise(build_method(recipe), recipe, told.append, until, learning)
         return told
 
     def loss_after(self, method: Method) -> float:
-        """The loss of a method as it stands, on one batch that is always the same."""
+        """The loss of a method in its present state, always on the same batch."""
         recipe = self.recipe(self.backbone)
         stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
         stage.train()
@@ -145,11 +147,11 @@ class ExaminedMethod:
         return loss.item()
 
     def new_folder(self) -> Path:
-        return Path(tempfile.mkdtemp(dir=ground.folder(), prefix=f"{self.method}-"))
+        return Path(tempfile.mkdtemp(dir=drawn_dataset.folder(), prefix=f"{self.offered_as}-"))
 
 
 class _Killed(BaseException):
-    """Stands in for a kill: nothing that a method might catch."""
+    """Stands in for a kill, as something that no method catches."""
 
 
 def train_stepwise(
@@ -159,9 +161,10 @@ def train_stepwise(
     until: int | None = None,
     learning: bool = True,
 ) -> None:
-    """Train a method in place; `watch` is told the loss of each step, whose gradients are still there.
+    """Train a method in place; `watch` is told the loss of each step while its gradients still exist.
 
-    Without `learning` no gradient reaches a weight, and only what a forward pass and `after_step` move moves.
+    Without `learning` no gradient reaches a weight, so nothing changes but by forward passes and
+    `after_step`.
     """
     stage, feed = pretext_stage(method, recipe, parts_at(recipe.image_size).train)
     if not learning:
@@ -174,11 +177,11 @@ def train_stepwise(
 
 @cache
 def parts_at(size: int, permuted: bool = False, device: torch.device = CPU) -> Parts:
-    return Parts.of(ground.dataset(permuted), 0, ground.protocol(size), device)
+    return Parts.of(drawn_dataset.dataset(permuted), 0, drawn_dataset.protocol(size), device)
 
 
 def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors that are not the same to the bit, or are in one alone."""
+    """The names of tensors that differ in a bit, or are in only one of the two."""
     names = sorted({*one, *other})
     return [n for n in names if n not in one or n not in other or not torch.equal(one[n], other[n])]
 

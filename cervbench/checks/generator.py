@@ -44,11 +44,11 @@ def _checks(package: str, found: Plugins) -> Iterator[Check]:
 
 
 def _as_pip_has_it(package: str, found: Plugins) -> str:
-    """The installed package that pip too would take this name for; any other name gets a hint."""
+    """The installed package for which pip takes this name too; any other name is refused with a hint."""
     canonical = canonicalize_name(package)
     if canonical in found.packages:
         return canonical
-    prefix = f"{CORE}-"  # most names begin with it, which alone makes any two of them look alike
+    prefix = f"{CORE}-"  # most names begin with it, which would make any two of them seem alike
     own = {name.removeprefix(prefix): name for name in found.packages}
     near = nearest(canonical.removeprefix(prefix), own)
     hint = f"; did you mean {own[near]!r}?" if near else ""

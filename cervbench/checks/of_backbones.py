@@ -14,12 +14,12 @@ from cervbench.training.initial_weights import build_encoder
 
 @dataclass(frozen=True)
 class ExaminedBackbone:
-    backbone: str
+    offered_as: str
     offer: BackboneOffer
 
     @property
     def name(self) -> str:
-        return f"backbone {self.backbone}"
+        return f"backbone {self.offered_as}"
 
     @property
     def home(self) -> str:
@@ -29,7 +29,7 @@ class ExaminedBackbone:
 def it_makes_a_vector_of_its_width_at_every_image_size(examined: ExaminedBackbone) -> None:
     """The encoder gives n × width finite numbers and maps, at the image size of each tier."""
     for size in sorted({load(tier).image_size for tier in TIERS}):
-        encoder = build_encoder(examined.backbone, examined.offer, "random", size, ("check",)).eval()
+        encoder = build_encoder(examined.offered_as, examined.offer, "random", size, ("check",)).eval()
         with torch.inference_mode():
             vectors, maps = encoder(torch.rand(2, 3, size, size)), encoder.maps(torch.rand(2, 3, size, size))
         if vectors.shape != (2, encoder.width) or maps.shape[:2] != (2, encoder.width):

@@ -1,4 +1,4 @@
-"""What is demanded of a dataset: of its card, and of its images where these are on this disk."""
+"""What is demanded of a dataset: of its card, and of its images if they are on this disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from cervbench.protocol.folds import frozen
 
 @dataclass(frozen=True)
 class ExaminedDataset:
-    dataset: str
+    offered_as: str
     card: Card
     package: str
 
     @property
     def name(self) -> str:
-        return f"dataset {self.dataset}"
+        return f"dataset {self.offered_as}"
 
     @property
     def home(self) -> str:
-        """Not that of `items`, which a merged card has from cervbench."""
+        """The package, and not the module of `items`, which for a merged card is cervbench's."""
         return self.package.replace("-", "_")
 
 
 def it_says_where_its_files_come_from(examined: ExaminedDataset) -> None:
-    """A page, a licence, and archives to fetch or which files to put where by hand."""
+    """The card has a page, a licence, and archives to fetch or a word on which files to put where by hand."""
     card = examined.card
     said = {
         "licence": card.licence,
@@ -45,7 +45,7 @@ def it_says_where_its_files_come_from(examined: ExaminedDataset) -> None:
 
 
 def an_empty_folder_is_refused(examined: ExaminedDataset) -> str | None:
-    """Where its files are not there, `items` lists nothing or raises DataError with what to do."""
+    """If its files are not there, `items` lists nothing, or raises a DataError that says what to do."""
     if examined.card.synthetic:
         return "not looked at: its images are drawn, and come from no files"
     with TemporaryDirectory() as root:
@@ -66,19 +66,19 @@ def an_empty_folder_is_refused(examined: ExaminedDataset) -> str | None:
 
 
 def its_frozen_folds_are_there(examined: ExaminedDataset) -> None:
-    """What the card's `manifest` names is a table of folds."""
+    """The card's `manifest`, if it has one, names a table of folds."""
     if examined.card.manifest:
         frozen(examined.card.manifest)
 
 
 def an_image_of_each_class_can_be_read(examined: ExaminedDataset) -> str | None:
-    """Of files that are below CERVBENCH_DATA; its class is known to the card, and it is an RGB image."""
+    """If the files are below CERVBENCH_DATA: the card knows each class, and gives an RGB image of it."""
     card, root = examined.card, data_root()
     if not (card.synthetic or card.below(root).exists()):
         return f"not looked at: there is no folder {card.below(root)}"
     try:
         found = card.listed(root)
-    except DataError as error:  # which says what is wrong with the files, and nothing of the package
+    except DataError as error:  # tells of the files on this disk, and nothing of the package
         return f"not looked at: {error}"
     first = {item.label: item for item in reversed(found)}
     for label, item in first.items():

@@ -1,4 +1,4 @@
-"""What is demanded of a method on devices that are not here: each is only pretended."""
+"""What is demanded of a method on devices that are not here and therefore pretended."""
 
 import copy
 from collections.abc import Sequence
@@ -8,22 +8,23 @@ from torch import Tensor
 
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, parts_at
-from cervbench.checks.pretended import GPU, PretendedGPU, ValueAsked
-from cervbench.checks.several import losses_of_parts
+from cervbench.checks.pretended_devices import losses_on_devices
+from cervbench.checks.pretended_gpu import GPU, PretendedGPU, ValueAsked
 from cervbench.plugin.method import Progress, total_and_parts
 from cervbench.plugin.problems import place_of
 from cervbench.training.pretrain import build_method, pretext_stage
 
 OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
-"""Parts of what torch says where it asks a real driver: of a gradient inside of a loss, of a generator."""
+"""Parts of the errors that torch raises where it needs a driver: for a gradient in a loss, for a
+generator."""
 STEPS = 2
 DEVICES = 2
 SAME = 1e-5
-"""Sums of float32 in another order differ by a tenth of it."""
+"""Losses this close count as equal; about a tenth of it comes from summing float32 in another order."""
 
 
 def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
-    """On a GPU, were there one, no tensor of the host meets one of the GPU in `loss` or `after_step`."""
+    """If there were a GPU, no tensor of the host would meet one of the GPU in `loss` or `after_step`."""
     if not PretendedGPU.possible():
         return f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
     recipe = method.recipe(method.backbone)
@@ -50,9 +51,10 @@ def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
 
 
 def it_has_one_loss_on_several_devices(method: ExaminedMethod) -> None:
-    """`loss` of half a batch on each of two devices is, in the mean, what it is of the batch on one.
+    """The mean `loss` of half a batch on each of two devices is that of the whole batch on one.
 
-    Batch norm and dropout are left aside: they are of a device's own rows, and here as in evaluation.
+    Batch norm and dropout, which work on the rows of a single device, are left out: they are as in
+    evaluation.
     """
     recipe = method.recipe(method.backbone)
     learner = build_method(recipe).train()
@@ -66,7 +68,7 @@ def it_has_one_loss_on_several_devices(method: ExaminedMethod) -> None:
         return total_and_parts(copy.deepcopy(learner).loss(views), method.name)[0]
 
     halves = list(zip(*(view.chunk(DEVICES) for view in views), strict=True))
-    each = losses_of_parts(lambda rank: loss(halves[rank]), DEVICES)
+    each = losses_on_devices(lambda rank: loss(halves[rank]), DEVICES)
     if each is None:
         raise CheckFailed(
             "one device gathers rows more often than another, which would wait for ever",

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from cervbench.checks import ground
 from cervbench.checks.check import CheckFailed
+from cervbench.checks.drawn_dataset import BATCH
 from cervbench.checks.examined import Demand, ExaminedMethod, parts_at, train_stepwise
 from cervbench.checks.of_devices import (
     it_has_one_loss_on_several_devices,
@@ -21,6 +21,7 @@ from cervbench.checks.of_states import (
     its_encoder_is_stored_once,
     its_state_goes_through_safetensors,
 )
+from cervbench.checks.small_backbones import BACKBONES
 from cervbench.error import first_few
 from cervbench.plugin import Offer, Settings
 from cervbench.plugin.problems import ContractError
@@ -31,13 +32,14 @@ from cervbench.training.trained import Trained
 CLASSES = 3
 SOME_STEPS = 2
 LARGE_BATCH = 32
-"""Losses over a batch, such as a correlation of its columns, cannot fall far in a small one."""
+"""The batch size of a check that needs losses to fall: those over a batch, such as a correlation of its
+columns, cannot fall far in a small one."""
 LENGTHS = (14, 56)
-"""Epochs in which a loss is to fall; the second where the first do not suffice."""
+"""Within how many epochs a loss has to fall. The longer training is done only if the first is not enough."""
 
 
 def its_config_comes_back_from_json(method: ExaminedMethod) -> None:
-    """Every setting has a default, and the config is the same after a way through JSON."""
+    """Every setting has a default, and the config is the same after it was written to JSON and read back."""
     for name, field in type(method.config).model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel) and not issubclass(kind, Settings):
@@ -57,13 +59,13 @@ def its_config_comes_back_from_json(method: ExaminedMethod) -> None:
 
 
 def it_works_on_a_cnn_and_a_vit_or_says_which(method: ExaminedMethod) -> str | None:
-    """On each kind of backbone it trains; or `build` raises a SettingsError that says what it wants."""
-    if len(method.refusals) == len(ground.BACKBONES):
+    """It trains on each kind of backbone, or `build` raises a SettingsError that says what it needs."""
+    if len(method.refusals) == len(BACKBONES):
         raise CheckFailed(
             f"it refuses every kind of backbone: {'; '.join(method.refusals.values())}",
             "let `build` accept the backbones that the method is for",
         )
-    for kind in ground.BACKBONES:
+    for kind in BACKBONES:
         if kind not in method.refusals:
             method.losses(method.recipe(kind), until=SOME_STEPS)
     refusals = [f"no {kind}: {why}" for kind, why in method.refusals.items()]
@@ -71,8 +73,10 @@ def it_works_on_a_cnn_and_a_vit_or_says_which(method: ExaminedMethod) -> str | N
 
 
 def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
-    """On the same batches, the loss ends below that of a copy that learns nothing; what learns slowly beside
-    the noise of its batches has four times as long."""
+    """On the same batches, the loss ends lower than that of a copy that learns nothing.
+
+    A method that learns slowly, compared with the noise between batches, gets four times as many epochs.
+    """
     for epochs in LENGTHS:
         recipe = method.recipe(method.backbone, batch=LARGE_BATCH, epochs=epochs)
         trained, idle = (method.losses(recipe, learning=learning) for learning in (True, False))
@@ -87,21 +91,21 @@ def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
 
 
 def its_views_are_of_one_image_each(method: ExaminedMethod) -> None:
-    """Each view is a float32 tensor with a row an image, which is what it would be without the others."""
+    """Each view is a float32 tensor with a row for each image, which does not depend on the other images."""
     recipe = method.recipe(method.backbone)
     images = parts_at(recipe.image_size).train
     _, feed = pretext_stage(build_method(recipe), recipe, images)
-    rows = torch.from_numpy(images.rows[: ground.BATCH])
-    half = ground.BATCH // 2
+    rows = torch.from_numpy(images.rows[:BATCH])
+    half = BATCH // 2
     for number, view in enumerate(feed.views):
-        drawn = view.draw(np.random.default_rng(number), ground.BATCH)
+        drawn = view.draw(np.random.default_rng(number), BATCH)
         of_half = {name: values[half:] for name, values in drawn.items()}
         whole = view.apply(images.pyramid, rows, drawn, feed.normalise)
         part = view.apply(images.pyramid, rows[half:], of_half, feed.normalise)
-        if whole.dtype != torch.float32 or len(whole) != ground.BATCH:
+        if whole.dtype != torch.float32 or len(whole) != BATCH:
             raise CheckFailed(
                 f"view {number} is {str(whole.dtype).removeprefix('torch.')} with {len(whole)} rows, of "
-                f"{ground.BATCH} images",
+                f"{BATCH} images",
                 "`apply` gives float32 with a row an image, in the order of `rows`",
             )
         if part.shape != whole[half:].shape or not torch.allclose(part, whole[half:], atol=1e-3):
@@ -112,12 +116,12 @@ def its_views_are_of_one_image_each(method: ExaminedMethod) -> None:
 
 
 def it_trains_the_encoder(method: ExaminedMethod) -> None:
-    """The loss reaches each matrix and kernel of the encoder in some step, and the optimiser moves it."""
+    """In some step the loss reaches each matrix and kernel of the encoder, and the optimiser moves it."""
     recipe = method.recipe(method.backbone)
     learner = build_method(recipe)
-    # Tokens, positions and norms may be left aside: one method has no use for a class token, another for
-    # the last norm. That weights change is not enough, for weight decay shrinks what no loss reaches; and
-    # one step is too few, for a norm that starts at zero lets no gradient through in the first.
+    # Tokens, positions and norms may be left out: one method does not use a class token, another not the last
+    # norm. Changed weights prove nothing, because weight decay shrinks even those that no loss reaches. And
+    # one step is not enough, because a norm that starts at zero lets no gradient through at first.
     named = learner.encoder.named_parameters()
     weights = {name: p for name, p in named if p.ndim > 1 and name.endswith("weight")}
     before = {name: weight.detach().clone() for name, weight in weights.items()}
@@ -144,8 +148,8 @@ def it_trains_the_encoder(method: ExaminedMethod) -> None:
 
 
 def it_survives_odd_batches_and_image_sizes(method: ExaminedMethod) -> None:
-    """It trains with two, three or five images in a batch, and at other image sizes than one."""
-    odd = 45 if method.backbone == "CNN" else 40  # a ViT wants whole patches
+    """It trains with two, three, four or five images in a batch, and at several image sizes."""
+    odd = 45 if method.backbone == "CNN" else 40  # a ViT needs whole patches
     for size, batch in ((32, 2), (32, 3), (odd, 5), (64, 4)):
         method.losses(method.recipe(method.backbone, size, batch), until=SOME_STEPS)
 
@@ -172,12 +176,12 @@ def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
 
 
 def it_gives_finite_features(method: ExaminedMethod) -> None:
-    """`features` gives n × width finite numbers, an image a row."""
+    """`features` gives n × width finite numbers, with a row for each image."""
     _require_features(method.undisturbed.trained)
 
 
 def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
-    """Where there is a CUDA device, it trains, has its features and is fine-tuned there as well."""
+    """If there is a CUDA device, it trains, gives features and is fine-tuned there too."""
     if not torch.cuda.is_available():
         return "not looked at: torch finds no CUDA device here"
     trained = method.pretrained(method.recipe(method.backbone), device=torch.device("cuda")).trained
@@ -205,7 +209,7 @@ WITH_AN_ENCODER: tuple[Demand, ...] = (its_encoder_is_stored_once, its_encoder_c
 
 
 def demands(offer: Offer) -> Sequence[Demand]:
-    """Those that apply: a method without a pretext stage, or without an encoder, is asked for less."""
+    """The demands that apply: there are fewer for a method without a pretext stage, or without an encoder."""
     if not offer.has_encoder:
         return (*ALWAYS, it_gives_finite_features)
     return (*ALWAYS, *(WITH_A_PRETEXT_STAGE if offer.pretrains else ()), *WITH_AN_ENCODER)
@@ -221,9 +225,9 @@ def _require_features(trained: Trained) -> None:
 def _require_classifier(trained: Trained) -> None:
     classifier = trained.classifier(CLASSES).train()
     pixels, _ = next(trained.images.batches(trained.normalise))
-    answers = classifier(pixels[: ground.BATCH])
-    if answers.shape != (ground.BATCH, CLASSES):
+    answers = classifier(pixels[:BATCH])
+    if answers.shape != (BATCH, CLASSES):
         raise CheckFailed(
-            f"a classifier of {CLASSES} classes answers {ground.BATCH} images with {tuple(answers.shape)}",
+            f"a classifier of {CLASSES} classes answers {BATCH} images with {tuple(answers.shape)}",
             "`classifier(encoder, classes)` gives a module whose output is n × classes",
         )

@@ -27,7 +27,7 @@ class WholePackage:
 
 
 def it_loads_and_registers(whole: WholePackage) -> str | None:
-    """The package imports, its hooks exist, and everything that its offers name can be imported."""
+    """The package can be imported, its hooks exist, and so does everything that its offers name."""
     whole.found.load_everything()
     if problems := [problem for problem in whole.found.problems if problem.package == whole.package]:
         why = "; ".join(f"{problem.what} (at {problem.where})" for problem in problems)
@@ -45,7 +45,7 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
 
 
 def each_offer_has_a_reference(whole: WholePackage) -> None:
-    """Methods, evaluations and backbones say where they come from; a dataset, how it is cited."""
+    """Methods, evaluations and backbones say where they come from, and datasets how to cite them."""
     if silent := [name for name, reference in _references(whole) if not reference.strip()]:
         raise CheckFailed(
             f"{', '.join(silent)}: the reference is empty",
@@ -58,7 +58,7 @@ def it_registers_without_torch(whole: WholePackage) -> str | None:
     program = (
         "import json, sys\n"
         "sys.path[:] = json.loads(sys.argv[1])\n"
-        "sys.modules['torch'] = None\n"  # whoever imports it fails, and is reported with its line
+        "sys.modules['torch'] = None\n"  # makes an import of torch fail, which is reported with its line
         "from cervbench.plugin.manager import Plugins\n"
         "found = Plugins.discover()\n"
         "told = [[p.package, p.what, p.where] for p in found.problems]\n"

@@ -1,4 +1,5 @@
-"""What is demanded of the state of a method: the same again, after a kill, a permutation, a file."""
+"""What is demanded of a method's state: to be the same again, after a kill, with other labels, from a
+file."""
 
 import copy
 
@@ -13,7 +14,7 @@ UNSTEADY = "not looked at: two runs of the same seed differ already"
 
 
 def it_gives_the_same_bits_again(method: ExaminedMethod) -> None:
-    """The same run gives the same weights, to the bit."""
+    """The same run gives the same weights, bit by bit."""
     if method.unsteady:
         raise CheckFailed(
             f"{first_few(method.unsteady)} differ between two runs of the same seed",
@@ -39,7 +40,7 @@ def it_resumes_to_the_same_bits(method: ExaminedMethod) -> str | None:
 
 
 def it_learns_the_same_whatever_the_labels(method: ExaminedMethod) -> str | None:
-    """With all labels permuted, the encoder is the same to the bit."""
+    """With all labels permuted, the encoder is the same, bit by bit."""
     permuted = method.pretrained(method.recipe(method.backbone), permuted=True)
     if wrong := differing(method.undisturbed.state, permuted.state):
         if method.unsteady:
@@ -52,7 +53,7 @@ def it_learns_the_same_whatever_the_labels(method: ExaminedMethod) -> str | None
 
 
 def its_state_goes_through_safetensors(method: ExaminedMethod) -> str | None:
-    """What is stored and loaded again is the whole method: same state, same features, same loss."""
+    """What is stored and loaded again is the whole method, with the same state and the same loss."""
     made = method.undisturbed
     loaded = build_method(method.recipe(method.backbone))
     load_weights(loaded, made.weights)
@@ -72,7 +73,7 @@ def its_state_goes_through_safetensors(method: ExaminedMethod) -> str | None:
 
 
 def its_encoder_is_stored_once(method: ExaminedMethod) -> None:
-    """The encoder's tensors have one name each: those of `self.encoder`."""
+    """Each tensor of the encoder has only the name that `self.encoder` gives it."""
     built = build_method(method.recipe(method.backbone))
     assert built.encoder is not None
     own = {id(tensor) for tensor in (*built.encoder.parameters(), *built.encoder.buffers())}

@@ -17,7 +17,7 @@ from pydantic import BaseModel, PlainSerializer
 from torch import Tensor, nn
 
 from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
-from cervbench.checks.pretended import PretendedGPU
+from cervbench.checks.pretended_gpu import PretendedGPU
 from cervbench.data.parts import Parts
 from cervbench.evaluations import FineTuneSettings
 from cervbench.evaluations.finetune import fine_tuned
@@ -737,7 +737,7 @@ def test_a_failure_in_the_plugins_own_code_is_told_by_file_and_line() -> None:
     lines, start = inspect.getsourcelines(KnowsResNets)
     at = start + next(number for number, line in enumerate(lines) if "layer4" in line)
     assert f"{__file__}:{at}" in failure.value.why
-    assert "On each kind of backbone it trains" in failure.value.to_do
+    assert "It trains on each kind of backbone" in failure.value.to_do
 
 
 def test_a_failure_in_a_package_of_one_file_is_told_by_file_and_line(

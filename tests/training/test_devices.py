@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cervbench.checks import ground
-from cervbench.checks.pretended import GPU, PretendedGPU
+from cervbench.checks.pretended_gpu import GPU, PretendedGPU
+from cervbench.checks.small_backbones import cnn
 from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.views import Pyramid, named_policy, noise
 from cervbench.data.views.normalise import UNIT
@@ -54,7 +54,7 @@ def test_views_are_made_on_the_device_of_the_pixels(policy: str, monkeypatch: py
 
 
 def fine_tuning() -> FineTuning:
-    encoder = Encoder(ground.cnn(SIZE, pretrained=False), UNIT)
+    encoder = Encoder(cnn(SIZE, pretrained=False), UNIT)
     return FineTuning(LinearOnEncoder(encoder, CLASSES), LABELS, CLASSES, 1e-3, 1e-4)
 
 

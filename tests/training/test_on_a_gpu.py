@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cervbench.checks import ground
 from cervbench.checks.examined import CPU, ExaminedMethod, parts_at
+from cervbench.checks.small_backbones import BACKBONES
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Feed
 from cervbench.plugin.manager import plugins
@@ -35,9 +35,9 @@ METHODS = [
     if entry.offer.pretrains
 ]
 CASES = [
-    pytest.param(method, kind, id=f"{method.method} on a {kind}")
+    pytest.param(method, kind, id=f"{method.offered_as} on a {kind}")
     for method in METHODS
-    for kind in ground.BACKBONES
+    for kind in BACKBONES
     if kind not in method.refusals
 ]
 
@@ -128,7 +128,7 @@ def test_a_step_of_it_waits_for_nothing(method: ExaminedMethod, kind: str, gpu: 
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.method)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.offered_as)
 def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
     method: ExaminedMethod, gpu: torch.device, tmp_path: Path
 ) -> None:

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, fx, nn
 
-from cervbench.checks import ground
 from cervbench.checks.examined import ExaminedMethod, parts_at
+from cervbench.checks.small_backbones import cnn
 from cervbench.data.views.normalise import UNIT
 from cervbench.methods import cervbench_methods
 from cervbench.plugin import Method, MethodConfig, Offer
@@ -45,7 +45,7 @@ def test_only_what_begins_at_random_without_a_pretext_stage_is_from_scratch(
     method: str, init: str, tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights.safetensors"
-    save_file(ground.cnn(32, pretrained=False).state_dict(), weights)
+    save_file(cnn(32, pretrained=False).state_dict(), weights)
     examined = ExaminedMethod(method, plugins().methods.get(method).offer)
     recipe = replace(examined.recipe("CNN"), init="random" if init == "random" else str(weights))
     assert examined.pretrained(recipe).trained.from_scratch == ((method, init) == ("supervised", "random"))

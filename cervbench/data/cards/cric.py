@@ -24,9 +24,8 @@ EXPECTED = {"NILM": 6779, "ASC-US": 606, "LSIL": 1360, "ASC-H": 925, "HSIL": 170
 SEVERITY = {"NILM": 0, "ASC-US": 1, "LSIL": 2, "ASC-H": 3, "HSIL": 4, "SCC": 5}
 
 BOX_OF_WIDTH = 90 / 1376
-"""The side of a cell's box as a share of the width of its field. At the original scale it is the customary 90
-pixels, which hold the nucleus and, for most cells, the cytoplasm around it; where a field is 1280 pixels wide
-it is 84."""
+"""The side of a cell's box as a share of its field's width: at the original scale the customary 90 pixels,
+which hold the nucleus and, for most cells, the cytoplasm around it; in a field 1280 pixels wide, 84."""
 
 ORIGINAL_WIDTH = 1376
 """The least width of an original (1376 is the published one; widths up to 1392 were found). Because they

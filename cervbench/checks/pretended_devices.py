@@ -1,4 +1,4 @@
-"""Several devices that are only pretended: a loss on each, with what it gathers from the others."""
+"""Several pretended devices: the loss on each of them, with the rows that it gathers from the others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cervbench.plugin.devices import pretended
 
 
 class _Asked(BaseException):
-    """A device waits for the rows of the others: nothing that a method might catch."""
+    """A device waits for the rows of the others; a method must not catch that."""
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class _Asked(BaseException):
 
 @dataclass
 class _Device:
-    """One that knows what was gathered so far, and stops at the next time that it gathers."""
+    """A device that knows the rows gathered so far, and stops when it gathers more."""
 
     rank: int
     count: int
@@ -33,11 +33,11 @@ class _Device:
         return self.known[self.asked - 1]
 
 
-def losses_of_parts(loss: Callable[[int], Tensor], count: int) -> list[Tensor] | None:
-    """`loss(rank)` on each device; None where one gathers and another has ended, which would wait for ever.
+def losses_on_devices(loss: Callable[[int], Tensor], count: int) -> list[Tensor] | None:
+    """`loss(rank)` on each device; None if one still gathers when another has ended, so that it would hang.
 
-    All are run as far as they come, again and again, with what they gathered before: so `loss` begins anew
-    each time, and draws the same.
+    Every device runs until it gathers. Then all begin again, knowing what was gathered so far. So `loss` is
+    called many times, and has to draw the same each time.
     """
     known: list[Tensor] = []
     while True:

@@ -1,7 +1,7 @@
-"""A GPU that is only pretended: its tensors have a shape and a device, and no values.
+"""A pretended GPU, whose tensors have a shape and a device but no values.
 
-What a method does there can be followed on any machine, to where tensors of two devices meet or a value is
-asked for. Whether it computes the right thing is for a real one to tell.
+On any machine a method can be followed there, up to where tensors of two devices meet or a value is asked
+for. Only a real GPU can tell whether it computes the right thing.
 """
 
 import warnings
@@ -24,7 +24,7 @@ GPU = torch.device("cuda", 0)
 
 
 class ValueAsked(Exception):  # noqa: N818
-    """Somebody looked at a value, or let a shape depend on one."""
+    """The method looked at a value, or let a shape depend on one."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(f"looks at a value on {device}")
@@ -32,7 +32,7 @@ class ValueAsked(Exception):  # noqa: N818
 
 
 class PretendedGPU:
-    """Where tensors are moved to; what is computed with them is computed `inside`."""
+    """Takes tensors; whatever is computed with them has to be computed `inside`."""
 
     def __init__(self) -> None:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
@@ -40,7 +40,7 @@ class PretendedGPU:
 
     @classmethod
     def possible(cls) -> bool:
-        """Older releases of torch, built for CUDA, want a driver as soon as such a tensor is indexed."""
+        """Older versions of torch built for CUDA need a driver as soon as such a tensor is indexed."""
         try:
             with cls().inside():
                 torch.empty(1, device=GPU)[None]
@@ -54,7 +54,7 @@ class PretendedGPU:
         return moved
 
     def move(self, module: nn.Module) -> None:
-        """Parameters and buffers, in place; what has two names is one tensor still."""
+        """Move parameters and buffers in place; a tensor with two names stays a single one."""
         for part in module.modules():
             for name, parameter in list(part.named_parameters(recurse=False)):
                 setattr(part, name, self._once(parameter))
@@ -77,7 +77,7 @@ class PretendedGPU:
 
 
 class _Looks(TorchDispatchMode):
-    """Ends what would wait for a device, or cannot go on without a value."""
+    """Raises an error where an operation would wait for the device, or needs a value."""
 
     def __torch_dispatch__(
         self,
@@ -100,7 +100,7 @@ class _Looks(TorchDispatchMode):
 
 
 class _WithoutValues(TorchFunctionMode):
-    """What is no operation: handing values to NumPy or into a text is a look, pinning wants a driver."""
+    """The same for giving values to NumPy or to a text; and it skips pinning, which needs a driver."""
 
     def __torch_function__(
         self,
