@@ -46,7 +46,7 @@ class Pretraining:
 
 @dataclass(frozen=True, eq=False)
 class ExaminedMethod:
-    """A method under examination; trainings that several checks need are done once."""
+    """A method under examination; a training that several checks need is done once."""
 
     offered_as: str
     offer: Offer

@@ -38,7 +38,7 @@ def predict(
 
 
 def _votes(cosine: Tensor, classes: Tensor, k: int) -> Tensor:
-    """The share of each class among the votes of the k nearest; of those tied, the first count as nearer."""
+    """The share of each class in the votes of the k nearest; among tied ones, the first count as nearer."""
     count = cosine.shape[1]
     behind = torch.arange(count - 1, -1, -1, device=cosine.device)
     order = (cosine * FINEST).round().long() * count + behind

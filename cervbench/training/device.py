@@ -22,7 +22,7 @@ def prepare_device(name: str, threads: int | None) -> torch.device:
 
 
 def _cuda(index: int) -> torch.device:
-    """The CUDA device of this number, made the one that is meant where none is named."""
+    """The CUDA device of this number, made current so that code which names no device uses it too."""
     if not torch.cuda.is_available():
         raise SettingsError(
             "--device cuda: torch finds no CUDA device here; --device cpu works, and auto chooses"

@@ -1,4 +1,4 @@
-"""Rank and spread of an encoder's vectors, after training and while it lasts."""
+"""Rank and spread of the vectors of an encoder, after its training and during it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -10,9 +10,9 @@ from cervbench.plugin.method import Method
 def reestimate_norms(method: Method, images: Images) -> None:
     """Replace the batch-norm statistics by plain averages over the images as they are.
 
-    A pretext stage leaves statistics of its views, which differ from the images that evaluations use, and
-    from those of other methods, which it is compared with. The images go in the order of their opaque ids: in
-    one that follows the classes, the variance within a batch would lack what lies between classes.
+    A pretext stage leaves the statistics of its views, which are not the images that evaluations use, and
+    which differ between the methods that are to be compared. The images go in the order of their opaque ids:
+    if they were sorted by class, the variance within a batch would lack what lies between classes.
     """
     if method.encoder is None:
         return

@@ -122,7 +122,7 @@ class _Canvas:
         return np.asarray(rows @ grid @ columns.T)
 
     def polar(self, x: float, y: float, turn: float, length: float) -> tuple[np.ndarray, np.ndarray]:
-        """Distance and angle from the centre of an ellipse `length` times as long as wide, turned so far."""
+        """Polar coordinates of every pixel around (x, y), for an ellipse `length` times as long as wide."""
         along = ((self.x - x) * np.cos(turn) + (self.y - y) * np.sin(turn)) / np.sqrt(length)
         across = ((self.y - y) * np.cos(turn) - (self.x - x) * np.sin(turn)) * np.sqrt(length)
         return np.hypot(along, across), np.arctan2(across, along)

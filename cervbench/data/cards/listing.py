@@ -19,7 +19,7 @@ def image_files(folder: Path) -> Iterator[Path]:
 
 
 def by_name(paths: Iterable[Path], name: Callable[[Path], str], fault: str) -> dict[str, Path]:
-    """The paths by their names; where two have the same one, `fault` says of them what is wrong."""
+    """The paths by their `name`. Two of one name are refused, and `fault` is what the error says of them."""
     found: dict[str, Path] = {}
     for path in paths:
         if (before := found.setdefault(name(path), path)) != path:
