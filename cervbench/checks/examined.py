@@ -67,9 +67,11 @@ class ExaminedMethod:
     def refusals(self) -> Mapping[str, str]:
         """The messages with which the method refuses kinds of backbones, by kind."""
         refused = {}
-        for kind in BACKBONES:
+        # A config that lacks a value is no refusal of a backbone, so it is made outside of `try`.
+        recipes = {kind: self.recipe(kind) for kind in BACKBONES}
+        for kind, recipe in recipes.items():
             try:
-                build_method(self.recipe(kind))
+                build_method(recipe)
             except SettingsError as error:
                 refused[kind] = str(error)
         return refused

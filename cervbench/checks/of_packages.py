@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import isfunction, signature
 
 from cervbench.checks.check import CheckFailed
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
+from cervbench.plugin.offers import imported
+from cervbench.plugin.problems import place_of_function
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,28 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
                 f"method {name} builds on {', '.join(unknown)}, which no package offers",
                 "name methods that are offered in `builds_on` of its Offer, and require their packages",
             )
+        _require_the_contracts_arguments(entry.offer.method)
     if not any(catalog.of_package(whole.package) for catalog in whole.found.catalogs):
         return "it offers nothing: it only watches"
     return None
+
+
+def _require_the_contracts_arguments(offered: str | type) -> None:
+    """Called with other arguments than it takes, a method fails with the line of whoever calls it."""
+    from cervbench.plugin import Method
+
+    learner = imported(offered)
+    for name in ("build", "views", "loss", "after_step", "param_groups", "classifier", "features"):
+        contract, own = signature(getattr(Method, name)), getattr(learner, name, None)
+        try:
+            if isfunction(own):
+                signature(own).bind(*contract.parameters)
+        except TypeError as error:
+            raise CheckFailed(
+                f"{name} of {learner.__name__} takes other arguments than it is called with: {error} (at "
+                f"{place_of_function(own)})",
+                f"write `def {name}({', '.join(contract.parameters)})`",
+            ) from None
 
 
 def each_offer_has_a_reference(whole: WholePackage) -> None:

@@ -19,7 +19,8 @@ def it_gives_the_same_bits_again(method: ExaminedMethod) -> None:
         raise CheckFailed(
             f"{first_few(method.unsteady)} differ between two runs of the same seed",
             "draw from torch on the CPU, which is seeded for each step, and from nothing else: no clock, no "
-            "`random`, no numpy.random, nothing that an earlier run left behind",
+            "`random`, no numpy.random, nothing that an earlier run left behind; in a view, from the `rng` "
+            "of its `draw`",
         )
 
 

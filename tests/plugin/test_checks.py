@@ -342,6 +342,11 @@ class ShowsTheNext(Sound):
         return (plain_policy(), Altered(lambda views: views.roll(1, 0)))
 
 
+class WantsTheStep(Sound):
+    def loss(self, views: Sequence[Tensor], step: int) -> Tensor:  # type: ignore[override]
+        return super().loss(views) * step
+
+
 class DropsARow(Sound):
     def views(self) -> Sequence[View]:
         return (Altered(lambda views: views[1:]), plain_policy())
@@ -457,6 +462,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_loads_and_registers": {
         "names a class that is not there": (plugin("math:Learner"), "has no attribute 'Learner'"),
         "builds on nothing": (plugin(builds_on=("barlow-twin",)), "learner builds on barlow-twin, which no"),
+        "wants the step": (plugin(WantsTheStep), r"loss of WantsTheStep takes .*'step' \(at .*\.py:\d+\)"),
     },
     "each_offer_has_a_reference": {"says nothing": (plugin(reference=" "), "method learner")},
     "its_config_comes_back_from_json": {
