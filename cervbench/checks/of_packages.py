@@ -55,9 +55,10 @@ def _require_the_contracts_arguments(offered: str | type) -> None:
     learner = imported(offered)
     for name in ("build", "views", "loss", "after_step", "param_groups", "classifier", "features"):
         contract, own = signature(getattr(Method, name)), getattr(learner, name, None)
+        if not isfunction(own):
+            continue
         try:
-            if isfunction(own):
-                signature(own).bind(*contract.parameters)
+            signature(own).bind(*contract.parameters)
         except TypeError as error:
             raise CheckFailed(
                 f"{name} of {learner.__name__} takes other arguments than it is called with: {error} (at "
