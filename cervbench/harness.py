@@ -100,6 +100,7 @@ class _Work:
         device = prepare_device(self.place.device, self.place.threads)
         self.plugins.notify("cervbench_run_started", run=self.run)
         parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
+        init = self._observed_of_init()  # now, while the file is the one that was planned with
         trained, observed = self._pretrain(parts, device)
         for wanted in self.planned.records:
             if stored := self._stored(wanted):
@@ -107,7 +108,7 @@ class _Work:
                 yield stored
                 continue
             self._say(f"{wanted.entry.name} at {wanted.ratio} %")
-            record = self._evaluate(wanted, parts, trained, observed)
+            record = self._evaluate(wanted, parts, trained, {**observed, **init})
             trained.at(wanted.id).clear_checkpoints()
             self.plugins.notify("cervbench_record_written", run=self.run, record=record)
             yield Outcome(record, fresh=True)
@@ -142,7 +143,6 @@ class _Work:
             scores=scores,
             observed={
                 **observed,
-                **self._observed_of_init,
                 **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
                 "code": self._code,
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
@@ -156,7 +156,6 @@ class _Work:
         self._store.write(record)
         return record
 
-    @cached_property
     def _observed_of_init(self) -> dict[str, list[int]]:
         """The folds that its initial weights were trained on, if they come from a file that says so."""
         resolved = self.planned.resolved

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.tables import Table, tables, title
@@ -45,7 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
-    parser.add_argument("--metric", default=HEADLINE, help="balanced_accuracy or abnormal_auc")
+    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
     asked = parser.parse_args()
     store = Store(asked.out)
     with Cache(cache_root()) as cache:

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
@@ -30,7 +31,7 @@ def compared(
 ) -> list[list[str]]:
     """A line per ratio; none where the table lacks one of the rows."""
     rows = {line.name: line.row for line in table.lines}
-    if not {one, other} <= rows.keys():
+    if not {one, other} <= rows.keys() or metric not in table.metrics:
         return []
     lines = []
     for ratio in table.ratios:
@@ -38,21 +39,22 @@ def compared(
         gain = figures.gain(one, rows[one], rows[other], ratio, metric) if whole else None
         if gain and gain.value is not None:
             ours, theirs = (scores(rows[name], ratio, metric, store) for name in (one, other))
-            by_fold = [a - b for a, b in zip(ours, theirs, strict=True)]
-            told = (points(fmean(by_fold)), ", ".join(map(points, by_fold)))
+            by_fold = [None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True)]
+            known = [difference for difference in by_fold if difference is not None]
+            told = (points(fmean(known) if known else None), ", ".join(map(points, by_fold)))
             lines.append([f"{ratio} %", figure(gain[:3], signed=True), f"{gain.p:.4f}", *told])
     return lines
 
 
-def scores(row: Row, ratio: int, metric: str, store: Store) -> list[float]:
+def scores(row: Row, ratio: int, metric: str, store: Store) -> list[float | None]:
     """The metric of each fold alone, as its record has it."""
     variant = row.sample.run.dataset.variant
     paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.records[ratio].items())]
     return [store.record(path).scores[metric] for path in paths]
 
 
-def points(share: float) -> str:
-    return number(100 * share, 1, signed=True)
+def points(share: float | None) -> str:
+    return "–" if share is None else number(100 * share, 1, signed=True)
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
     parser.add_argument("one", help="the name of a row, as on its page")
     parser.add_argument("other", help="the name of the row that it is compared with")
-    parser.add_argument("--metric", default=HEADLINE, help="balanced_accuracy or abnormal_auc")
+    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
     asked = parser.parse_args()
     store, found = Store(asked.out), False
     with Cache(cache_root()) as cache:

@@ -946,6 +946,26 @@ def test_a_record_says_what_its_weights_had_been_trained_on(
     assert "init_trained_on" not in outcomes[0].record.observed
 
 
+def test_what_weights_had_been_trained_on_is_known_though_their_file_is_gone_at_the_end(
+    done: tuple[Place, list[Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it was read when the first record was made, hours after the file had been asked for."""
+    place, outcomes = done
+    weights = tmp_path / "weights.safetensors"
+    shutil.copy(place.pretraining(outcomes[0].record.run.id) / "method.safetensors", weights)
+    method = replace(SIMCLR, method="supervised", evaluations=("knn",))
+    begins = replace(method, ratios=(100,), folds=(2,), init=str(weights))
+
+    def pretrained_and_gone(*arguments: Any) -> Any:
+        made = pretrained(*arguments)
+        weights.unlink()
+        return made
+
+    monkeypatch.setattr("cervbench.harness.pretrained", pretrained_and_gone)
+    [one] = execute([begins], replace(place, out=tmp_path))
+    assert one.record.observed["init_trained_on"] == [0]
+
+
 def test_weights_that_change_between_plan_and_training_are_refused(
     done: tuple[Place, list[Outcome]], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from inspect import isfunction, signature
+from inspect import getattr_static, isfunction, signature
 
 from cervbench.checks.check import CheckFailed
 from cervbench.plugin.installed import PLUGINS_VARIABLE
@@ -54,7 +54,7 @@ def _require_the_contracts_arguments(offered: str | type) -> None:
 
     learner = imported(offered)
     for name in ("build", "views", "loss", "after_step", "param_groups", "classifier", "features"):
-        contract, own = signature(getattr(Method, name)), getattr(learner, name, None)
+        contract, own = signature(getattr(Method, name)), getattr_static(learner, name, None)
         if not isfunction(own):
             continue
         try:

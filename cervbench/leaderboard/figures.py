@@ -91,11 +91,15 @@ class Figures:
         known = self.cache.known([own])
         if not known:
             self._refuse_unpaired([name, "what it is compared with"], wanted)
-            replicates = dict(self._of("replicates", wanted))
-            ours, theirs = (Replicates.from_json(replicates[at]) for at in wanted)
+            ours, theirs = self.replicates(wanted)
             known = {own: _difference(ours.values[metric], theirs.values[metric], ours.folds)}
             self.cache.keep(known)
         return Gain(*known[own])
+
+    def replicates(self, wanted: Sequence[RowAtRatio]) -> list[Replicates]:
+        """The metrics of a cell, with each group left out in turn."""
+        known = dict(self._of("replicates", wanted))
+        return [Replicates.from_json(known[at]) for at in wanted]
 
     def _testable(self, wanted: Sequence[RowAtRatio]) -> bool:
         """Whether the paired test can be made: it leaves out one group at a time, and another must remain."""
@@ -105,9 +109,7 @@ class Figures:
         self, names: Sequence[str], wanted: Sequence[RowAtRatio], keys: Mapping[str, bytes]
     ) -> dict[bytes, list[int]]:
         self._refuse_unpaired(names, wanted)
-        known = dict(self._of("replicates", wanted))
-        rows = [Replicates.from_json(known[at]) for at in wanted]
-        found = {}
+        rows, found = self.replicates(wanted), {}
         for metric, own in keys.items():
             values = {str(index): row.values[metric] for index, row in enumerate(rows)}
             found[own] = sorted(map(int, best_of(values, rows[0].folds, metric)))

@@ -235,7 +235,8 @@ def _seen_before(table: Table) -> str:
     seen = sorted({fold for line in table.lines for fold in line.row.init_trained_on})
     if not seen:
         return ": nobody here knows which of these images it has seen"
-    return f" that had been trained on {_folds(seen)}, and so on images that all others test"
+    others = ", and so on images that all others test" if len(seen) == 1 < table.lines[0].row.folds else ""
+    return f" that had been trained on {_folds(seen)}{others}"
 
 
 def _pooling(table: Table) -> str:

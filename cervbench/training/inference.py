@@ -12,6 +12,10 @@ from cervbench.plugin.method import Method
 from cervbench.plugin.problems import ContractError, shown
 
 
+class NotFinite(ContractError):  # noqa: N818
+    """A method's features overflow or divide by zero; or its encoder's weights do, which training ruined."""
+
+
 def features_of(method: Method, images: Images, normalise: Normalise) -> np.ndarray:
     """What frozen evaluations see of the images: n × width. Refused here, where it is the method's fault."""
     of = type(method).__name__
@@ -28,6 +32,11 @@ def features_of(method: Method, images: Images, normalise: Normalise) -> np.ndar
         raise ContractError(
             f"features of {of} makes an array of shape {made.shape} of {len(images)} images; give "
             "n × width, an image a row"
+        )
+    if wrong := np.count_nonzero(~np.isfinite(made).all(axis=1)):
+        raise NotFinite(
+            f"features of {of} has numbers that are not finite, of {wrong} of {len(made)} images; look where "
+            "they overflow or divide"
         )
     return made
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -116,12 +117,13 @@ def _step(
     return {"loss": loss.detach(), **parts, "gradient_norm": norm}
 
 
+OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
+
+
 def _optimizer(stage: Stage) -> torch.optim.Optimizer:
-    groups = _groups(stage)
-    rate, decay = stage.learning_rate, stage.weight_decay
-    if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=stage.momentum, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+    own: dict[str, Any] = {"momentum": stage.momentum} if stage.optimizer == "sgd" else {}
+    settings = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay, "fused": True, **own}
+    return OPTIMIZERS[stage.optimizer](_groups(stage), **settings)
 
 
 def _groups(stage: Stage) -> list[dict[str, Any]]:
@@ -153,12 +155,13 @@ def _groups(stage: Stage) -> list[dict[str, Any]]:
 
 def _require_known_settings(group: Mapping[str, Any], stage: Stage) -> None:
     """The optimiser keeps whatever a group has, and looks at nothing but what it knows."""
-    known = ("params", "lr", "weight_decay", *({"sgd": ("momentum",)}.get(stage.optimizer, ("betas", "eps"))))
+    known = list(signature(OPTIMIZERS[stage.optimizer]).parameters)
     for name, value in group.items():
         if name not in known:
+            hint = did_you_mean(name, known) or " (a group has params, lr and weight_decay, say)"
             raise ContractError(
                 f"param_groups of {name_of(stage)} has a group with {name!r}, unknown to "
-                f"{stage.optimizer}{did_you_mean(name, known)} (it knows {', '.join(known)})"
+                f"{stage.optimizer}{hint}"
             )
         if name in ("lr", "weight_decay") and not isinstance(value, int | float):
             raise ContractError(f"{name} in param_groups of {name_of(stage)} is {value!r}; give a number")

@@ -108,8 +108,9 @@ def test_groups_are_dicts_and_hold_whatever_wants_a_gradient() -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ({"learning_rate": 1e-6}, r"a group with 'learning_rate', unknown to adamw.* \(it knows params, lr,"),
+        ({"learning_rate": 1e-6}, r"a group with 'learning_rate', unknown to adamw \(a group has params, lr"),
         ({"weight_decy": 0.0}, "a group with 'weight_decy', unknown to adamw; did you mean 'weight_decay'"),
+        ({"momentum": 0.5}, "unknown to adamw"),
         ({"lr": "fast"}, "lr in param_groups of Answers is 'fast'; give a number"),
     ],
 )
