@@ -233,6 +233,29 @@ def test_an_image_whose_white_nobody_knows_is_refused(clinic: Path, out: Path, k
     assert "get the file again" not in answer.stderr
 
 
+def test_what_is_no_picture_is_not_run_whatever_it_is_called(clinic: Path, out: Path) -> None:
+    """Regression: for an EPS file that was called .png, PIL started Ghostscript."""
+    image = Image.fromarray(COLOUR)
+    image.save(clinic / "low" / "03.eps")
+    (clinic / "low" / "03.eps").replace(clinic / "low" / "03.png")
+    refused(run(clinic, out), str(clinic / "low" / "03.png"), "cannot be read as an image")
+
+
+def test_a_pipe_among_the_images_is_left_alone(clinic: Path, out: Path) -> None:
+    """Regression: it was waited for, for ever."""
+    os.mkfifo(clinic / "low" / "pipe.png")
+    done(run(clinic, out))
+
+
+def test_a_manifest_that_is_cut_short_is_refused(clinic: Path, tmp_path: Path, out: Path) -> None:
+    """Regression: an image whose label was cut off was taken for one without a label."""
+    rows = [f"{path.relative_to(clinic)},{path.parent.name}" for path in sorted(clinic.rglob("*.png"))]
+    text = "path,label\n" + "\n".join(rows)
+    manifest = clinic / "manifest.csv"
+    manifest.write_text(text[: text.rindex(",")])
+    refused(run(manifest, out), str(manifest), f"row {len(rows) + 1} has fewer values than columns")
+
+
 # Tables and folders
 
 
@@ -266,7 +289,7 @@ def cric(folder: Path, *rows: str, columns: str = "image,cell_id,bethesda,nucleu
         (["field.png,1,NILM,50,50", "field.png,2,NLIM,60,60"], "row 3: 'NLIM' is none of NILM, ASC-US"),
         (["field.png,1,NILM,50,50", "field.png,1,HSIL,60,60"], "row 3: cell 1 of field.png stands in row 2"),
         (["field.png,1,NILM,50,middle"], "row 2: cell_id, nucleus_x and nucleus_y must be whole numbers"),
-        (["field.png,1"], "row 2: '' is none of NILM"),
+        (["field.png,1"], "row 2 has fewer values than columns"),
         (["field.png,1,NILM,50,50,7"], "row 2 has more values than columns"),
     ],
     ids=["unknown label", "duplicate id", "no number", "short row", "long row"],
@@ -458,6 +481,19 @@ def test_a_damaged_pack_is_built_anew(clinic: Path, cache: Path, caplog: pytest.
             assert again.stdout == first, name
             assert name == "folds-v1.csv" or str(path.parent) in caplog.text
             caplog.clear()
+
+
+def test_folds_that_were_kept_are_dealt_again_where_one_bin_is_another(clinic: Path, cache: Path) -> None:
+    """Regression: nothing was noticed, and a group stood on two sides of a fold."""
+    first = cervbench("data", "prepare", clinic, "--json").stdout
+    (kept,) = cache.rglob("folds-v1.csv")
+    told = kept.read_text()
+    header, row = told.splitlines()[:2]
+    cells, at = row.split(","), header.split(",").index("bin")
+    cells[at] = str((int(cells[at]) + 1) % 10)
+    kept.write_text(told.replace(row, ",".join(cells)))
+    assert cervbench("data", "prepare", clinic, "--json").stdout == first
+    assert kept.read_text() == told
 
 
 @pytest.fixture(scope="session")

@@ -946,6 +946,22 @@ def test_a_record_says_what_its_weights_had_been_trained_on(
     assert "init_trained_on" not in outcomes[0].record.observed
 
 
+def test_a_record_never_stands_beside_predictions_of_another_making(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: killed between the two, an older record stayed beside newer predictions, and was done."""
+    [outcome] = execute([MAJORITY], place)
+    store, variant = Store(place.out), outcome.record.run.dataset.variant
+    store.predictions_path(variant, outcome.record.id).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", kill)
+        with pytest.raises(KeyboardInterrupt):
+            list(execute([MAJORITY], place))
+    assert list(store.paths()) == []
+    [again] = execute([MAJORITY], place)
+    assert again.fresh
+
+
 def test_what_weights_had_been_trained_on_is_known_though_their_file_is_gone_at_the_end(
     done: tuple[Place, list[Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

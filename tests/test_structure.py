@@ -11,7 +11,7 @@ CORE = ROOT / "cervbench"
 
 ORDER = [
     {"error", "atomic", "watching", "studies", "markup"},
-    {"place", "plugin"},
+    {"place", "plugin", "sealed"},
     {"protocol"},
     {"data"},
     {"training"},
@@ -101,7 +101,7 @@ def test_a_module_can_be_read_at_once(module: Path) -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parent.name != "checks"], ids=relative)
 def test_every_error_is_a_cervbench_error(module: Path) -> None:
     """So that one word catches them all. Those of checks are findings, caught where they are raised."""
-    own = {"CervbenchError", "UsageError", "DataError", "ClickException"}
+    own = {"CervbenchError", "UsageError", "DataError", "ContractError", "ClickException"}
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name != "CervbenchError":
             bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}

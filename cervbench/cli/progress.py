@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 @contextmanager
 def shown() -> Iterator["WatchStages"]:
     """Shows what is being done, how far it is, what `in_words` says and, in a bar, the time left."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         with _bar() as watch:
             yield watch
     else:
@@ -64,7 +64,8 @@ def _lines() -> "WatchStages":
             return
         current, last = doing, now
         told = [doing, f"{step}/{steps}" if steps else "", in_words(values)]
-        click.echo(" ".join(filter(None, told)), err=True)
+        with suppress(OSError):  # nobody looks on any more, which is no reason to stop
+            click.echo(" ".join(filter(None, told)), err=True)
 
     return watch
 

@@ -14,6 +14,7 @@ from cervbench.data.pack import Pack, prepare
 from cervbench.protocol.dealing import deal, require_dealable
 from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.protocol.protocol import Rules
+from cervbench.sealed import is_whole, seal
 from cervbench.watching import WatchStages, unwatched
 
 
@@ -85,14 +86,10 @@ def _dealt(pack: Pack, rules: Rules) -> Manifest:
     splits = pack.splits if any(pack.splits) else None
     manifest = deal(pack.ids, pack.labels, pack.groups, rules.folds, rules.labels.draws, splits)
     write_text(kept, manifest.to_csv())
+    seal(kept)
     return manifest
 
 
 def _kept(path: Path) -> Manifest | None:
     """Folds that were dealt before; None if they were not, or if the file is damaged."""
-    try:
-        text = path.read_text("utf-8")
-        manifest = Manifest.from_csv(text)
-    except (FileNotFoundError, ValueError, IndexError):
-        return None
-    return manifest if manifest.to_csv() == text else None
+    return Manifest.from_csv(path.read_text("utf-8")) if is_whole(path) else None

@@ -24,6 +24,7 @@ from cervbench.data.cards.card import Card, Item
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content_box, fit
 from cervbench.data.stored import StoredImages
+from cervbench.sealed import is_whole, seal
 from cervbench.watching import WatchStages, unwatched
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("cervbench")
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same files would give another pack."""
 
 
@@ -67,7 +68,10 @@ class Pack:
     @classmethod
     def open(cls, folder: Path) -> "Pack":
         """The pack in a folder; ValueError if it is not whole. Pixels are checked when they are read."""
-        index = json.loads((folder / "index.json").read_text("utf-8"))
+        path = folder / "index.json"
+        if path.exists() and not is_whole(path):
+            raise ValueError(f"{path} is not what was written")
+        index = json.loads(path.read_text("utf-8"))
         pack = cls(
             folder=folder,
             form=index["form"],
@@ -188,6 +192,7 @@ def _build(card: Card, items: Sequence[Item], folder: Path, side: int, watch: Wa
             "digests": [digest.hex() for digest in digests],
         }
         write_text(beside / "index.json", json.dumps(index))
+        seal(beside / "index.json")
 
 
 def _write_pixels(

@@ -7,11 +7,14 @@ from PIL import Image
 
 from cervbench.data.error import DataError
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What is decoded, whatever a file is called: for EPS, say, PIL would start another program."""
+
 
 def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
     """A file as an RGB image, or the part of it inside `box`; beyond its border, the border is repeated."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             opened.load()
             image = _rgb(opened)
     except DataError as error:

@@ -67,6 +67,8 @@ class Store:
         return path
 
     def write_predictions(self, variant: str, id: str, table: pa.Table) -> None:
+        """An older record is of other predictions: it goes first, as a kill may come between the two."""
+        self.record_path(variant, id).unlink(missing_ok=True)
         write_table(self.predictions_path(variant, id), table)
 
     def require_predictions(self, variant: str, id: str) -> None:

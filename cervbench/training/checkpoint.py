@@ -12,15 +12,14 @@ import torch
 from torch import nn
 
 from cervbench.atomic import discard, naming, whole_folder
+from cervbench.sealed import is_whole, seal
 from cervbench.training.state import State
 from cervbench.training.weight_file import (
     HOST,
     fitting,
     header_of,
-    is_whole,
     load_weights,
     save_weights,
-    seal,
     warn_of_other_code,
 )
 

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from cervbench.atomic import write_atomically, write_text
-from cervbench.training.weight_file import is_whole, load_weights, save_weights, seal, warn_of_other_code
+from cervbench.sealed import is_whole, seal
+from cervbench.training.weight_file import load_weights, save_weights, warn_of_other_code
 
 
 @dataclass(frozen=True)

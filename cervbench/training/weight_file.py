@@ -1,6 +1,5 @@
-"""Files of weights, with a header inside that stays with every copy, and a hash beside them."""
+"""Files of weights, with a header inside that stays with every copy."""
 
-import hashlib
 import json
 import logging
 import re
@@ -12,7 +11,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.plugin.problems import ContractError
 
@@ -83,25 +81,3 @@ def fitting(path: Path, module: nn.Module) -> Iterator[None]:
             f"{path} does not fit {type(module).__name__} as its code is now: {told}. Raise `revision` in "
             f"its Offer, or delete {path.parent} to have it made anew"
         ) from None
-
-
-def seal(path: Path) -> None:
-    """Keep the hash of a file beside it, as `sha256sum` writes it."""
-    write_text(_seal_of(path), f"{_sha256(path)}  {path.name}\n")
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a file is there and unchanged since it was sealed."""
-    try:
-        return _seal_of(path).read_text("utf-8").split()[:1] == [_sha256(path)]
-    except (FileNotFoundError, UnicodeDecodeError):
-        return False
-
-
-def _seal_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cervbench.cli import COMMANDS, main
+from cervbench.cli import COMMANDS, main, progress
 from cervbench.cli.progress import in_words
 from cervbench.plugin import Encoder, Method, MethodConfig, Offer, hookimpl
 from cervbench.plugin.manager import Plugins, plugins
@@ -499,3 +499,17 @@ def test_progress_tells_loss_and_speed() -> None:
         in_words({"images_per_second": 7, "batch_rank": 41.6, "loss": 1}) == "loss 1.000, rank 42, 7 views/s"
     )
     assert in_words({}) == ""
+
+
+def test_progress_that_nobody_can_be_shown_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: a terminal that was closed, or a full /dev/full, ended the training."""
+
+    def gone(*words: object, **keywords: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("click.echo", gone)
+    with progress.shown() as watch:
+        watch("pretext", 1, 2, {})
+    monkeypatch.setattr("sys.stderr", None)
+    with progress.shown() as watch:
+        watch("pretext", 2, 2, {})

@@ -144,7 +144,7 @@ def test_a_pack_that_another_process_built_meanwhile_is_not_built_again(
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("column", ["images", "labels", "groups", "digests"])
+@pytest.mark.parametrize("column", ["images", "labels", "groups", "digests", "native_size"])
 def test_a_pack_whose_index_was_changed_is_built_anew(tmp_path: Path, column: str) -> None:
     folder = folder_of_classes(tmp_path / "own")
     built = pack_of(folder, tmp_path / "cache")
@@ -153,6 +153,7 @@ def test_a_pack_whose_index_was_changed_is_built_anew(tmp_path: Path, column: st
     (built.folder / "index.json").write_text(json.dumps(index))
     again = pack_of(folder, tmp_path / "cache")
     assert (again.ids, again.labels, again.digests) == (built.ids, built.labels, built.digests)
+    assert np.array_equal(again.native_size, built.native_size)  # it was covered by no hash, and scored
 
 
 def test_a_flipped_bit_in_the_pixels_is_noticed_when_they_are_read(tmp_path: Path) -> None:

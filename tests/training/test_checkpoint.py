@@ -10,10 +10,11 @@ from safetensors import SafetensorError
 from torch import nn
 
 from cervbench.plugin.problems import ContractError
+from cervbench.sealed import seal
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.state import State
 from cervbench.training.trained import Trained
-from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, seal, warn_of_other_code
+from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, warn_of_other_code
 from cervbench.training.workshop import Workshop
 
 

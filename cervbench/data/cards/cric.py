@@ -120,10 +120,12 @@ def _widths(fields: dict[str, Path]) -> dict[str, int]:
     """The width of each field, from the header of its file; the error names every file that is no image."""
     from PIL import Image
 
+    from cervbench.data.reading import FORMATS
+
     widths, broken = {}, []
     for field, path in fields.items():
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 widths[field] = image.width
         except (OSError, Image.DecompressionBombError) as error:
             broken.append(f"{path} ({error})")

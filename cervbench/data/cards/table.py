@@ -15,7 +15,7 @@ def read_table(
     """The columns, and the rows with their line numbers; space around values is dropped."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, restval="", strict=True)
+            reader = csv.DictReader(text, strict=True)
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             rows = [(reader.line_num, row) for row in reader]
@@ -37,4 +37,6 @@ def read_table(
     for number, row in rows:
         if None in row:
             raise DataError(f"{path}, row {number} has more values than columns; quote values with a comma")
+        if None in row.values():
+            raise DataError(f"{path}, row {number} has fewer values than columns; the file may be cut short")
     return columns, [(number, {key: value.strip() for key, value in row.items()}) for number, row in rows]
