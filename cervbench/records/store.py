@@ -181,7 +181,7 @@ def _newer_schema(content: bytes) -> int | None:
     """The schema that a record says it has, if it is newer than this version knows."""
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     schema = said.get("schema") if isinstance(said, dict) else None
     known = Record.model_fields["schema_"].default

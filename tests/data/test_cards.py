@@ -122,3 +122,11 @@ def test_a_card_that_contradicts_itself_is_refused_where_it_is_written(slip, tol
     sound = Card("two", "Two", ("low", "high"), lambda folder: [], "", "", Source(""), "")
     with pytest.raises(DataError, match=told):
         replace(sound, **slip)
+
+
+@pytest.mark.parametrize("label", ["low\rgrade", "low\x00", "low\udcff"])
+def test_a_name_that_no_table_would_bring_back_is_refused(label, tmp_path):
+    """Regression: `verify` told all records of an honest run to be others: a line was broken in two."""
+    card = replace(CARDS["herlev"], items=lambda folder: [Item("1", label, "1", folder / "1.png")])
+    with pytest.raises(DataError, match=r"its class .* holds a character that cannot be printed"):
+        card.listed(tmp_path)

@@ -150,6 +150,13 @@ class Card:
         ordered = sorted(self.items(self.below(data_root)), key=lambda item: item.id)
         if not ordered:
             raise DataError(f"{self.below(data_root)} holds no image of {self.name}; is it the right folder?")
+        for item in ordered:
+            for what, name in {"id": item.id, "class": item.label or "", "group": item.group}.items():
+                if not name.isprintable():
+                    raise DataError(
+                        f"{str(item.path)!r}: its {what} {name!r} holds a character that cannot be printed, "
+                        "and that tables would not bring back; rename it"
+                    )
         by_id = defaultdict(list)
         for item in ordered:
             by_id[item.id].append(item.path)
