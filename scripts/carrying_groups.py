@@ -9,22 +9,13 @@ sum of their variances over the sum of the squares, a third of the number where 
 and by how much the interval would widen if the degrees of freedom were three times that number, less two.
 """
 
-import argparse
-from itertools import groupby
-from pathlib import Path
-
 import numpy as np
 from scipy.stats import t
+from tables_of_pages import arguments, tables_of_pages
 
-from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.cells import AUC, Replicates
-from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.reading import gather
-from cervbench.leaderboard.tables import tables, title
+from cervbench.leaderboard.cells import Replicates
 from cervbench.markup.text import grid
-from cervbench.place import cache_root
 from cervbench.records.store import Store
-from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import LEVEL, estimate
 from cervbench.scoring.tally import Floats
 
@@ -51,24 +42,14 @@ def told(replicates: Replicates, metric: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
-    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
-    asked = parser.parse_args()
-    store = Store(asked.out)
-    with Cache(cache_root()) as cache:
-        for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
-            rows = [row for row in gather(store, list(paths), cache) if not row.trial]
-            figures = Figures(rows, store, cache)
-            for table in (table for table in tables(figures) if asked.metric in table.metrics):
-                last = table.ratios[-1]
-                lines = [line for line in table.lines if line.row.complete(last)]
-                found = figures.replicates([(line.row, last) for line in lines])
-                body = [[line.name, *told(own, asked.metric)] for line, own in zip(lines, found, strict=True)]
-                header = [f"{asked.metric} at {last} %", "heaviest group", "effective groups", "wider by"]
-                print(f"\n{variant}, {title(table)}\n\n{grid(header, body)}")
+    asked = arguments(__doc__).parse_args()
+    for what, table, figures in tables_of_pages(Store(asked.out), asked.metric):
+        last = table.ratios[-1]
+        lines = [line for line in table.lines if line.row.complete(last)]
+        found = figures.replicates([(line.row, last) for line in lines])
+        body = [[line.name, *told(own, asked.metric)] for line, own in zip(lines, found, strict=True)]
+        header = [f"{asked.metric} at {last} %", "heaviest group", "effective groups", "wider by"]
+        print(f"\n{what}\n\n{grid(header, body)}")
 
 
 if __name__ == "__main__":

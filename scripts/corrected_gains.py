@@ -8,20 +8,13 @@ rows of a column; the last p-value is corrected for all differences of the table
 records off protocol are left out.
 """
 
-import argparse
 from collections.abc import Mapping
-from itertools import groupby
-from pathlib import Path
 
-from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.cells import AUC
-from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.reading import gather
-from cervbench.leaderboard.tables import Table, tables, title
+from tables_of_pages import arguments, tables_of_pages
+
+from cervbench.leaderboard.tables import Table
 from cervbench.markup.text import grid, number
-from cervbench.place import cache_root
 from cervbench.records.store import Store
-from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import holm
 
 
@@ -42,22 +35,13 @@ def cells(table: Table, metric: str) -> Mapping[tuple[str, int], str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
-    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
-    asked = parser.parse_args()
-    store = Store(asked.out)
-    with Cache(cache_root()) as cache:
-        for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
-            rows = [row for row in gather(store, list(paths), cache) if not row.trial]
-            for table in tables(Figures(rows, store, cache)):
-                told = cells(table, asked.metric)
-                if names := [line.name for line in table.ranked if asked.metric in line.gains]:
-                    header = ["gain, p, by column, by table", *(f"{ratio} %" for ratio in table.ratios)]
-                    lines = ([name, *(told.get((name, r), "") for r in table.ratios)] for name in names)
-                    print(f"\n{variant}, {title(table)}\n\n{grid(header, lines)}")
+    asked = arguments(__doc__).parse_args()
+    for what, table, _ in tables_of_pages(Store(asked.out), asked.metric):
+        told = cells(table, asked.metric)
+        if names := [line.name for line in table.ranked if asked.metric in line.gains]:
+            header = ["gain, p, by column, by table", *(f"{ratio} %" for ratio in table.ratios)]
+            lines = ([name, *(told.get((name, r), "") for r in table.ratios)] for name in names)
+            print(f"\n{what}\n\n{grid(header, lines)}")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,15 @@ The p-values are of each difference alone. Pages pool the predictions of all fol
 which is not the mean of the folds' own balanced accuracies; that mean, and what it is of, stand beside it.
 """
 
-import argparse
-from itertools import groupby
-from pathlib import Path
 from statistics import fmean
 
-from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.cells import AUC
+from tables_of_pages import arguments, tables_of_pages
+
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.rows import Row
-from cervbench.leaderboard.tables import Table, tables, title
+from cervbench.leaderboard.tables import Table
 from cervbench.markup.text import figure, grid, number
-from cervbench.place import cache_root
 from cervbench.records.store import Store
-from cervbench.scoring.classification import HEADLINE
 
 HEADER = ["labels", "pooled, points", "p", "mean of the folds", "fold by fold"]
 
@@ -31,7 +25,7 @@ def compared(
 ) -> list[list[str]]:
     """A line per ratio; none where the table lacks one of the rows."""
     rows = {line.name: line.row for line in table.lines}
-    if not {one, other} <= rows.keys() or metric not in table.metrics:
+    if not {one, other} <= rows.keys():
         return []
     lines = []
     for ratio in table.ratios:
@@ -58,24 +52,15 @@ def points(share: float | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
+    parser = arguments(__doc__)
     parser.add_argument("one", help="the name of a row, as on its page")
     parser.add_argument("other", help="the name of the row that it is compared with")
-    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
     asked = parser.parse_args()
     store, found = Store(asked.out), False
-    with Cache(cache_root()) as cache:
-        for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
-            rows = [row for row in gather(store, list(paths), cache) if not row.trial]
-            figures = Figures(rows, store, cache)
-            for table in tables(figures):
-                if lines := compared(table, asked.one, asked.other, asked.metric, figures, store):
-                    found = True
-                    what = f"{variant}, {title(table)}: {asked.one} above {asked.other}"
-                    print(f"\n{what}\n\n{grid(HEADER, lines)}")
+    for what, table, figures in tables_of_pages(store, asked.metric):
+        if lines := compared(table, asked.one, asked.other, asked.metric, figures, store):
+            found = True
+            print(f"\n{what}: {asked.one} above {asked.other}\n\n{grid(HEADER, lines)}")
     if not found:
         parser.error(f"no table has both {asked.one!r} and {asked.other!r} in all folds of some ratio")
 

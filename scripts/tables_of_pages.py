@@ -1,0 +1,37 @@
+"""The tables of a leaderboard as its pages have them, for the scripts beside this one."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.cells import AUC
+from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.reading import gather
+from cervbench.leaderboard.tables import Table, tables, title
+from cervbench.place import cache_root
+from cervbench.records.store import Store
+from cervbench.scoring.classification import HEADLINE
+
+
+def arguments(description: str | None) -> ArgumentParser:
+    """The folder and the metric that every one of them is asked for."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
+    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
+    return parser
+
+
+def tables_of_pages(store: Store, metric: str) -> Iterator[tuple[str, Table, Figures]]:
+    """What each is called, the tables that have the metric, and the figures of its variant.
+
+    Smoke-tier records and records off protocol are left out, as they are of pages.
+    """
+    with Cache(cache_root()) as cache:
+        for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
+            rows = [row for row in gather(store, list(paths), cache) if not row.trial]
+            figures = Figures(rows, store, cache)
+            for table in tables(figures):
+                if metric in table.metrics:
+                    yield f"{variant}, {title(table)}", table, figures
