@@ -10,8 +10,8 @@ from cervbench_dino import method as method_module
 from cervbench_dino.crops import Local, policy_of_area, vector_of
 from cervbench_dino.method import (
     DINO,
-    as_much_quicker,
     cross_entropy,
+    kept_of_centre,
     prototypes_used,
     sharpened,
 )
@@ -127,7 +127,7 @@ def test_all_of_the_teacher_follows_and_keeps_ever_more() -> None:
     assert gone == pytest.approx(0.125, abs=1e-5)
 
 
-def test_in_a_short_stage_the_centre_moves_as_much_quicker_as_the_teacher() -> None:
+def test_in_a_short_stage_the_centre_forgets_quicker_by_the_teachers_factor() -> None:
     """In 1,000 steps the teacher forgets 1 % in a step where 0.4 % was set, and the centre 25 % for 10 %."""
     method = dino(vit())
     method.centre.fill_(1.0)
@@ -252,7 +252,7 @@ def test_what_teacher_and_centre_keep_is_set_by_the_number_of_steps(
 ) -> None:
     first = dino(vit()).teacher.kept_at_first(steps)
     assert first == pytest.approx(teacher)
-    assert as_much_quicker(0.9, 0.996, first) == pytest.approx(centre, abs=1e-9)
+    assert kept_of_centre(0.9, 0.996, first) == pytest.approx(centre, abs=1e-9)
 
 
 def test_the_encoder_that_is_left_is_the_teachers() -> None:

@@ -71,7 +71,7 @@ class DINO(Method):
         config = self.config
         self.share.fill_(progress.share)
         first = self.teacher.kept_at_first(progress.steps)
-        self.centre.lerp_(self.batch_centre, 1 - as_much_quicker(config.centre_keep, config.keep, first))
+        self.centre.lerp_(self.batch_centre, 1 - kept_of_centre(config.centre_keep, config.keep, first))
         self.teacher.follow(self.student, progress)
         if progress.step == progress.steps:  # the teacher is the better of the two, and what DINO gives
             with torch.no_grad():
@@ -80,7 +80,7 @@ class DINO(Method):
 
 
 def sharpened(taught: Tensor, centre: Tensor, temperature: Tensor | float) -> Tensor:
-    """The teacher's answers: what it says of every image is taken off, the rest made sure of itself."""
+    """The teacher's answers: less what it says of every image, and peaked by its temperature."""
     return ((taught - centre) / temperature).softmax(-1)
 
 
@@ -94,10 +94,11 @@ def cross_entropy(answers: Tensor, learnt: Tensor, temperature: float) -> Tensor
     return pairs.masked_fill(same, 0).sum() / ((pairs.numel() - len(pairs)) * answers.shape[1])
 
 
-def as_much_quicker(keep: float, most: float, first: float) -> float:
-    """What the centre keeps of itself: it forgets as many times more than set as the teacher does.
+def kept_of_centre(keep: float, most: float, first: float) -> float:
+    """Share of the centre that a step leaves as it was: `keep`, less by as much as the teacher's is.
 
-    A centre that the teacher outruns holds off no collapse.
+    The teacher of a short stage forgets `(1 - first) / (1 - most)` times as quickly as set, and the centre
+    forgets quicker by that factor too: one that the teacher outruns holds off no collapse.
     """
     return max(0.0, 1 - (1 - keep) * (1 - first) / (1 - most))
 
@@ -105,7 +106,7 @@ def as_much_quicker(keep: float, most: float, first: float) -> float:
 def prototypes_used(answers: Tensor) -> dict[str, Tensor]:
     """How many share the teacher's answer, for one image and for all of them together.
 
-    It has collapsed where the two are as many: it answers all alike, be it surely or with a shrug.
+    Where the two numbers are equal it has collapsed: it answers all images alike.
     """
     of_images, of_all = _entropy(answers).mean(), _entropy(answers.mean((0, 1)))
     return {"prototypes_an_image": of_images.exp(), "prototypes_in_use": of_all.exp()}

@@ -1,4 +1,4 @@
-"""What is student and teacher: an encoder, and a head that compares its vectors with prototypes."""
+"""The network that student and teacher both are: an encoder, and a head that compares with prototypes."""
 
 from collections.abc import Sequence
 
