@@ -107,7 +107,11 @@ class Study:
         tables_of_runs = tables.get("runs", [])
         if not isinstance(tables_of_runs, list) or not all(isinstance(runs, dict) for runs in tables_of_runs):
             raise SettingsError(f"study {name}: runs are written [[runs]], in two brackets")
-        requests = [request for runs in tables_of_runs for request in _requests(name, runs)]
+        requests = [
+            request
+            for number, runs in enumerate(tables_of_runs, 1)
+            for request in _requests(f"study {name}: [[runs]] number {number}", runs)
+        ]
         if not requests:
             raise SettingsError(f"study {name} has no [[runs]]")
         return cls(name, str(tables.get("title", name)), tuple(requests))
@@ -147,8 +151,7 @@ def _told(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _requests(study: str, runs: Mapping[str, Any]) -> list[Request]:
-    where = f"study {study}: [[runs]]"
+def _requests(where: str, runs: Mapping[str, Any]) -> list[Request]:
     if empty := [key for key in SEVERAL if runs.get(key) == []]:
         raise SettingsError(f"{where}: {empty[0]} is an empty list")
     lists = {k: v if isinstance(v, list) else [v] for k, v in runs.items() if k in SEVERAL}

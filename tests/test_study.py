@@ -62,6 +62,10 @@ def test_lists_are_every_combination() -> None:
             "folds = '0-4': is text; give a list",
         ),
         ("[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\nseed = -1", "seed = -1"),
+        (
+            "[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'\n[[runs]]\nmethod = 'byol'",
+            r"study mine: \[\[runs\]\] number 2: dataset",
+        ),
         ("tiers = 3\n[[runs]]\nmethod = 'simclr'\ndataset = 'herlev'", "'tiers' is unknown"),
     ],
 )

@@ -17,7 +17,7 @@ from cervbench.cli.errors import Failed, WrongUsage, expected, tell
 from cervbench.cli.progress import shown
 from cervbench.error import UsageError
 from cervbench.harness import Outcome, execute
-from cervbench.leaderboard.pages import build
+from cervbench.leaderboard.pages import build, refuse_foreign
 from cervbench.plan import plan
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import TIERS
@@ -84,6 +84,7 @@ def run(
     """
     requests = _study(ctx, study) if study else (_request(settings, asked),)
     here = place.Place(data_root=data_root, out=out, device=device)
+    refuse_foreign(out / "README.md")  # now, and not when all has been trained
     if dry_run:
         _show_plan(requests, here, as_json)
     else:

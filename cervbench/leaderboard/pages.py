@@ -51,7 +51,7 @@ def build(
     with _alone(pages):
         made = _render(out, Store(out).paths(), pages, everything, workers, cache or cache_root())
         for name in made:
-            _refuse_foreign(pages / name)
+            refuse_foreign(pages / name)
         for name, text in made.items():
             if _read(pages / name) != text:
                 write_text(pages / name, text)
@@ -178,9 +178,10 @@ def _ours(pages: Path) -> list[str]:
     return sorted(path.relative_to(pages).as_posix() for path in found if MARK in (_read(path) or "")[:600])
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
+    """Refuse to write a page over a file that is none of ours."""
     if path.exists() and MARK not in (_read(path) or "")[:600]:
         raise PagesError(
             f"{path} was not written by `cervbench leaderboard build` and would be lost: "
-            "move it, or give another folder with --pages"
+            "move it, or choose another folder"
         )

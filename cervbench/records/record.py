@@ -54,7 +54,7 @@ class DatasetOfRun(_Stored):
     """Hash of the folds and label orders."""
     pack: str
     """Hash of the images as stored."""
-    folds: int
+    folds: int = Field(ge=1)
     """How many folds there are: five, or one if the source fixes the parts."""
     synthetic: bool = False
 
@@ -88,8 +88,8 @@ class Run(_Stored):
     """`random`, `imagenet`, or `file:<sha256>`."""
     weights: str = ""
     """The package and version that ImageNet weights come from."""
-    fold: int
-    seed: int
+    fold: int = Field(ge=0)
+    seed: int = Field(ge=0)
     protocol: ProtocolOfRun
 
     @property
@@ -113,8 +113,8 @@ class EvaluationOfRecord(_Stored):
 
 
 class LabelCount(_Stored):
-    train: int
-    val: int
+    train: int = Field(ge=0)
+    val: int = Field(ge=0)
 
 
 class PredictionsOfRecord(_Stored):
@@ -129,7 +129,7 @@ class Record(_Stored):
     schema_: Literal[1] = Field(default=1, alias="schema")
     run: Run
     evaluation: EvaluationOfRecord
-    ratio: int
+    ratio: int = Field(ge=1, le=100)
     task: Task
     labels: LabelCount
     predictions: PredictionsOfRecord

@@ -71,6 +71,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(path: Path) -> pa.Table:
     """Single-threaded: waking a pool costs more than reading so small a table."""
     table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False).read(use_threads=False)
+    if len(set(table.column_names)) < len(table.column_names):
+        raise ValueError("two columns have the same name")
     if gaps := [name for name in table.column_names if table.column(name).null_count]:
         raise ValueError(f"there are values missing in column {gaps[0]}")
     return table

@@ -1,6 +1,9 @@
 """What a score has to know besides the predictions."""
 
+from typing import Self
+
 import numpy as np
+from pydantic import model_validator
 
 from cervbench.plugin.settings import Closed
 
@@ -15,6 +18,17 @@ class Task(Closed):
     abnormal: tuple[str, ...] = ()
     severity: dict[str, int] | None = None
     groups_known: bool = True
+
+    @model_validator(mode="after")
+    def _require_known_classes(self) -> Self:
+        """A record may come from anywhere, and be sealed again by anyone."""
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes are missing, or named twice")
+        if strange := set(self.abnormal) - set(self.classes):
+            raise ValueError(f"{min(strange)!r} is abnormal and no class")
+        if self.severity is not None and set(self.severity) != set(self.classes):
+            raise ValueError("severity is that of other classes")
+        return self
 
     @property
     def is_abnormal(self) -> np.ndarray:

@@ -191,6 +191,18 @@ def test_a_file_in_place_of_a_folder_is_wrong_usage_whatever_the_option(option: 
     assert f"'{tmp_path / 'file'}' is a file" in answer.stderr
 
 
+@pytest.mark.parametrize("kind", [(), ("--dry-run",)])
+def test_a_readme_of_somebody_else_is_told_before_anything_is_trained(
+    kind: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Regression: it was told when all was done, where the pages were to be written."""
+    (tmp_path / "README.md").write_text("# My notes\n")
+    answer = cervbench(*SMOKE, "--out", str(tmp_path), *kind)
+    assert answer.exit_code == 1
+    assert "would be lost: move it, or choose another folder" in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
 def test_run_prints_one_record_a_line_and_the_second_time_that_it_was_done(tmp_path: Path) -> None:
     command = [*SMOKE, "--out", str(tmp_path), "--json"]
     first, second = cervbench(*command), cervbench(*command)

@@ -100,6 +100,28 @@ def test_a_changed_entry_is_named_with_both_values(path: Path, keys: str, value:
     assert any(named in problem for problem in verify_file(path)), verify_file(path)
 
 
+@pytest.mark.parametrize(
+    ("keys", "value", "named"),
+    [
+        ("ratio", 0, "ratio"),
+        ("ratio", 101, "ratio"),
+        ("labels.train", -1, "labels.train"),
+        ("run.fold", -1, "run.fold"),
+        ("run.seed", -1, "run.seed"),
+        ("run.dataset.folds", 0, "run.dataset.folds"),
+        ("task.classes", [], "classes are missing"),
+        ("task.classes", ["light", "light", "severe"], "named twice"),
+        ("task.abnormal", ["malign"], "'malign' is abnormal and no class"),
+        ("task.severity", {"normal": 0, "light": 1}, "severity is that of other classes"),
+    ],
+)
+def test_what_no_run_can_have_is_no_record(path: Path, keys: str, value: Any, named: str) -> None:
+    edit(path, keys, value)
+    assert [named in problem for problem in verify_file(path)] == [True], verify_file(path)
+    with pytest.raises(RecordError, match="no record of this version"):
+        Store.holding(path).record(path)
+
+
 def test_the_last_digit_of_every_score_counts(path: Path) -> None:
     scores = json.loads(path.read_text())["scores"]
     numbers = {name: value for name, value in scores.items() if isinstance(value, float)}

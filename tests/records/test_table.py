@@ -73,3 +73,10 @@ def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:
     write_table(path, pa.table({"image": ["a", None], "draw": [0, 0]}))
     with pytest.raises(ValueError, match="values missing in column image"):
         read_table(path)
+
+
+def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    write_table(path, WHOLE.append_column("image", WHOLE.column("image")))
+    with pytest.raises(ValueError, match="two columns have the same name"):
+        read_table(path)
