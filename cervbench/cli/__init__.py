@@ -1,7 +1,9 @@
 """The command line. Only the module of the command that is asked for is imported, to start fast."""
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -49,3 +51,6 @@ class _LazyCommands(click.Group):
 @click.version_option(package_name="cervbench", message="cervbench %(version)s")
 def main() -> None:
     """How well does a self-supervised method learn from cervical images when labels are scarce?"""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter ends no run

@@ -435,6 +435,13 @@ def test_a_run_is_told_by_what_was_chosen_for_it(tmp_path: Path) -> None:
     assert "(" not in cervbench(*asked).stdout
 
 
+def test_a_terminal_that_lacks_a_letter_is_shown_another_and_ends_no_run(tmp_path: Path) -> None:
+    """Regression: after the first record was made, `·` ended the run in a UnicodeEncodeError."""
+    answer = CliRunner(charset="ascii").invoke(main, [*SMOKE, "--out", str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+    assert "synthetic smoke fold 0 ? majority" in answer.stdout
+
+
 def test_a_list_is_given_with_commas_or_by_saying_the_option_again(tmp_path: Path) -> None:
     """Regression: of `--eval linear --eval knn` the last alone was done."""
     asked = ["run", "--method", "supervised", "--dataset", "synthetic", "--tier", "smoke", "--dry-run"]
