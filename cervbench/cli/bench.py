@@ -1,7 +1,7 @@
 """`cervbench bench`: how fast training is on this machine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from cervbench.plugin.manager import plugins
 if TYPE_CHECKING:
     from cervbench.bench.peers.findings import PeerComparison
     from cervbench.bench.setups import Setup
+    from cervbench.bench.workload import Bench
 
 PEERS = ("lightly", "kornia")
 
@@ -67,23 +68,21 @@ def throughput(
     steps: int | None,
     out: Path,
     as_json: bool,
-    **asked: Any,
+    wanted: bool,
+    **chosen: Any,
 ) -> None:
     """Measure views per second end to end, beside the same loop on a constant batch.
 
     Rows are merged with those in the output folder, so that each machine adds its own.
     """
-    setups = _setups(**asked)
+    setups = Choice(**chosen).setups(wanted)
     from cervbench.bench.measurement import read
     from cervbench.bench.page import ROWS, publish
     from cervbench.bench.rows import Row
     from cervbench.bench.throughput import throughput as measure
-    from cervbench.bench.workload import Bench
-    from cervbench.training.device import prepare_device
 
     read(out / ROWS, Row)  # fails before measuring, if rows cannot be merged with it
-    here = place.Place(data_root=data_root, device=device)
-    bench = Bench(dataset or _at_hand(data_root), here, plugins(), prepare_device(device, None))
+    bench = _bench(dataset, data_root, device)
     paths: Sequence[Path] = ()
     for row in measure(bench, setups, rounds, steps):
         if as_json:
@@ -122,12 +121,9 @@ def peers(
     from cervbench.bench.peers.comparison import compare
     from cervbench.bench.peers.findings import PeerComparison
     from cervbench.bench.peers.page import MEASURED, publish
-    from cervbench.bench.workload import Bench
-    from cervbench.training.device import prepare_device
 
     read(out / MEASURED, PeerComparison)  # fails before measuring, if rows cannot be merged with it
-    here = place.Place(data_root=data_root, device=device)
-    bench = Bench(dataset or _at_hand(data_root), here, plugins(), prepare_device(device, None))
+    bench = _bench(dataset, data_root, device)
     found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
     if as_json:
         click.echo(found.model_dump_json())
@@ -149,64 +145,70 @@ def _in_words(found: "PeerComparison") -> str:
     return "\n".join([*lines, *(f"  {name}: {said}" for name, said in found.augmentations.items())])
 
 
-def _setups(wanted: bool, settings: Mapping[str, Any], **asked: Any) -> "Sequence[Setup]":
-    """The setups to measure, each once."""
-    if of_protocol := [key for key in settings if key.startswith("protocol.")]:
-        raise click.UsageError(f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile")
-    find = _wanted_setups if wanted else _every_combination
-    return list(dict.fromkeys(find(settings=settings, **asked)))
+@dataclass(frozen=True)
+class Choice:
+    """What the command line says of the setups to measure; None leaves it open."""
 
+    methods: tuple[str, ...] | None
+    backbones: tuple[str, ...] | None
+    sizes: tuple[int, ...] | None
+    batch: int | None
+    compiled: bool
+    settings: Mapping[str, Any]
 
-def _every_combination(
-    methods: tuple[str, ...] | None,
-    backbones: tuple[str, ...] | None,
-    sizes: tuple[int, ...] | None,
-    batch: int | None,
-    compiled: bool,
-    settings: Mapping[str, Any],
-) -> "Sequence[Setup]":
-    from cervbench.bench.setups import Setup
+    def __post_init__(self) -> None:
+        if of_protocol := [key for key in self.settings if key.startswith("protocol.")]:
+            raise click.UsageError(
+                f"--set {of_protocol[0]}: for that there are --sizes, --batch and --compile"
+            )
 
-    methods = methods or tuple(name for name, entry in plugins().methods.items() if entry.offer.pretrains)
-    return [
-        Setup(method, backbone, size, batch or 128, compiled, settings)
-        for size in sizes or (64,)
-        for backbone in backbones or ("resnet18",)
-        for method in methods
-    ]
+    def setups(self, wanted: bool) -> "list[Setup]":
+        """Each once."""
+        return list(dict.fromkeys(self._of_the_wanted() if wanted else self._every_combination()))
 
+    def _every_combination(self) -> "list[Setup]":
+        from cervbench.bench.setups import Setup
 
-def _wanted_setups(
-    methods: tuple[str, ...] | None,
-    backbones: tuple[str, ...] | None,
-    sizes: tuple[int, ...] | None,
-    batch: int | None,
-    compiled: bool,
-    settings: Mapping[str, Any],
-) -> "Sequence[Setup]":
-    """The rows that the page wants, narrowed to the given names and with the given values in them."""
-    from cervbench.bench.setups import WANTED
-
-    chosen = [
-        replace(
-            setup,
-            size=size,
-            batch=batch or setup.batch,
-            compiled=compiled or setup.compiled,
-            settings={**setup.settings, **settings},
+        methods = self.methods or tuple(
+            name for name, entry in plugins().methods.items() if entry.offer.pretrains
         )
-        for setup in WANTED
-        if (not methods or setup.method in methods) and (not backbones or setup.backbone in backbones)
-        for size in sizes or (setup.size,)
-    ]
-    known = plugins().methods
-    for name in dict.fromkeys(setup.method for setup in chosen if setup.method not in known):
-        click.echo(f"{name} is wanted and not installed here: its rows are left out", err=True)
-    here = [setup for setup in chosen if setup.method in known]
-    if not here:
-        raise click.UsageError(f"of the wanted rows none is left: {'; '.join(map(str, WANTED))}")
-    return here
+        return [
+            Setup(method, backbone, size, self.batch or 128, self.compiled, self.settings)
+            for size in self.sizes or (64,)
+            for backbone in self.backbones or ("resnet18",)
+            for method in methods
+        ]
+
+    def _of_the_wanted(self) -> "list[Setup]":
+        """The rows that the page wants, narrowed to the given names and with the given values in them."""
+        from cervbench.bench.setups import WANTED
+
+        chosen = [
+            replace(
+                setup,
+                size=size,
+                batch=self.batch or setup.batch,
+                compiled=self.compiled or setup.compiled,
+                settings={**setup.settings, **self.settings},
+            )
+            for setup in WANTED
+            if setup.method in (self.methods or (setup.method,))
+            and setup.backbone in (self.backbones or (setup.backbone,))
+            for size in self.sizes or (setup.size,)
+        ]
+        known = plugins().methods
+        for name in dict.fromkeys(setup.method for setup in chosen if setup.method not in known):
+            click.echo(f"{name} is wanted and not installed here: its rows are left out", err=True)
+        here = [setup for setup in chosen if setup.method in known]
+        if not here:
+            raise click.UsageError(f"of the wanted rows none is left: {'; '.join(map(str, WANTED))}")
+        return here
 
 
-def _at_hand(data_root: Path) -> str:
-    return "herlev" if (data_root / "herlev").is_dir() else "synthetic"
+def _bench(dataset: str | None, data_root: Path, device: str) -> "Bench":
+    from cervbench.bench.workload import Bench
+    from cervbench.training.device import prepare_device
+
+    at_hand = "herlev" if (data_root / "herlev").is_dir() else "synthetic"
+    here = place.Place(data_root=data_root, device=device)
+    return Bench(dataset or at_hand, here, plugins(), prepare_device(device, None))

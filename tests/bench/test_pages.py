@@ -16,7 +16,7 @@ from cervbench.bench.peers.findings import Contestant, PeerComparison, claims
 from cervbench.bench.rows import Row, missing
 from cervbench.bench.setups import WANTED
 from cervbench.cli import main
-from cervbench.cli.bench import _setups
+from cervbench.cli.bench import Choice
 from cervbench.leaderboard import check
 
 HOSTILE = "<script>alert(1)</script>|`a`\n# b](http://x.y) *c* <!-- & @d \u202e"
@@ -199,8 +199,11 @@ def test_without_the_peers_their_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_is_set_is_asked_of_every_cell_and_a_number_of_the_protocol_is_refused() -> None:
-    asked = {"methods": ("barlow-twins",), "backbones": None, "sizes": None, "batch": None, "compiled": True}
-    setups = _setups(**asked, settings={"redundancy_weight": 0.1}, wanted=True)  # type: ignore[arg-type]
+    changed = {"redundancy_weight": 0.1}
+    choice = Choice(
+        methods=("barlow-twins",), backbones=None, sizes=None, batch=None, compiled=True, settings=changed
+    )
+    setups = choice.setups(wanted=True)
     assert [setup.size for setup in setups if setup.compiled] == [128, 224]
     assert setups[0].settings == {"projector": [8192, 8192, 8192], "redundancy_weight": 0.1}
     told = CliRunner().invoke(main, ["bench", "throughput", "--set", "protocol.image_size=32"])
