@@ -116,7 +116,7 @@ def _built_on(method: Entry[Offer], plugins: Plugins) -> list[Entry[Offer]]:
 def find_card(dataset: str, plugins: Plugins) -> Card:
     """The card of a known dataset by its name, or of a user's own manifest or folder by its path."""
     if dataset not in plugins.datasets and (
-        dataset.endswith(".csv") or "/" in dataset or Path(dataset).is_dir()
+        dataset.lower().endswith(".csv") or "/" in dataset or Path(dataset).is_dir()
     ):
         from cervbench.data.cards.own import own_card
 

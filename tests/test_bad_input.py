@@ -272,7 +272,7 @@ def test_two_files_of_one_id_are_both_named(clinic: Path, out: Path) -> None:
 
 def test_a_label_that_is_one_typing_error_is_a_class_that_cannot_be_tested(clinic: Path, out: Path) -> None:
     table = manifest(clinic, "low/11.png,lwo", but=1)
-    refused(run(table, out), "images: class 'lwo' is in 1 groups", "5 folds", "Merge it")
+    refused(run(table, out), "images: there are 5 folds", "in each: 'lwo' in 1.", "Merge it")
 
 
 def cric(folder: Path, *rows: str, columns: str = "image,cell_id,bethesda,nucleus_x,nucleus_y") -> Path:
@@ -353,7 +353,7 @@ def test_a_class_of_a_known_dataset_that_has_no_image_is_named(herlev: Path, out
 def test_a_class_of_a_known_dataset_with_too_few_groups_is_named(herlev: Path, out: Path) -> None:
     for path in sorted((herlev / "herlev" / "normal_columnar").iterdir())[1:]:
         path.unlink()
-    told = ("herlev: class 'normal_columnar' is in 1 groups", "5 folds")
+    told = ("herlev: there are 5 folds", "in each: 'normal_columnar' in 1.")
     refused(run("herlev", out, "--data-root", str(herlev)), *told)
 
 
@@ -366,7 +366,7 @@ def test_a_foreign_file_among_those_of_a_known_dataset_is_named(herlev: Path, ou
 def test_a_class_with_too_few_groups_is_named(clinic: Path, out: Path) -> None:
     for path in sorted((clinic / "low").iterdir())[3:]:
         path.unlink()
-    refused(run(clinic, out), "clinic: class 'low' is in 3 groups", "5 folds", "Merge it", "`split`")
+    refused(run(clinic, out), "clinic: there are 5 folds", "in each: 'low' in 3.", "Merge it", "`split`")
 
 
 def test_one_class_alone_is_refused(clinic: Path, out: Path) -> None:

@@ -109,7 +109,9 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
         count = len(report.findings)
         raise Failed(f"{card.name}: {count} finding{'s' if count > 1 else ''}, as said above")
     groups = f"of {report.groups} groups" if card.groups_known else "groups unknown"
-    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
+    unlabelled = report.images - sum(report.counts.values())
+    known = {**report.counts, **({"unlabelled": unlabelled} if unlabelled else {})}
+    counts = ", ".join(f"{count} {name}" for name, count in known.items())
     click.echo(f"nothing is wrong: {card.name} has {report.images} images, {groups}: {counts}", err=as_json)
 
 

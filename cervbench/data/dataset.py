@@ -1,6 +1,7 @@
 """A dataset ready to be run on: its card, its pack, and its folds."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from cervbench.atomic import write_text
 from cervbench.data.cards.card import Card
 from cervbench.data.error import DataError
 from cervbench.data.pack import Pack, prepare
+from cervbench.error import first_few
 from cervbench.protocol.dealing import deal, require_dealable
 from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.protocol.protocol import Rules
@@ -26,10 +28,16 @@ class Dataset:
 
     @cached_property
     def variant(self) -> str:
-        """The dataset's name if it is complete; otherwise the name with a hash of the ids that are there."""
+        """The dataset's name if it is complete; otherwise the name with a hash of what is there.
+
+        That is a hash of the ids, where the card says what is behind an id. Behind those of a user's own
+        images there may be anything: `img/001.png` is in many folders.
+        """
         counts = {name: self.pack.labels.count(name) for name in self.card.classes}
         if self.card.synthetic or (self.card.expected and counts == dict(self.card.expected)):
             return self.card.name
+        if not self.card.expected:
+            return f"{self.card.name}@{self.pack.hash[:8]}"
         ids = hashlib.sha256("\n".join(self.pack.ids).encode()).hexdigest()
         return f"{self.card.name}@{ids[:8]}"
 
@@ -50,6 +58,7 @@ def open_dataset(
     """The dataset with its pack, built if there is none yet, and its folds, frozen or dealt by the rule."""
     pack = prepare(card, data_root, cache, rules.pack.stored_size, watch)
     _refuse_missing_classes(card, pack)
+    _warn_of_twins(card, pack)
     try:
         return Dataset(card, pack, _frozen(card, pack) if card.manifest else _dealt(pack, rules))
     except FoldError as error:
@@ -76,6 +85,24 @@ def _refuse_missing_classes(card: Card, pack: Pack) -> None:
                 f"{card.name} has no image of the class {name!r}; `cervbench data check {card.name}` says "
                 "what is missing. To leave the class out, bring the images as a manifest of your own"
             )
+
+
+def _warn_of_twins(card: Card, pack: Pack) -> None:
+    """Warn of images that are in two groups, and so perhaps on both sides of a fold."""
+    if not card.groups_known:
+        return  # a warning of its own says that folds may leak
+    first: dict[bytes, int] = {}
+    twins = [
+        f"{pack.ids[before]} and {pack.ids[row]}"
+        for row, digest in enumerate(pack.digests)
+        if pack.groups[before := first.setdefault(digest, row)] != pack.groups[row]
+    ]
+    if twins:
+        logging.getLogger("cervbench").warning(
+            "%s: the same pixels are in two groups, so that they may be trained on and tested: %s",
+            card.name,
+            first_few(twins),
+        )
 
 
 def _dealt(pack: Pack, rules: Rules) -> Manifest:

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("cervbench")
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the same files would give another pack."""
+_LOOKED_AT = 2**16
+"""Bytes of a few files by which images are told from others of the same names, sizes and dates."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,9 @@ def _refuse_unknown_classes(card: Card, items: Sequence[Item]) -> None:
 
 
 def _form(card: Card, stored_size: int) -> str:
-    """What decides a pack apart from the files."""
-    return f"{FORMAT}/{stored_size}/{card.revision}/{'/'.join(card.classes)}"
+    """What decides a pack apart from the files. Cards of two packages may have one name, not one `read`."""
+    reader = f"{card.read.__module__}.{getattr(card.read, '__qualname__', type(card.read).__qualname__)}"
+    return f"{FORMAT}/{stored_size}/{reader}/{card.revision}/{'/'.join(card.classes)}"
 
 
 def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
@@ -169,6 +172,10 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
             status = item.path.stat()
             stamp = (status.st_size, status.st_mtime_ns)
         hasher.update(repr((item.id, item.label, item.group, item.split, item.box, stamp)).encode())
+    if not card.synthetic:  # other images may have these names, sizes and dates: uncompressed ones, unpacked
+        for item in (items[0], items[len(items) // 2], items[-1]):
+            with item.path.open("rb") as file:
+                hasher.update(file.read(_LOOKED_AT))
     return hasher.hexdigest()[:16]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cervbench.data.error import DataError
 
@@ -12,11 +12,17 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """A file as an RGB image, or the part of it inside `box`; beyond its border, the border is repeated."""
+    """A file as an RGB image, or the part of it inside `box`; beyond its border, the border is repeated.
+
+    It is turned as its EXIF orientation says. Of a file with several pages the first is read.
+    """
     try:
         with Image.open(path, formats=FORMATS) as opened:
             opened.load()
+            ImageOps.exif_transpose(opened, in_place=True)
             image = _rgb(opened)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} is too large for the image of a cell or a field: {error}") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # a decoder may fail in any way on bytes that are no image

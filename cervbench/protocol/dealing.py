@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cervbench.error import first_few
 from cervbench.protocol.folds import BINS, FOLDS, OFFICIAL, FoldError, Manifest
 from cervbench.protocol.labels import draw_orders
 from cervbench.protocol.protocol import FoldRules
@@ -47,13 +48,13 @@ def require_dealable(
     if splits is not None:
         _require_parts(images, labels, groups, splits)
         return
-    for name, held in sorted(holders.items()):
-        if len(held) < FOLDS:
-            raise FoldError(
-                f"class {name!r} is in {len(held)} groups and there are {FOLDS} folds: it cannot be "
-                "tested in each. Merge it with another class (a card may offer that: cric-3 for cric, lbc-2 "
-                "for lbc), or say in a column `split` of a manifest which images are train, val and test"
-            )
+    if rare := [f"{name!r} in {len(held)}" for name, held in sorted(holders.items()) if len(held) < FOLDS]:
+        raise FoldError(
+            f"there are {FOLDS} folds, and a class in fewer groups cannot be tested in each: "
+            f"{first_few(rare)}. Merge it with another class (a card may offer that: cric-3 for cric, lbc-2 "
+            "for lbc), leave its labels empty, or say in a column `split` of a manifest which images are "
+            "train, val and test"
+        )
 
 
 def _require_parts(
@@ -73,6 +74,11 @@ def _require_parts(
     classes_of: dict[str, set[str]] = {part: set() for part in OFFICIAL}
     for label, split in zip(labels, splits, strict=True):
         classes_of[str(split)].add(label)
+    if len(tested := classes_of["test"] - {""}) < 2:
+        raise FoldError(
+            f"the images of the split test have {len(tested)} classes, and with fewer than two there is "
+            "nothing to tell apart"
+        )
     if untrained := sorted(classes_of["test"] - classes_of["train"] - {""}):
         raise FoldError(
             f"class {untrained[0]!r} is tested, and no image of it has the split train, so that nobody could "

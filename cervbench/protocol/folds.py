@@ -32,7 +32,11 @@ class FoldError(UsageError, ValueError):
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of the three parts. Unlabelled images are in train alone."""
+    """Row numbers of the three parts.
+
+    Unlabelled images are in train alone: in that of every fold if no image of their group has a label, since
+    the group is then never tested. An official split may hold them out.
+    """
 
     train: np.ndarray
     val: np.ndarray
@@ -67,8 +71,9 @@ class Manifest:
         test, val = self._parts(k)
         is_test, is_val = np.isin(self.bins, test), self.bins == val
         labelled = np.array([label != "" for label in self.labels])
+        untested = ~np.isin(self.groups, np.array(self.groups)[labelled]) & (not self.official)
         return Fold(
-            train=np.flatnonzero(~is_test & ~is_val),
+            train=np.flatnonzero((~is_test & ~is_val) | untested),
             val=np.flatnonzero(is_val & labelled),
             test=np.flatnonzero(is_test & labelled),
         )

@@ -72,10 +72,15 @@ def test_absolute_paths_may_lie_anywhere(clinic, tmp_path_factory):
         ("path,label\na/1.png,low\na/9.png,high\n", r"row 3: a/9\.png"),
         ("path,label\na/1.png,low\nb/1.png,high\na/./1.png,low\n", r"row 4: .* stands in row 2"),
         ("path,label\n,low\n", "row 2: path is empty"),
-        ("path,label\n../x.png,low\n", r"row 2: \.\./x\.png leaves the folder.* absolute path"),
+        ("path,label\n../x.png,low\n", r"row 2: \.\./x\.png goes up by `\.\.`.* absolute path"),
         ("path,label,group\na/1.png,low,\n", "row 2: group is empty"),
         ("path,label,split\na/1.png,low,dev\n", "row 2: split is 'dev'"),
         ("path,label\na/1.png,low,7\n", "row 2 has more values"),
+        ("path,label\na\\1.png,low\n", "1 files that are not there.*; write / between folders"),
+        ("path,label\na/1.png,Neg\nb/1.png,neg\n", "'Neg' and 'neg' would be two classes"),
+        ("path,label\na/1.png,1\nb/1.png,1.0\n", r"'1' and '1\.0' would be two classes"),
+        ("path,label\na/1.png,l\u00e9sion\nb/1.png,le\u0301sion\n", r"'l\\xe9sion' would be two classes"),
+        ("path,label\na/1.png,low\nb/1.png,NA\n", "'NA' reads like a missing one"),
         ("path,label\na/1.png,low\na/2.jpg,low\n", "1 classes"),
         ("path,label,Group\na/1.png,low,w1\n", "'Group' would not be read; if it is 'group'"),
         ("path,label,splits\na/1.png,low,train\n", "'splits' would not be read; if it is 'split'"),
@@ -122,9 +127,49 @@ def test_splits_are_not_taken_for_classes(tmp_path):
     assert own_card(tmp_path / "mine" / "train").classes == ("a", "b")
 
 
-def test_other_columns_are_left_alone(clinic):
+def test_other_columns_are_left_alone_and_named(clinic, caplog):
     card = own_card(manifest(clinic, "path,label,group,age\na/1.png,low,w1,30\nb/1.png,high,w2,40\n"))
     assert card.groups_known
+    assert "not read: age; what is read: path, label, group, split" in caplog.text
+
+
+def test_what_a_spreadsheet_adds_is_no_row_and_no_value(clinic):
+    text = "path,label,,\na/1.png,low,,\n,,,\nb/1.png,high,,,,\n,,,,,\n"
+    assert len(own_card(manifest(clinic, text)).items(clinic)) == 2
+
+
+@pytest.mark.parametrize(
+    "folders", ["Training Testing", "train_set test_set", "fold1 fold2", "train test unlabelled", "train"]
+)
+def test_splits_are_known_by_other_names_too(tmp_path, folders):
+    """Regression: they became classes where not all were named train, val or test."""
+    for name in folders.split():
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        Image.new("RGB", (3, 3)).save(tmp_path / "mine" / name / "1.png")
+    with pytest.raises(DataError, match="which are splits and no classes"):
+        own_card(tmp_path / "mine")
+
+
+def test_files_among_images_that_are_not_read_are_named(clinic, caplog):
+    """Regression: half of the images may be of another format, and nothing was said."""
+    Image.new("RGB", (3, 3)).save(clinic / "b" / "2.gif")
+    own_card(clinic)
+    assert not caplog.text
+    for name in ("3.jp2", "Thumbs.db", ".hidden"):
+        (clinic / "b" / name).write_bytes(b"some")
+    assert len(own_card(clinic).items(clinic)) == 4
+    assert "not read as images" in caplog.text
+    assert "3.jp2; these are: .bmp" in caplog.text
+    assert "Thumbs" not in caplog.text
+
+
+def test_a_folder_that_holds_a_manifest_is_told_to_name_it(clinic):
+    inside = clinic / "study"
+    (inside / "images").mkdir(parents=True)
+    Image.new("RGB", (3, 3)).save(inside / "images" / "1.png")
+    (inside / "cells.csv").write_text("path,label\n")
+    with pytest.raises(DataError, match=r"1 classes.*if cells\.csv in it says what is what, name that file"):
+        own_card(inside)
 
 
 def test_one_image_in_two_formats_is_refused(clinic):

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from PIL import Image
 
+from cervbench.data.cards.own import own_card
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.data.error import DataError
 from cervbench.data.pack import Pack
@@ -20,7 +22,8 @@ def test_groups_that_are_not_those_of_the_frozen_folds_are_refused(monkeypatch: 
     """Images of one session might stand on both sides of a fold."""
     herlev = frozen("herlev")
     groups = list(herlev.groups)
-    pack = SimpleNamespace(ids=herlev.images, labels=herlev.labels, groups=herlev.groups)
+    digests = range(len(herlev.images))
+    pack = SimpleNamespace(ids=herlev.images, labels=herlev.labels, groups=herlev.groups, digests=digests)
     monkeypatch.setattr("cervbench.data.dataset.prepare", lambda *_: pack)
     asked = (plugins().datasets.get("herlev").offer, Path(), Path(), load_rules())
     assert open_dataset(*asked).manifest.hash == herlev.hash
@@ -58,10 +61,44 @@ def test_a_card_that_is_corrected_is_believed_at_once() -> None:
 
 
 def test_parts_of_as_many_images_are_variants_of_their_own() -> None:
-    card = replace(plugins().datasets.get("synthetic").offer, synthetic=False)
+    card = plugins().datasets.get("synthetic").offer
+    card = replace(card, synthetic=False, expected=dict.fromkeys(card.classes, 9))
 
     def called(*images: str) -> str:
         pack = SimpleNamespace(ids=images, labels=(card.classes[0],) * 2)
         return Dataset(card, cast(Pack, pack), frozen("herlev")).variant
 
     assert len({called("a", "b"), called("a", "c"), called("ab", "")}) == 3
+
+
+def own(folder: Path, colours: str) -> Dataset:
+    """A user's dataset of twelve images, each in one colour and a group of its own."""
+    folder.mkdir()
+    rows = ["path,label,group"]
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (8, 8), (ord(colour), number, 0)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},g{number}")
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    rules = replace(load_rules(), pack=PackRules(stored_size=8))
+    return open_dataset(own_card(folder / "manifest.csv"), folder, folder / "cache", rules)
+
+
+def test_ones_own_images_are_known_by_their_content(tmp_path: Path) -> None:
+    """Regression: two datasets with files of the same names shared a table, and were compared."""
+    first, other = own(tmp_path / "first", "x" * 12), own(tmp_path / "other", "y" * 12)
+    assert first.pack.ids == other.pack.ids
+    assert first.variant.startswith("manifest@")
+    assert first.variant != other.variant
+    assert own(tmp_path / "again", "x" * 12).variant == first.variant
+
+
+def test_pixels_that_are_in_two_groups_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: `data check` alone said so, and runs trained and tested on the same image."""
+    folder = tmp_path / "mine"
+    own(folder, "x" * 12)
+    assert not caplog.text
+    Image.open(folder / "3.png").save(folder / "8.png")
+    rules = replace(load_rules(), pack=PackRules(stored_size=8))
+    open_dataset(own_card(folder / "manifest.csv"), folder, folder / "cache", rules)
+    assert "the same pixels are in two groups" in caplog.text
+    assert "3 and 8" in caplog.text

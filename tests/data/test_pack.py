@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +51,32 @@ def test_a_pack_is_built_once_and_anew_when_a_file_changes(tmp_path: Path) -> No
     Image.new("RGB", (40, 30), "red").save(folder / "a" / "0.png")
     changed = prepare(own_card(folder), tmp_path, tmp_path / "cache", 32)
     assert changed.hash != first.hash
+
+
+def test_other_images_of_the_same_names_sizes_and_dates_are_another_pack(tmp_path: Path) -> None:
+    """Regression: the pack of the first folder stood in for the second, whose run was `done already`."""
+    packs = []
+    for place, colour in (("raw", "red"), ("stained", "blue")):
+        for name in ("a/0.bmp", "b/0.bmp"):
+            path = tmp_path / place / "own" / name
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (8, 8), colour).save(path)
+            os.utime(path, (0, 0))
+        packs.append(pack_of(tmp_path / place / "own", tmp_path / "cache"))
+    assert packs[0].hash != packs[1].hash
+    assert (packs[1].pixels[0] == [0, 0, 255]).all()
+
+
+def test_cards_of_one_name_that_read_otherwise_have_packs_of_their_own(tmp_path: Path) -> None:
+    """Regression: a package's card with the name of a dataset could hand its pixels to that dataset's own."""
+    honest = own_card(folder_of_classes(tmp_path / "own"))
+    painted = replace(honest, read=_painted)
+    hashes = [prepare(card, tmp_path, tmp_path / "cache", 32).hash for card in (painted, honest)]
+    assert hashes[0] != hashes[1]
+
+
+def _painted(item: Item) -> Image.Image:
+    return Image.new("RGB", (9, 9), "red" if item.label == "a" else "blue")
 
 
 def test_the_hash_follows_labels_too(tmp_path: Path) -> None:

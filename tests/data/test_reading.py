@@ -40,6 +40,27 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     assert (np.asarray(read_image(tmp_path / "clear.png")) == 255).all()
 
 
+def test_an_image_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    image = Image.new("RGB", (60, 40), "white")
+    image.paste("black", (0, 0, 60, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the scene is the right side of the picture
+    image.save(tmp_path / "turned.png", exif=exif)
+    turned = np.asarray(read_image(tmp_path / "turned.png"))
+    assert turned.shape == (60, 40, 3)
+    assert (turned[:, 30:] == 0).all()
+    assert (turned[:, :30] == 255).all()
+
+
+def test_an_image_that_is_too_large_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (100, 100)).save(tmp_path / "slide.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"slide\.png is too large for the image of a cell or a field"):
+        read_image(tmp_path / "slide.png")
+
+
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(DataError, match=r"text\.png"):

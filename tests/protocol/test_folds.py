@@ -172,9 +172,9 @@ def test_an_image_that_the_frozen_folds_do_not_know_is_named() -> None:
 
 
 def test_a_class_in_too_few_groups_is_refused_with_what_to_do() -> None:
-    labels = ["common"] * 96 + ["rare"] * 4
+    labels = ["common"] * 95 + ["rare"] * 4 + ["rarer"]
     groups = [f"g{n}" for n in range(100)]
-    with pytest.raises(FoldError, match=r"'rare' is in 4 groups.*[Mm]erge"):
+    with pytest.raises(FoldError, match=r"'rare' in 4; 'rarer' in 1\. Merge"):
         dealt(labels, groups)
 
 
@@ -201,6 +201,29 @@ def test_unlabelled_images_are_only_trained_on_and_stay_with_their_group() -> No
         held_out = {manifest.groups[row] for row in [*fold.val, *fold.test]}
         assert not held_out & {manifest.groups[row] for row in fold.train}
         assert any(manifest.labels[row] == "" for row in fold.train)
+
+
+@pytest.mark.parametrize("pool", [["p"] * 60, [f"p{n}" for n in range(60)]])
+def test_images_of_groups_without_any_label_are_trained_on_in_every_fold(pool: list[str]) -> None:
+    """Regression: they were dealt like others and held out with their bins, though nobody is tested there."""
+    labels = ["a", "b"] * 20 + [""] * 60
+    manifest = dealt(labels, [*(f"g{n // 2}" for n in range(40)), *pool])
+    for k in range(5):
+        assert {row for row, label in enumerate(labels) if not label} <= set(manifest.fold(k).train)
+
+
+def test_an_official_split_may_hold_out_what_has_no_label() -> None:
+    labels = ["a", "b"] * 4 + [""] * 2
+    splits = ["train"] * 4 + ["test"] * 4 + ["train", "test"]
+    fold = dealt(labels, [f"g{n}" for n in range(10)], splits).fold(0)
+    assert (fold.train.tolist(), fold.test.tolist()) == ([0, 1, 2, 3, 8], [4, 5, 6, 7])
+
+
+@pytest.mark.parametrize("tested", [["a", "a"], ["", ""]])
+def test_official_parts_that_test_fewer_than_two_classes_are_refused(tested: list[str]) -> None:
+    """Regression: a test of one class was scored, and a row of 100 % said nothing."""
+    with pytest.raises(FoldError, match=r"the split test have [01] classes"):
+        dealt([*"abab", *tested], [f"g{n}" for n in range(6)], ["train"] * 4 + ["test"] * 2)
 
 
 def test_official_parts_are_one_fold_and_stay_as_they_are() -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 
 from cervbench.data.error import DataError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 def image_files(folder: Path) -> Iterator[Path]:
     """Every image file below a folder that is not hidden, in a fixed order."""
+    return (path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
-            if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            if not name.startswith(".") and path.is_file():
                 yield path
 
 

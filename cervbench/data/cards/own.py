@@ -1,18 +1,17 @@
 """A card for the user's own images: a manifest, or a folder of class folders."""
 
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
-from difflib import get_close_matches
+import unicodedata
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from cervbench.data.cards.card import SPLITS, Card, Item, Source
-from cervbench.data.cards.listing import image_files
-from cervbench.data.cards.table import Row, read_table
+from cervbench.data.cards import own_folder, own_manifest
+from cervbench.data.cards.card import Card, Item, Source
 from cervbench.data.error import DataError
-from cervbench.error import first_few
 
-NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
-NAMES_OF_SPLITS = {*SPLITS, "valid", "validation", "dev"}
+NAMES_OF_NOTHING = {"na", "n/a", "nan", "none", "null"}
+"""What programs write where a value is missing."""
 
 
 def own_card(path: Path, taken: Container[str] = ()) -> Card:
@@ -32,10 +31,10 @@ def own_card(path: Path, taken: Container[str] = ()) -> Card:
     title = path.name if path.is_dir() else path.stem
     name = _name(title, path, taken)
     if path.is_dir():
-        return _card(name, title, path, path, _from_folders, groups_known=False)
-    columns, _ = read_table(path, NEEDED, OPTIONAL)
-    _refuse_near_misses(columns, path)
-    return _card(name, title, path, path.parent, lambda _: _from_manifest(path), "group" in columns)
+        own_folder.warn_of_other_files(path)
+        return _card(name, title, path, path, own_folder.items, groups_known=False)
+    columns = own_manifest.columns(path)
+    return _card(name, title, path, path.parent, lambda _: own_manifest.items(path), "group" in columns)
 
 
 def _card(
@@ -47,9 +46,12 @@ def _card(
     groups_known: bool,
 ) -> Card:
     classes = sorted({item.label for item in items(folder) if item.label is not None})
+    _refuse_names_of_one_class(classes, path)
     if len(classes) < 2:
+        manifest = next(path.glob("*.csv"), None) if path.is_dir() else None
         raise DataError(
             f"{path} has {len(classes)} classes, and there is nothing to tell apart with fewer than two"
+            + (f"; if {manifest.name} in it says what is what, name that file" if manifest else "")
         )
     return Card(
         name=name,
@@ -80,80 +82,20 @@ def _name(title: str, path: Path, taken: Container[str]) -> str:
     return name
 
 
-def _refuse_near_misses(columns: Sequence[str], manifest: Path) -> None:
-    """A column `Group`, say, would silently be ignored, and every image would stand for itself."""
-    for column in set(columns) - {*NEEDED, *OPTIONAL}:
-        for meant in get_close_matches(column.lower(), set(OPTIONAL) - set(columns), cutoff=0.7):
+def _refuse_names_of_one_class(classes: Sequence[str], path: Path) -> None:
+    """Two spellings of a label would be two classes, and what stands for a missing one a class as well."""
+    first: dict[str | float, str] = {}
+    for name in classes:
+        alike: str | float = unicodedata.normalize("NFKC", name).casefold()
+        if alike in NAMES_OF_NOTHING:
             raise DataError(
-                f"{manifest}: the column {column!r} would not be read; if it is {meant!r}, call it so, "
-                "and if not, give it another name"
+                f"{path}: the label {name!r} reads like a missing one: leave it empty where an image has no "
+                "label, and if it is a class, call it otherwise"
             )
-
-
-def _from_folders(folder: Path) -> list[Item]:
-    found = []
-    class_folders = [
-        each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")
-    ]
-    if class_folders and all(each.name.lower() in NAMES_OF_SPLITS for each in class_folders):
-        raise DataError(
-            f"{folder} holds {', '.join(each.name for each in class_folders)}, which are splits and no "
-            "classes; write a manifest with the column split, or name one of these folders"
-        )
-    for class_folder in class_folders:
-        images = list(image_files(class_folder))
-        if not images:
-            raise DataError(f"{class_folder} holds no image; fill this class, or remove its folder")
-        for image in images:
-            id = image.relative_to(folder).with_suffix("").as_posix()
-            found.append(Item(id, class_folder.name, id, image))
-    return found
-
-
-def _from_manifest(manifest: Path) -> list[Item]:
-    columns, rows = read_table(manifest, NEEDED, OPTIONAL)
-    items: list[Item] = []
-    row_of: dict[Path, int] = {}
-    missing = []
-    for number, row in rows:
-        where = f"{manifest}, row {number}"
-        item = _item(row, columns, manifest.parent, where)
-        if item.path in row_of:
-            raise DataError(f"{where}: {row['path']} stands in row {row_of[item.path]} already; remove one")
-        row_of[item.path] = number
-        if not item.path.is_file():
-            missing.append(f"row {number}: {row['path']}")
-        items.append(item)
-    if missing:
-        raise DataError(f"{manifest} names {len(missing)} files that are not there: {first_few(missing)}")
-    _refuse_crossing(items, row_of, manifest)
-    return items
-
-
-def _item(row: Row, columns: Sequence[str], folder: Path, where: str) -> Item:
-    for column in ("path", "group", "split"):
-        if column in columns and not row[column]:
+        with suppress(ValueError):
+            alike = float(alike)
+        if (before := first.setdefault(alike, name)) != name:
             raise DataError(
-                f"{where}: {column} is empty; fill it in every row, or leave out an optional column"
-            )
-    if not Path(row["path"]).name:
-        raise DataError(f"{where}: {row['path']!r} is no file")
-    if ".." in Path(row["path"]).parts:
-        raise DataError(
-            f"{where}: {row['path']} leaves the folder of the manifest; write it as an absolute path"
-        )
-    if "split" in columns and row["split"] not in SPLITS:
-        raise DataError(f"{where}: split is {row['split']!r}, and can be {', '.join(SPLITS)}")
-    id = Path(row["path"]).with_suffix("").as_posix()
-    return Item(id, row["label"] or None, row.get("group", id), folder / row["path"], split=row.get("split"))
-
-
-def _refuse_crossing(items: Sequence[Item], row_of: Mapping[Path, int], manifest: Path) -> None:
-    first: dict[str, Item] = {}
-    for item in items:
-        before = first.setdefault(item.group, item)
-        if before.split != item.split:
-            raise DataError(
-                f"{manifest}: group {item.group!r} is in two splits, {before.split} in row "
-                f"{row_of[before.path]} and {item.split} in row {row_of[item.path]}; a group belongs to one"
+                f"{path}: the labels {before!a} and {name!a} would be two classes; if they are one, write "
+                "them alike, and if not, tell them apart by more"
             )

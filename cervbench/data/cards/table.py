@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cervbench.data.error import DataError
 
@@ -18,7 +19,7 @@ def read_table(
             reader = csv.DictReader(text, strict=True)
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
+            rows = [(reader.line_num, row) for row in reader if not _is_blank(row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a csv file in UTF-8: {error}; save it as one") from None
     missing = set(needed) - set(columns)
@@ -35,8 +36,15 @@ def read_table(
             f"{path} names the column {' and '.join(twice)} more than once; keep the one that is meant"
         )
     for number, row in rows:
-        if None in row:
+        if None in row and any(map(str.strip, row[None])):
             raise DataError(f"{path}, row {number} has more values than columns; quote values with a comma")
         if None in row.values():
             raise DataError(f"{path}, row {number} has fewer values than columns; the file may be cut short")
-    return columns, [(number, {key: value.strip() for key, value in row.items()}) for number, row in rows]
+    return columns, [(number, {key: row[key].strip() for key in columns}) for number, row in rows]
+
+
+def _is_blank(row: Mapping[str | None, Any]) -> bool:
+    """Whether it has commas alone, as spreadsheets save rows that look empty."""
+    surplus = row.get(None, [])
+    named = [value or "" for name, value in row.items() if name is not None]
+    return not any(value.strip() for value in [*named, *surplus])
