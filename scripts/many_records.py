@@ -128,7 +128,7 @@ def unscored(cell: int, fold: int) -> Record:
         run=Run(
             method=MethodOfRun(
                 name=f"method-{number:03d}" if pretext else "supervised",
-                package="cervbench-made",
+                package="cervbench-made" if pretext else "cervbench",
                 revision=1,
                 config={"temperature": 0.5, "projector": [2048, 128]} if pretext else {},
                 pretext=pretext,

@@ -20,7 +20,9 @@ def gains(
     if row.baseline:
         return {}
     bases = [
-        base for base in others if base.baseline and base.start == row.start and _begins(base) == _begins(row)
+        base
+        for base in others
+        if base.as_it_began and base.start == row.start and _begins(base) == _begins(row)
     ]
     if len(bases) != 1:
         return {}

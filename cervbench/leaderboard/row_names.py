@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from cervbench.leaderboard.rows import Row
 from cervbench.markup.escaping import short
 from cervbench.protocol.protocol import of_pretext
-from cervbench.records.record import NO_BACKBONE
 
 NamedRow = tuple[str, Row]
 
@@ -50,10 +49,17 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
 
 
 def _always_told(row: Row) -> set[str]:
-    """The traits that a name always says: chosen settings, a revision after the first, another budget."""
-    method, said = row.sample.run.method, row.sample.observed.get("chosen")
-    chosen = {_trait(name) for name in method.config if isinstance(said, list) and name in said}
-    return chosen | ({"revision"} if method.revision > 1 else set()) | _budget(row).keys()
+    """The traits that a name always says: chosen settings, a revision after the first, another budget.
+
+    A reference row that began from weights stands beneath tables of other backbones too, and says its own.
+    """
+    run, said = row.sample.run, row.sample.observed.get("chosen")
+    told = {_trait(name) for name in run.method.config if isinstance(said, list) and name in said}
+    if run.method.revision > 1:
+        told.add("revision")
+    if row.baseline and not row.as_it_began and run.init != "random":
+        told |= {"backbone", "init"}
+    return told | _budget(row).keys()
 
 
 def _budget(row: Row) -> dict[str, str]:
@@ -74,7 +80,7 @@ def _unique(named: Sequence[str]) -> list[str]:
 
 def _base_name(row: Row, beneath: bool) -> str:
     run = row.sample.run
-    if not row.baseline or run.backbone == NO_BACKBONE:
+    if not row.as_it_began:
         return run.method.name
     if run.init == "random":
         return "untrained" if row.sample.evaluation.frozen else "scratch"

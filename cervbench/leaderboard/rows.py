@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from cervbench.plugin.catalog import CORE
 from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import Record, digest
 from cervbench.scoring.task import Task
@@ -94,6 +95,12 @@ class Row:
     def baseline(self) -> bool:
         """It had no pretext stage."""
         return not self.sample.run.method.pretext
+
+    @property
+    def as_it_began(self) -> bool:
+        """Its encoder is the one it began from: gains are over this row, so no other package may offer it."""
+        method = self.sample.run.method
+        return self.baseline and (method.package, method.name) == (CORE, "supervised")
 
     @property
     def ranked(self) -> bool:

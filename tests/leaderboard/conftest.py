@@ -100,11 +100,17 @@ def run_of(
     config: dict[str, Any] | None = None,
     synthetic: bool = False,
     training_rules: int = 1,
+    package: str | None = None,
 ) -> Run:
+    """`package` is by default the one that has a method of this name."""
     rules = protocol.load(tier, off)
     return Run(
         method=MethodOfRun(
-            name=method, package="cervbench-made", revision=1, config=config or {}, pretext=pretext
+            name=method,
+            package=package or (f"cervbench-{method}" if pretext else "cervbench"),
+            revision=1,
+            config=config or {},
+            pretext=pretext,
         ),
         dataset=DatasetOfRun(
             name="cells", variant=variant, manifest="abcd", folds=FOLDS, pack="ef01", synthetic=synthetic

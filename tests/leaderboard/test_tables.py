@@ -72,6 +72,24 @@ def test_supervised_training_is_ranked_as_scratch_and_untrained_features_stand_b
     assert (names(linear.ranked), names(linear.references)) == (["simclr"], ["untrained"])
 
 
+@pytest.mark.parametrize(("method", "package"), [("supervised", "another"), ("halves", "cervbench")])
+def test_what_has_no_pretext_stage_is_untrained_only_if_it_is_the_cores_own(
+    out: Path, write: Write, method: str, package: str
+) -> None:
+    """Regression: any package could be the untrained encoder, and bold gains were over what it answered."""
+    write("simclr", 0.7, ratios=(100,))
+    write(method, 0.35, ratios=(100,), pretext=False, package=package)
+    write(method, 0.5, ratios=(100,), pretext=False, package=package, backbone="lite0", init="imagenet")
+    (table,) = made(out).values()
+    assert all(name.startswith(f"{method} (") or name == method for name in names(table.references))
+    assert "backbone lite0" in str(names(table.references))
+    assert not any(line.gains for line in table.lines)
+    write("supervised", 0.4, ratios=(100,), pretext=False)
+    (table,) = made(out).values()
+    assert "untrained" in names(table.references)
+    assert table.ranked[0].gains
+
+
 def test_features_of_other_backbones_and_of_none_stand_beneath_every_table_of_their_evaluation(
     out: Path, write: Write
 ) -> None:
