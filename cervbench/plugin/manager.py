@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint
@@ -89,12 +90,16 @@ class Plugins:
         self._register(plugin, package, version)
 
     def notify(self, hook: str, **values: Any) -> None:
-        """Call a watching hook of every plugin; one that fails is reported once and then left alone."""
+        """Call a watching hook of every plugin; one that fails is reported once and then left alone.
+
+        Each is handed copies of its own: what a watcher changes is in no run, and in no record.
+        """
         for plugin in self._plugins:
-            if (plugin.package, hook) in self._silenced:
+            caller = getattr(plugin.relay.hook, hook)
+            if (plugin.package, hook) in self._silenced or not caller.get_hookimpls():
                 continue
             try:
-                getattr(plugin.relay.hook, hook)(**values)
+                caller(**deepcopy(values))
             except (Exception, SystemExit) as error:
                 self._silenced.add((plugin.package, hook))
                 problem = _failed_hook(plugin, hook, error, "the run goes on, without calling it again")

@@ -16,6 +16,7 @@ from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
+from cervbench.records.record import MethodOfRun, Run
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 GOOD = """
@@ -399,3 +400,22 @@ def test_a_watcher_that_fails_is_reported_once_and_the_others_go_on(caplog: pyte
     assert "no connection" in warning
     raising = line_of(Path(__file__), 'raise RuntimeError("no')
     assert f"{__file__}:{raising}" in warning
+
+
+def test_what_a_watcher_changes_is_in_no_run_and_no_other_watcher_sees_it() -> None:
+    """Regression: it was handed the run itself, and the record then claimed settings that were not used."""
+    seen: list[object] = []
+
+    def cervbench_step(run: Any, values: dict[str, float]) -> None:
+        seen.append((run.seed, dict(run.method.config), dict(values)))
+        run.__dict__["seed"] = 7
+        run.method.config["temperature"] = values["loss"] = 7
+
+    watcher = watching("cervbench_step", cervbench_step)
+    method = MethodOfRun(name="simclr", package="", revision=1, config={"temperature": 0.5}, pretext=True)
+    run, values = Run.model_construct(method=method, seed=0), {"loss": 0.25}
+    Plugins.of({"one": watcher, "other": watcher}).notify(
+        "cervbench_step", run=run, stage="pretext", step=0, steps=9, values=values
+    )
+    untouched = (0, {"temperature": 0.5}, {"loss": 0.25})
+    assert [*seen, (run.seed, method.config, values)] == [untouched] * 3
