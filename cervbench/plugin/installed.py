@@ -53,6 +53,13 @@ def _installed() -> tuple[dict[str, Distribution], list[Problem]]:
     return found, damaged
 
 
+def is_installed(package: str) -> bool:
+    """Whether this names, in any spelling, the core or a package with entry points for it, loaded or not."""
+    return canonicalize_name(package) == CORE or any(
+        found.entry_points.select(group=GROUP) for found in distributions(name=package)
+    )
+
+
 def unreadable(distribution: Distribution, error: Exception) -> Problem:
     """The problem of damaged metadata. It may lack even a name, so the package is named after its folder."""
     folder = Path(str(getattr(distribution, "_path", distribution)))  # importlib has no public name for it

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pluggy
 
+from cervbench.error import UsageError
 from cervbench.plugin import hooks
 from cervbench.plugin.catalog import CORE, Catalog, Entry
 from cervbench.plugin.contract import (
@@ -19,7 +20,14 @@ from cervbench.plugin.contract import (
     wrong_answer,
     wrong_offer,
 )
-from cervbench.plugin.installed import GROUP, packages_to_load, unreadable, where_required, why_refused
+from cervbench.plugin.installed import (
+    GROUP,
+    is_installed,
+    packages_to_load,
+    unreadable,
+    where_required,
+    why_refused,
+)
 from cervbench.plugin.missing_methods import MISSING_METHODS
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, OfferError, imported
 from cervbench.plugin.problems import Problem, home_of, in_words, place_of, place_of_function
@@ -80,7 +88,15 @@ class Plugins:
         return by_hand
 
     def add(self, plugin: object, package: str, version: str = "0") -> None:
-        """Register a module or an object that has hooks, in place of what `package` offered before."""
+        """Register a module or an object that has hooks, in place of what `package` offered before.
+
+        Not under the name of the core or of an installed package: a record says by name whose code it is of.
+        """
+        if is_installed(package):
+            raise UsageError(
+                f"{package!r} is the name of an installed package, and records would take this for its code; "
+                "choose another, such as 'notebook'"
+            )
         for catalog in self.catalogs:
             catalog.remove_package(package)
         self._plugins = [p for p in self._plugins if p.package != package]

@@ -136,11 +136,14 @@ def draws_of(evaluation: EvaluationOfRecord, ratio: int) -> int:
 
 
 def evaluation_of(
-    name: str = "linear", tier: str = "quick", schema: str = "classification/1"
+    name: str = "linear",
+    tier: str = "quick",
+    schema: str = "classification/1",
+    package: str = "cervbench",
 ) -> EvaluationOfRecord:
     return EvaluationOfRecord(
         name=name,
-        package="cervbench",
+        package=package,
         revision=1,
         settings=dict(protocol.load(tier).evaluations.get(name, {})),
         schema=schema,
@@ -158,12 +161,13 @@ def write_row(
     task: Task = TASK,
     schema: str = "classification/1",
     groups: int = 12,
+    evaluated_by: str = "cervbench",
     observed: Mapping[str, Any] | None = None,
     **of_run: Any,
 ) -> list[Record]:
     """All records of one row, with their predictions, in an output folder."""
     store, written = Store(out), []
-    described = evaluation_of(evaluation, of_run.get("tier", "quick"), schema)
+    described = evaluation_of(evaluation, of_run.get("tier", "quick"), schema, evaluated_by)
     for fold in folds:
         run = run_of(method, fold, **of_run)
         for ratio in ratios:

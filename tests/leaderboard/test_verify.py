@@ -225,18 +225,18 @@ def test_a_table_without_a_column_is_told_by_the_kind_of_error(path: Path, out: 
 
 
 def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[..., list[Record]]) -> None:
-    record = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1")[0]
+    (record,) = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1", evaluated_by="of-pairs")
     path = Store(out).record_path("cells", record.id)
-    assert "scored by package 'cervbench'" in verify_file(path)[0]
+    assert "scored by package 'of-pairs'" in verify_file(path)[0]
 
     @hookimpl
     def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
         return {"linear": EvaluationOffer(lambda *_: {}, "A paper", score=classification, schema="pairs/1")}
 
     offered = SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
-    assert verify_file(path, Plugins.of({"cervbench": offered})) == []
+    assert verify_file(path, Plugins.of({"of-pairs": offered})) == []
     told = verify_file(path, Plugins.of({"another": offered}))
-    assert "no evaluation 'cervbench:linear'" in told[0]
+    assert "no evaluation 'of-pairs:linear'" in told[0]
 
 
 @pytest.mark.parametrize("variant", ["herlev", "herlev@7c1d"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cervbench.error import UsageError
 from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.installed import PLUGINS_VARIABLE
@@ -60,7 +61,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(
         "cervbench.plugin.installed.distributions",
-        lambda: distributions(path=[str(tmp_path)]),
+        lambda **named: distributions(path=[str(tmp_path)], **named),
     )
     before = set(sys.modules)
     yield Site(tmp_path)
@@ -324,6 +325,19 @@ def test_a_package_added_again_replaces_what_it_had() -> None:
     plugins = Plugins.of({"notebook": offering("first")})
     plugins.add(offering("second"), "notebook")
     assert list(plugins.methods) == ["second"]
+
+
+@pytest.mark.parametrize("name", ["cervbench", "CervBench", "cervbench-good", "Cervbench_Good"])
+def test_nothing_is_added_under_the_name_of_the_core_or_of_an_installed_package(
+    name: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: an evaluation of one's own took the place of the core's, and records named the core."""
+    site.install("cervbench-good", "1.0", GOOD)
+    monkeypatch.setenv(PLUGINS_VARIABLE, "")
+    found = site.discover()
+    with pytest.raises(UsageError, match=rf"'{name}' is the name of an installed package"):
+        found.add(offering("own"), name)
+    assert list(found.methods) == []
 
 
 def test_an_unknown_name_is_told_the_nearest_and_the_list() -> None:
