@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from cervbench.leaderboard.rows import Row
 from cervbench.markup.escaping import short
+from cervbench.plugin.catalog import CORE
+from cervbench.plugin.missing_methods import PACKAGES, ROWS
 from cervbench.protocol.protocol import of_pretext
 
 NamedRow = tuple[str, Row]
@@ -51,15 +53,26 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
 def _always_told(row: Row) -> set[str]:
     """The traits that a name always says: chosen settings, a revision after the first, another budget.
 
+    So that nothing passes for what it is not, it says its package where that is not the one to be expected.
     A reference row that began from weights stands beneath tables of other backbones too, and says its own.
     """
     run, said = row.sample.run, row.sample.observed.get("chosen")
     told = {_trait(name) for name in run.method.config if isinstance(said, list) and name in said}
     if run.method.revision > 1:
         told.add("revision")
+    if run.method.package != _expected_package(row):
+        told.add("of")
     if row.baseline and not row.as_it_began and run.init != "random":
         told |= {"backbone", "init"}
     return told | _budget(row).keys()
+
+
+def _expected_package(row: Row) -> str:
+    """The one that has the method of this name here, or would be called after it."""
+    name = row.sample.run.method.name
+    if row.baseline or name in ROWS:
+        return CORE
+    return PACKAGES.get(name, f"{CORE}-{name}")
 
 
 def _budget(row: Row) -> dict[str, str]:

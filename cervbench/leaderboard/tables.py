@@ -13,6 +13,7 @@ from cervbench.leaderboard.row_names import NamedRow, differing, names
 from cervbench.leaderboard.rows import Row, StoredRecord, TableKey
 from cervbench.leaderboard.table_rows import TableRows, by_table
 from cervbench.markup.escaping import short
+from cervbench.plugin.catalog import CORE
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
 
@@ -94,11 +95,12 @@ class Table:
 
 def title(table: Table) -> str:
     """What tells a table from the others of its variant, in words."""
-    record = table.sample
+    evaluation, tier = table.sample.evaluation, table.sample.run.protocol.tier
+    by = evaluation.name if evaluation.package == CORE else f"{evaluation.name} of {evaluation.package}"
     model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
     rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if table.key.contest.off else []
-    return " · ".join([record.evaluation.name, *model, record.run.protocol.tier, *rules, *off, *table.apart])
+    return " · ".join([by, *model, tier, *rules, *off, *table.apart])
 
 
 def tables(figures: Figures) -> list[Table]:
@@ -131,7 +133,6 @@ def _traits(table: Table) -> dict[str, str]:
         "off": ", ".join(contest.off),
         "init": table.key.init,
         "task": contest.task,
-        "of": evaluation.package,
         "revision": str(evaluation.revision),
         "schema": evaluation.schema_,
     } | {name: json.dumps(value) for name, value in sorted(evaluation.settings.items())}

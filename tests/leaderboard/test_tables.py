@@ -310,6 +310,39 @@ def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
     assert names_of([Row(changed(record, run=run))]) == ["simclr (revision 2)"]
 
 
+@pytest.mark.parametrize(
+    ("method", "package", "pretext", "name"),
+    [
+        ("simclr", "cervbench-simclr", True, "simclr"),
+        ("simclr-published", "cervbench-simclr", True, "simclr-published"),
+        ("simclr", "another", True, "simclr (of another)"),
+        ("dino", "cervbench", True, "dino (of cervbench)"),
+        ("untrained", "cervbench-untrained", True, "untrained (of cervbench-untrained)"),
+        ("new", "cervbench-new", True, "new"),
+        ("new", "notebook", True, "new (of notebook)"),
+        ("majority", "cervbench", False, "majority"),
+        ("majority", "cervbench-majority", False, "majority (of cervbench-majority)"),
+        ("supervised", "another", False, "supervised (of another)"),
+    ],
+)
+def test_a_row_that_stands_alone_says_its_package_where_its_name_promises_another(
+    write: Write, method: str, package: str, pretext: bool, name: str
+) -> None:
+    """Regression: it was said only beside a row of the same name."""
+    (record,) = write(method, ratios=(100,), folds=(0,), package=package, pretext=pretext)
+    assert names_of([Row(record)]) == [name]
+
+
+def test_a_table_says_of_which_package_an_evaluation_is_that_is_not_the_cores(
+    out: Path, write: Write
+) -> None:
+    """Regression: alone on its page, another package's probe had the title of the core's."""
+    write("simclr", ratios=(100,), evaluated_by="another")
+    assert list(made(out)) == ["linear of another · resnet18, random init · quick"]
+    write("simclr", ratios=(100,))
+    assert len(made(out)) == 2
+
+
 def test_rows_of_two_preparations_of_a_dataset_say_of_which_they_are(
     write: Write, changed: Callable[..., Record]
 ) -> None:
