@@ -63,7 +63,8 @@ def _split(
     """The ranked and the reference rows of each table of a contest.
 
     A baseline stands beneath every table whose reader would ask for it: hand-made and ImageNet features
-    beneath all, an untrained encoder beneath the tables of its backbone. Where the budget of the pretext
+    beneath all, an untrained encoder beneath the tables of its backbone, and what began from a file, which
+    may have seen images that are tested, beneath those that began from it. Where the budget of the pretext
     stages was changed, the protocol's own baselines stand there too, since they spend none of it.
     """
     own = contests[contest]
@@ -92,4 +93,6 @@ def _without_budget(contest: Contest, contests: Mapping[Contest, Sequence[Row]])
 
 
 def _fits(row: Row, key: TableKey) -> bool:
-    return row.key.backbone in (NO_BACKBONE, key.backbone) or row.key.init == "imagenet"
+    if row.key.init == "imagenet":
+        return True
+    return row.key.backbone in (NO_BACKBONE, key.backbone) and row.key.init in ("random", key.init)

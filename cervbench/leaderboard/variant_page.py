@@ -166,7 +166,7 @@ def _conditions(table: Table) -> str:
         _devices(table),
         _collapsed(table),
     ]
-    if run.init.startswith("file:"):
+    if table.key.init.startswith("file:"):  # the sample can be a reference that began otherwise
         said.append(f"**begun from a file of weights**{_seen_before(table)}")
     if off := sorted({change for line in table.lines for change in line.row.sample.run.protocol.off}):
         said.append(f"off protocol: {markdown(', '.join(off))}")

@@ -111,6 +111,24 @@ def test_features_of_other_backbones_and_of_none_stand_beneath_every_table_of_th
     ]
 
 
+@pytest.mark.parametrize("seen", [{"init_trained_on": [2]}, {}])
+def test_a_reference_that_began_from_a_file_stands_only_with_what_began_from_it(
+    out: Path, write: Write, seen: dict[str, object]
+) -> None:
+    """Regression: by one such row a table of random starts was not ranked, or bore no word of the file."""
+    weights = "file:1f2320ab00000000"
+    write("simclr", 0.7, ratios=(100,))
+    write("supervised", 0.8, ratios=(100,), pretext=False, init=weights, observed=seen)
+    write("colour-histogram", 0.4, ratios=(100,), pretext=False, backbone="none")
+    begun_at_random, from_file = made(out).values()
+    assert names(begun_at_random.lines) == ["simclr", "colour-histogram"]
+    assert not begun_at_random.unrankable
+    assert names(from_file.lines) == ["colour-histogram", f"{weights} (resnet18)"]
+    assert page(out).count("begun from a file of weights") == 1
+    write("byol", 0.7, ratios=(100,), init=weights, observed=seen)
+    assert [names(table.ranked) for table in made(out).values()] == [["byol"], ["simclr"]]
+
+
 def test_a_reference_without_any_method_still_has_a_table(out: Path, write: Write) -> None:
     write("majority", 0.33, ratios=(100,), pretext=False, backbone="none")
     assert names(made(out)["linear · quick"].references) == ["majority"]
