@@ -21,8 +21,8 @@ _OF_A_RUN = {
 def names(rows: Sequence[Row], beneath: bool = False) -> list[str]:
     """A unique name for each row.
 
-    It says which settings were chosen, and the revision if it is not the first; rows that would still share a
-    name are told apart by everything in which they differ. `beneath` is for reference rows.
+    It says which settings were chosen, and what else `_always_told` names; rows that would still share a name
+    are told apart by everything in which they differ. `beneath` is for reference rows.
     """
     by_name: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
@@ -51,7 +51,7 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
 
 
 def _always_told(row: Row) -> set[str]:
-    """The traits that a name always says: chosen settings, a revision after the first, another budget.
+    """The traits that a name always says: chosen settings, another seed, revision or budget than usual.
 
     So that nothing passes for what it is not, it says its package where that is not the one to be expected.
     A reference row that began from weights stands beneath tables of other backbones too, and says its own.
@@ -60,6 +60,8 @@ def _always_told(row: Row) -> set[str]:
     told = {_trait(name) for name in run.method.config if isinstance(said, list) and name in said}
     if run.method.revision > 1:
         told.add("revision")
+    if run.seed:
+        told.add("seed")
     if run.method.package != _expected_package(row):
         told.add("of")
     if row.baseline and not row.as_it_began and run.init != "random":

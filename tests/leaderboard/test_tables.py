@@ -361,6 +361,13 @@ def test_a_table_says_of_which_package_an_evaluation_is_that_is_not_the_cores(
     assert len(made(out)) == 2
 
 
+def test_a_seed_after_the_first_is_named_in_a_row_that_stands_alone(write: Write) -> None:
+    """Regression: a table said that it had several seeds, and of most rows not which."""
+    byol, moco = (Row(*write(("byol", "moco")[n], ratios=(100,), folds=(0,), seed=n)) for n in (0, 1))
+    assert names_of([byol, moco]) == ["byol", "moco (seed 1)"]
+    assert names_of([moco]) == ["moco (seed 1)"]
+
+
 def test_rows_of_two_preparations_of_a_dataset_say_of_which_they_are(
     write: Write, changed: Callable[..., Record]
 ) -> None:
