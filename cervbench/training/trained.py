@@ -55,10 +55,11 @@ class Trained:
         return UNIT if self.encoder is None else self.encoder.normalise
 
     def pooling(self, frozen: bool) -> str:
-        """What an evaluation works on, for a page; fine-tuning does not see features of a method's own."""
+        """What an evaluation works on, for a page: of a method's own it sees features or a classifier."""
         assert self.encoder is not None
-        if frozen and type(self.method).features is not Method.features:
-            return "the method's own features"
+        own = "features" if frozen else "classifier"
+        if getattr(type(self.method), own) is not getattr(Method, own):
+            return f"the method's own {own}"
         return self.encoder.pooling
 
     def at(self, record: str) -> "Trained":

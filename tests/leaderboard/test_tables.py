@@ -446,6 +446,16 @@ def test_a_row_that_collapsed_is_named_with_its_folds(
     assert said == ["flat in folds 1, 3; near in folds 1, 3"]
 
 
+def test_rows_that_evaluations_saw_otherwise_are_named(out: Path, write: Write) -> None:
+    """Regression: of several ways it was told which there are, and not whose."""
+    usual = {"pooling": "class token"}
+    write("supervised", ratios=(100,), pretext=False, observed=usual)
+    write("simclr", ratios=(100,), observed=usual)
+    assert "vector of an image: class token" in footer(out)
+    write("other", ratios=(100,), observed={"pooling": "the method's own features"})
+    assert "vector of an image: class token; of other the method&#39;s own features" in footer(out)
+
+
 def test_intervals_of_one_draw_are_said_to_be_conditional_on_it(out: Path, write: Write) -> None:
     write("simclr", ratios=(10, 100), evaluation="finetune")
     assert "on the one order in which labels were uncovered, as is the paired test" in footer(out)

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from cervbench.data.batches import Batch, Examples, Feed, Images
 from cervbench.data.parts import opaque
 from cervbench.data.views import Normalise, Pyramid
 from cervbench.methods.reference import ColourHistogram, ImageSize
-from cervbench.plugin import plain_policy
+from cervbench.plugin import Encoder, Method, MethodConfig, plain_policy
+from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.training.norms import reestimate_norms
 from cervbench.training.stage import Stage
@@ -89,6 +91,21 @@ def asks_for_half(trained: Trained) -> Trained:
         encoder=SimpleNamespace(normalise=HALF), eval=lambda: None, features=lambda x, native: x.mean((2, 3))
     )
     return replace(trained, method=method)
+
+
+class WithOwnClassifier(Method):
+    def loss(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        return views[0].sum()
+
+    def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
+        return nn.Linear(encoder.width, classes)
+
+
+def test_a_classifier_of_its_own_is_told_of_fine_tuning_alone(trained: Trained) -> None:
+    """Regression: it was said to work on the encoder's pooled maps."""
+    plain = replace(trained, method=WithOwnClassifier(MethodConfig(), small_encoder()))
+    assert plain.pooling(frozen=True) == "global average pool"
+    assert plain.pooling(frozen=False) == "the method's own classifier"
 
 
 SOME = np.array([7, 531, 31, 0])
