@@ -19,7 +19,7 @@ from cervbench.protocol.randomness import generator
 
 @dataclass(frozen=True)
 class Images:
-    """Images without their labels, and without a way to find them out."""
+    """Images without their labels and groups, under opaque ids."""
 
     ids: tuple[str, ...]
     """Opaque ones, since a dataset's own ids often hold the class."""
