@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import click
 
@@ -92,13 +93,24 @@ def cache() -> Iterator[Finding]:
     folder = place.cache_root()
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    told = f"{folder}, {free / GIGABYTE:.1f} GB free"
+    told = f"{folder}, {free / GIGABYTE:.1f} GB free{_held(folder)}"
     if not os.access(existing, os.W_OK):
         yield Finding("cache", f"{told}, cannot be written", "set CERVBENCH_CACHE to a folder of yours", True)
     elif free < ROOM_WANTED:
         yield Finding("cache", told, "free some space, or set CERVBENCH_CACHE to a larger disk")
     else:
         yield Finding("cache", told)
+
+
+def _held(cache: Path) -> str:
+    """How much lies there, by folder."""
+    sizes = {
+        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in sorted(cache.glob("*"))
+        if folder.is_dir()
+    }
+    told = [f"{name} {size / GIGABYTE:.1f} GB" for name, size in sizes.items() if size]
+    return f"; {', '.join(told)}: what is deleted is made again when it is wanted" if told else ""
 
 
 def packages() -> Iterator[Finding]:

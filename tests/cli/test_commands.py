@@ -500,6 +500,17 @@ def test_doctor_finds_nothing_that_prevents_a_run() -> None:
     assert told >= {"versions", "GPU", "processor", "threads", "data root", "cache", "packages"}
 
 
+def test_doctor_tells_what_the_cache_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CERVBENCH_CACHE", str(tmp_path))
+    assert "made again" not in cervbench("doctor").stdout
+    for name, size in (("packs/herlev/one", 10**9), ("pretrainings/a/two", 3 * 10**8)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        with path.open("wb") as file:
+            file.truncate(size)
+    assert "; packs 1.0 GB, pretrainings 0.3 GB: what is deleted is made again" in cervbench("doctor").stdout
+
+
 def test_doctor_names_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(package: str) -> str:
         if package == "torchvision":
