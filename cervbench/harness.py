@@ -94,10 +94,21 @@ class _Work:
         return [stored for wanted in self.planned.records if (stored := self._stored(wanted))]
 
     def _carry_out(self) -> Iterator[Outcome]:
-        from cervbench.data.parts import Parts
-        from cervbench.training.device import prepare_device
+        """Make the records, between which torch is as whoever receives them left it."""
+        from cervbench.training.device import named_device, working_on
 
-        device = prepare_device(self.place.device, self.place.threads)
+        device = named_device(self.place.device)
+        making = self._make(device)
+        while True:
+            with working_on(device, self.place.threads):
+                made = next(making, None)
+            if made is None:
+                return
+            yield made
+
+    def _make(self, device: "torch.device") -> Iterator[Outcome]:
+        from cervbench.data.parts import Parts
+
         self.plugins.notify("cervbench_run_started", run=self.run)
         parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
         init = self._observed_of_init()  # now, while the file is the one that was planned with

@@ -24,7 +24,7 @@ from cervbench.data.parts import Parts
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
 from cervbench.protocol.randomness import generator
-from cervbench.training.device import prepare_device
+from cervbench.training.device import named_device, working_on
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.memory import resident_peak
 from cervbench.training.pretrain import build_method
@@ -78,11 +78,12 @@ def main(images: int, steps: int, name: str, folder: Path | None) -> None:
         offer, offer.config(), "resnet18", None, "random", protocol.image_size, protocol.pretext, 0, 0
     )
     print(f"{'imports':<40} {'':9}   peak {peak():5.2f} GB resident")
-    with tempfile.TemporaryDirectory(dir=folder) as cache:
+    device = named_device("cpu")
+    with tempfile.TemporaryDirectory(dir=folder) as cache, working_on(device):
         with told(f"a pack of {images:,} images"):
             dataset = open_dataset(card, Path("nowhere"), Path(cache), protocol)
         size = (dataset.pack.folder / "pixels.npy").stat().st_size
-        parts = Parts.of(dataset, 0, protocol, prepare_device("cpu", None))
+        parts = Parts.of(dataset, 0, protocol, device)
         stage = PretextStage(build_method(recipe))
         normalise = stage.method.encoder.normalise
         feed = Feed(parts.train, stage.views(), normalise, protocol.pretext.batch_size, recipe.purpose)

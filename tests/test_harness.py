@@ -156,6 +156,32 @@ def test_the_same_run_elsewhere_gives_the_same_bits_whatever_else_was_asked(
         assert record.scores == before[record.id].scores
 
 
+def test_what_the_caller_told_torch_changes_no_number_and_holds_whenever_a_record_is_handed_over(
+    done: tuple[Place, list[Outcome]], place: Place
+) -> None:
+    """Regression: under autocast the scores were others, and a run left its own random state behind."""
+    _, outcomes = done
+    asked = replace(SIMCLR, ratios=(100,), evaluations=("knn", "finetune"))
+    torch.manual_seed(12)
+    drawn, threads = torch.get_rng_state(), torch.get_num_threads()
+    made = []
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+            for outcome in execute([asked], place):
+                made.append(outcome.record)
+                assert torch.is_autocast_enabled("cpu")
+                assert torch.is_inference_mode_enabled()
+                assert torch.get_default_dtype() == torch.float64
+                assert torch.equal(torch.get_rng_state(), drawn)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.get_num_threads() == threads
+    usual = {o.record.id: o.record.predictions.hash for o in outcomes}
+    assert {one.id: one.predictions.hash for one in made} == {one.id: usual[one.id] for one in made}
+    assert len(made) == 2
+
+
 def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Outcome]]) -> None:
     _, outcomes = done
     few, all_labels = outcomes[0].record, outcomes[1].record

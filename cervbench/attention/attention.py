@@ -62,11 +62,15 @@ def attention(
     planned, one = planned_again(record, place, plugins, watch, files)
     dataset, run = planned.dataset, planned.run
     stored = Store(place.out).columns(run.dataset.variant, record.id, record.predictions.hash)
-    with place.locked(run.id, lambda: watch("waiting for another process", 0, 0, {})):
-        from cervbench.data.parts import Parts
-        from cervbench.training.device import prepare_device
 
-        device = prepare_device(place.device, place.threads)
+    from cervbench.data.parts import Parts
+    from cervbench.training.device import named_device, working_on
+
+    device = named_device(place.device)
+    with (
+        place.locked(run.id, lambda: watch("waiting for another process", 0, 0, {})),
+        working_on(device, place.threads),
+    ):
         if one.entry.package == CORE:  # it fine-tunes the method's own classifier, and others need not
             _require_attention(planned)
         parts = Parts.of(dataset, run.fold, planned.resolved.protocol, device)

@@ -207,8 +207,10 @@ class Choice:
 
 def _bench(dataset: str | None, data_root: Path, device: str) -> "Bench":
     from cervbench.bench.workload import Bench
-    from cervbench.training.device import prepare_device
+    from cervbench.training.device import named_device, working_on
 
     at_hand = "herlev" if (data_root / "herlev").is_dir() else "synthetic"
     here = place.Place(data_root=data_root, device=device)
-    return Bench(dataset or at_hand, here, plugins(), prepare_device(device, None))
+    chosen = named_device(device)
+    click.get_current_context().with_resource(working_on(chosen))
+    return Bench(dataset or at_hand, here, plugins(), chosen)

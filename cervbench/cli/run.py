@@ -199,9 +199,9 @@ def _request(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Request:
 
 def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
     if here.device != place.Place.device:
-        from cervbench.training.device import prepare_device
+        from cervbench.training.device import named_device
 
-        prepare_device(here.device, here.threads)
+        named_device(here.device)  # which refuses one that is not there
     store = Store(here.out)
     with shown() as watch, _stdout_alone() as lines:
         for planned in plan(requests, here, watch, plugins()):

@@ -1,15 +1,19 @@
-"""Choosing the device to compute on, and preparing it."""
+"""Choosing the device to compute on, and what torch is told while work is done there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 
 from cervbench.plugin.settings import SettingsError
 from cervbench.training.memory import keep_freed_memory
+from cervbench.training.precision import outside_autocast
 
 
-def prepare_device(name: str, threads: int | None) -> torch.device:
-    """The device of this name, `auto` standing for the best there is; `threads` is set for the process."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+def named_device(name: str) -> torch.device:
+    """The device of this name, `auto` standing for the best there is."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")
@@ -17,20 +21,65 @@ def prepare_device(name: str, threads: int | None) -> torch.device:
         return _cuda(int(number or 0))
     if name != "cpu":
         raise SettingsError(f"--device {name}: say auto, cpu, cuda or cuda:0")
-    keep_freed_memory()
     return torch.device("cpu")
 
 
 def _cuda(index: int) -> torch.device:
-    """The CUDA device of this number, made current so that code which names no device uses it too."""
     if not torch.cuda.is_available():
         raise SettingsError(
             "--device cuda: torch finds no CUDA device here; --device cpu works, and auto chooses"
         )
     if index >= (count := torch.cuda.device_count()):
         raise SettingsError(f"--device cuda:{index}: CUDA devices are numbered from 0 to {count - 1} here")
-    torch.cuda.set_device(index)
-    # What is called float32 has to be float32: TF32 would round the inputs of convolutions to 10 bits.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda", index)
+
+
+@contextmanager
+def working_on(device: torch.device, threads: int | None = None) -> Iterator[None]:
+    """Around work on a device: what the caller told torch has no say in it, and holds again afterwards.
+
+    `threads` is how many the processor is given; None leaves the caller's number.
+    """
+    with ExitStack() as given_back:
+        if device.type == "cuda":  # made current, so that code which names no device uses it too
+            torch.cuda.init()
+            given_back.enter_context(torch.cuda.device(device))
+        else:
+            keep_freed_memory()
+        seeded = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        given_back.enter_context(torch.random.fork_rng(seeded, device_type="cuda"))
+        given_back.enter_context(torch.inference_mode(False))
+        given_back.enter_context(torch.enable_grad())
+        given_back.enter_context(outside_autocast())
+        if torch.get_default_device() != (cpu := torch.device("cpu")):
+            given_back.enter_context(cpu)
+        for read, tell, ours in _settings(threads):
+            if (callers := read()) != ours:
+                given_back.callback(tell, callers)
+                tell(ours)
+        yield
+
+
+Setting = tuple[Callable[[], Any], Callable[[Any], object], Any]
+"""How a setting of torch is read, how it is set, and what it is during work."""
+
+
+def _settings(threads: int | None) -> Iterator[Setting]:
+    yield torch.get_default_dtype, torch.set_default_dtype, torch.float32
+    # What is called float32 has to be float32: TF32 would round what is multiplied to 10 bits.
+    yield _precision_of_products()
+    yield _allowing_tf32(torch.backends.cudnn)
+    if threads is not None:
+        yield torch.get_num_threads, torch.set_num_threads, threads
+
+
+def _precision_of_products() -> Setting:
+    try:
+        torch.get_float32_matmul_precision()
+    except RuntimeError:  # it tells none where the GPU's, which has a flag too, is not the processor's
+        return _allowing_tf32(torch.backends.cuda.matmul)
+    return torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
+
+
+def _allowing_tf32(backend: Any) -> Setting:
+    return partial(getattr, backend, "allow_tf32"), partial(setattr, backend, "allow_tf32"), False

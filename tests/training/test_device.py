@@ -1,32 +1,115 @@
-"""What a device is told before anything runs on it."""
+"""What torch is told while work is done on a device, and that the caller finds it as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 import torch
 
-from cervbench.training.device import prepare_device
+from cervbench.training.device import named_device, working_on
 
-FLAGS = torch.backends.cudnn, torch.backends.cuda.matmul
+CPU = torch.device("cpu")
+PRODUCTS, CONVOLUTIONS = torch.backends.cuda.matmul, torch.backends.cudnn
 
 
-@pytest.fixture
-def rounding() -> Iterator[None]:
-    """Allowed, and afterwards whatever it was."""
-    before = [flag.allow_tf32 for flag in FLAGS]
-    for flag in FLAGS:
-        flag.allow_tf32 = True
+def seen() -> dict[str, Any]:
+    """What code sees that is run now."""
+    weight = torch.ones(2, 2, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = (torch.eye(2) @ weight).sum().item()
+        with torch.no_grad():
+            weight.mul_(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast_again = (torch.eye(2) @ weight).sum().item()
+    made = torch.ones(2, 2) @ torch.ones(2, 2)
+    return {
+        "gradients": torch.is_grad_enabled(),
+        "inference": made.is_inference(),
+        "type": made.dtype,
+        "device": made.device.type,
+        "threads": torch.get_num_threads(),
+        "products": PRODUCTS.allow_tf32,
+        "convolutions": CONVOLUTIONS.allow_tf32,
+        "weights are cast anew": cast != cast_again,
+    }
+
+
+@contextmanager
+def told(tell: Callable[[Any], object], value: Any, before: Any) -> Iterator[None]:
+    tell(value)
     try:
         yield
     finally:
-        for flag, allowed in zip(FLAGS, before, strict=True):
-            flag.allow_tf32 = allowed
+        tell(before)
 
 
-@pytest.mark.usefixtures("rounding")
-def test_float32_on_a_gpu_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch would round the input of convolutions to ten bits."""
-    for name, answer in (("is_available", True), ("device_count", 1), ("set_device", None)):
-        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
-    assert prepare_device("cuda", None) == torch.device("cuda", 0)
-    assert [flag.allow_tf32 for flag in FLAGS] == [False, False]
+def allow_tf32(flag: Any) -> AbstractContextManager[None]:
+    return told(lambda allowed: setattr(flag, "allow_tf32", allowed), True, flag.allow_tf32)
+
+
+AMBIENT: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "no gradients": torch.no_grad,
+    "inference": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "autocast that keeps no casts": lambda: torch.autocast("cpu", torch.bfloat16, cache_enabled=False),
+    "another type": lambda: told(torch.set_default_dtype, torch.float64, torch.float32),
+    "another device": lambda: torch.device("meta"),
+    "products of ten bits": lambda: allow_tf32(PRODUCTS),
+    "convolutions of ten bits": lambda: allow_tf32(CONVOLUTIONS),
+    "products of few bits anywhere": lambda: told(torch.set_float32_matmul_precision, "medium", "highest"),
+    "more threads": lambda: told(torch.set_num_threads, 3, torch.get_num_threads()),
+}
+
+
+@pytest.mark.parametrize("ambient", AMBIENT.values(), ids=AMBIENT)
+def test_work_is_done_as_if_its_caller_had_told_torch_nothing(
+    ambient: Callable[[], AbstractContextManager[Any]],
+) -> None:
+    with working_on(CPU, threads=1):
+        alone = seen()
+    assert alone == {
+        "gradients": True,
+        "inference": False,
+        "type": torch.float32,
+        "device": "cpu",
+        "threads": 1,
+        "products": False,
+        "convolutions": False,
+        "weights are cast anew": True,
+    }
+    with ambient(), working_on(CPU, threads=1):
+        assert seen() == alone
+
+
+def of_the_caller() -> list[Any]:
+    return [
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_autocast_cache_enabled(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.get_num_threads(),
+        PRODUCTS.allow_tf32,
+        CONVOLUTIONS.allow_tf32,
+        torch.get_rng_state().tolist(),
+    ]
+
+
+@pytest.mark.parametrize("ambient", AMBIENT.values(), ids=AMBIENT)
+def test_the_caller_finds_torch_as_it_was_also_after_an_error(
+    ambient: Callable[[], AbstractContextManager[Any]],
+) -> None:
+    with ambient():
+        before = of_the_caller()
+        with pytest.raises(KeyError), working_on(CPU, threads=1):  # noqa: PT012
+            torch.manual_seed(20)
+            raise KeyError
+        assert of_the_caller() == before
+
+
+def test_a_cuda_device_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [named_device(name).index for name in ("auto", "cuda", "cuda:1")] == [0, 0, 1]

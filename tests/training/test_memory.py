@@ -10,17 +10,18 @@ MEGABYTE = 10**6
 
 _LARGE_THEN_SMALL = """
 import torch
-from cervbench.training.device import prepare_device
+from cervbench.training.device import named_device, working_on
 from cervbench.training.memory import peak_memory, reset_peak_memory
 
-device = prepare_device("cpu", None)
+device = named_device("cpu")
 
 def peak_of(megabytes):
     reset_peak_memory(device)
     torch.ones(megabytes * 250_000)
     return peak_memory(device)
 
-print(peak_of(300), peak_of(10))
+with working_on(device):
+    print(peak_of(300), peak_of(10))
 """
 
 

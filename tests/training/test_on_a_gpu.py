@@ -18,7 +18,7 @@ from cervbench.data.ahead import ahead
 from cervbench.data.batches import Feed
 from cervbench.plugin.manager import plugins
 from cervbench.training.checkpoint import Checkpoints
-from cervbench.training.device import prepare_device
+from cervbench.training.device import named_device, working_on
 from cervbench.training.loop import Sitting, _step, begin, train
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.recipe import Recipe
@@ -44,12 +44,10 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def gpu() -> Iterator[torch.device]:
-    """As a run makes ready for it: float32 is not rounded."""
-    flags = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [flag.allow_tf32 for flag in flags]
-    yield prepare_device("cuda", None)
-    for flag, allowed in zip(flags, before, strict=True):
-        flag.allow_tf32 = allowed
+    """As a run works on it: float32 is not rounded."""
+    device = named_device("cuda")
+    with working_on(device):
+        yield device
 
 
 @pytest.fixture
