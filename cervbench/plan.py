@@ -17,7 +17,7 @@ from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
 from cervbench.records.table import canonical, to_columns
 from cervbench.resolve import Resolved, resolve
-from cervbench.runs import recipe_of, runs, warn_of_untrained_classes
+from cervbench.runs import recipe_of, runs, warn_of_unknown_groups, warn_of_untrained_classes
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.recipe import Recipe
@@ -117,6 +117,7 @@ def plan(
         if name not in opened:
             card, rules = resolved.card, resolved.protocol
             opened[name] = open_dataset(card, place.data_root, place.cache, rules, watch)
+            warn_of_unknown_groups(opened[name])
             warn_of_untrained_classes(opened[name])
         for run in runs(resolved, opened[name], found):
             yield PlannedRun(resolved, opened[name], run)

@@ -120,6 +120,16 @@ def _require_fold(dataset: Dataset, fold: int) -> None:
     )
 
 
+def warn_of_unknown_groups(dataset: Dataset) -> None:
+    """Warn that images of one patient, say, may be on two sides of a fold."""
+    if not dataset.card.groups_known:
+        logging.getLogger("cervbench").warning(
+            "%s: nothing says which images belong together, so folds may leak and scores may be too high; in "
+            "a manifest of your own, the column `group` says it",
+            dataset.variant,
+        )
+
+
 def warn_of_untrained_classes(dataset: Dataset) -> None:
     """Warn of folds of a partial dataset that test a class without any image of it left to train on."""
     for name, lacking in dataset.manifest.lacking().items():

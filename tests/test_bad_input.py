@@ -23,9 +23,12 @@ from filelock import FileLock
 from PIL import Image
 
 from cervbench.cli import main
+from cervbench.harness import execute
+from cervbench.place import Place
 from cervbench.plugin import EvaluationOffer, hookimpl
 from cervbench.plugin.manager import Plugins
 from cervbench.records.record import Run
+from cervbench.study import Request
 
 CLASSES = ("high", "low")
 IMAGES = 12
@@ -705,8 +708,14 @@ def test_a_class_that_is_not_in_every_part_is_named(clinic: Path) -> None:
     assert answer["lacking"] == {last: ["fold 0: val"]}
 
 
-def test_that_groups_are_unknown_is_told(clinic: Path, out: Path) -> None:
-    assert "nothing says which images belong together" in run(clinic, out).stderr
+def test_that_groups_are_unknown_is_told(
+    clinic: Path, out: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: whoever ran it from Python was not told."""
+    asked = Request("majority", str(clinic), tier="smoke", folds=(0, 1), ratios=(100,), evaluations=("knn",))
+    list(execute([asked], Place(cache=tmp_path / "cache", out=out)))
+    [told] = caplog.messages
+    assert "nothing says which images belong together" in told
     assert "unknown: each image stands for itself" in cervbench("data", "prepare", clinic).stdout
 
 

@@ -120,16 +120,11 @@ class _Summary:
         self._failed: set[str] = set()
         self._asked_wrongly: set[str] = set()
         """Those of the failed runs that would fail again, however often they are tried."""
-        self._leaky: set[str] = set()
-        """Variants whose groups are not known."""
         self._messages: set[str] = set()
 
     def add(self, outcome: Outcome) -> None:
-        run = outcome.record.run
-        self.done.add(run.id)
+        self.done.add(outcome.record.run.id)
         self._fresh |= outcome.fresh
-        if not outcome.record.task.groups_known:
-            self._leaky.add(run.dataset.variant)
 
     def fail(self, run: Run, error: Exception) -> None:
         """Say it at once, and a message that was said before only as `the same`."""
@@ -145,12 +140,6 @@ class _Summary:
     def warn(self) -> None:
         if not (self._fresh or self._failed):
             click.echo("all of it was done already; nothing was run", err=True)
-        for variant in sorted(self._leaky):
-            click.echo(
-                f"{variant}: nothing says which images belong together, so folds may leak and scores may be "
-                "too high; in a manifest of your own, the column `group` says it",
-                err=True,
-            )
 
     def close(self) -> None:
         """End the command with an error if a run failed."""
