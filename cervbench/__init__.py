@@ -40,14 +40,16 @@ def run(
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; records that exist already are not made again.
 
+    The table has a row per record: what was run, the scores, which are NaN where they are undefined, and the
+    names of its encoder's folder (`pretraining`) and of its file (`record`).
+
     `ratios` are percentages of the labels. None means all of the ratios, evaluations or folds. `settings` are
     those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`: data root,
     cache, output folder, device and threads.
     """
-    import pandas as pd
-
     from cervbench.harness import execute
     from cervbench.leaderboard import build
+    from cervbench.records.overview import overview
     from cervbench.study import Request
 
     here = place or Place()
@@ -65,24 +67,4 @@ def run(
     }
     records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
     build(here.out, cache=here.cache)
-    return pd.DataFrame(
-        [
-            {
-                "method": record.run.method.name,
-                "variant": record.run.dataset.variant,
-                "tier": record.run.protocol.tier,
-                "fold": record.run.fold,
-                "evaluation": record.evaluation.name,
-                "ratio": record.ratio,
-                "train_labels": record.labels.train,
-                "val_labels": record.labels.val,
-                **{
-                    name: value
-                    for name, value in record.scores.items()
-                    if isinstance(value, float | int | None)
-                },
-                "record": record.id,
-            }
-            for record in records
-        ]
-    )
+    return overview(records)

@@ -60,6 +60,7 @@ from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
 from cervbench.resolve import resolve
 from cervbench.runs import name_run, recipe_of, runs, task_of, warn_of_untrained_classes
+from cervbench.scoring.metrics import METRICS
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
@@ -129,10 +130,25 @@ def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[O
     assert table["record"].tolist() == [o.record.id for o in outcomes]
     assert table["balanced_accuracy"].tolist() == [o.record.scores["balanced_accuracy"] for o in outcomes]
     assert table["train_labels"].min() == 7
+    assert list(table.columns[-len(METRICS) - 1 :]) == [*METRICS, "record"]
+    made = {"backbone": {"test_resnet"}, "init": {"random"}, "seed": {0}}
+    assert {name: set(table[name]) for name in made} == made
+    assert all((place.pretraining(id) / "method.safetensors").exists() for id in table["pretraining"])
     page = (place.out / "synthetic.md").read_text()
     assert "simclr" in page
     assert "vector of an image: global average pool" in page
     assert (place.cache / "leaderboard.sqlite").exists()
+
+
+def test_the_table_of_a_run_is_the_same_when_its_records_are_read(place: Place, tmp_path: Path) -> None:
+    """Regression: scores changed places, and one that is undefined made objects of its column."""
+    for n, name in ((n, name) for name in ("near", "far") for n in range(12)):
+        (tmp_path / "cells" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (n, 0, len(name))).save(tmp_path / "cells" / name / f"{n}.png")
+    asked = {"tier": "smoke", "folds": 0, "ratios": 100, "evaluations": "linear", "place": place}
+    first, second = (cervbench.run("majority", tmp_path / "cells", **asked) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    assert first["quadratic_kappa"].round(2).isna().all()
 
 
 def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) -> None:
