@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cervbench.error import UsageError
 
@@ -57,6 +59,18 @@ class Place:
     threads: int | None = None
     """CPU threads; None leaves it to torch. Results are the same bit for bit only with the same number."""
     checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
+
+    if TYPE_CHECKING:  # the same arguments, of which folders may be text
+
+        def __init__(
+            self,
+            data_root: str | PathLike[str] = ...,
+            cache: str | PathLike[str] = ...,
+            out: str | PathLike[str] = ...,
+            device: str = ...,
+            threads: int | None = ...,
+            checkpoint_seconds: float = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         for name in ("data_root", "cache", "out"):
