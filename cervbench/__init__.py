@@ -5,7 +5,7 @@ returns a pandas table with one row per record.
 """
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cervbench.error import CervbenchError
 from cervbench.place import Place
@@ -13,6 +13,7 @@ from cervbench.place import Place
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
+    from typing import Any, Never
 
     import pandas as pd
 
@@ -37,6 +38,7 @@ def run(
     tier: str = "quick",
     settings: "Mapping[str, Any] | None" = None,
     place: Place | None = None,
+    **unknown: "Never",
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; records that exist already are not made again.
 
@@ -44,14 +46,15 @@ def run(
     names of its encoder's folder (`pretraining`) and of its file (`record`).
 
     `ratios` are percentages of the labels. None means all of the ratios, evaluations or folds. `settings` are
-    those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`: data root,
-    cache, output folder, device and threads.
+    those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`.
     """
     from cervbench.harness import execute
     from cervbench.leaderboard import build
     from cervbench.records.overview import overview
     from cervbench.study import Request
 
+    if not isinstance(place, Place | None):
+        raise TypeError(f"place is {place!r}; say place=cervbench.Place(out={str(place)!r})")
     here = place or Place()
     asked = {
         "method": method,
@@ -64,7 +67,12 @@ def run(
         "seed": seed,
         "tier": tier,
         "settings": settings or {},
+        **unknown,
     }
     records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
     build(here.out, cache=here.cache)
     return overview(records)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

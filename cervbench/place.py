@@ -1,4 +1,4 @@
-"""Where a run happens: folders, device, threads. None of it is part of a run's identity."""
+"""Where a run happens: folders, device, threads."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from cervbench.error import UsageError
 
 
 class PlaceError(UsageError, ValueError):
-    """An environment variable has a value that cannot be used."""
+    """A folder or number of a place, or a variable that says it, cannot be used."""
 
 
 OUTPUT = Path("leaderboards")
@@ -24,17 +24,25 @@ def _told(variable: str) -> str:
     return os.environ.get(variable, "")
 
 
+def folder(told: str | PathLike[str]) -> Path:
+    """The path that was told, of which `~` is the home of the user."""
+    try:
+        return Path(told).expanduser()
+    except RuntimeError as error:
+        raise PlaceError(f"{told}: {error} Write the path without ~") from None
+
+
 def data_root() -> Path:
     """Holds one folder per dataset; only `data fetch` writes to it."""
-    return Path(_told("CERVBENCH_DATA") or "data")
+    return folder(_told("CERVBENCH_DATA") or "data")
 
 
 def cache_root() -> Path:
     """Holds packs, encoders, checkpoints, downloads and recomputed scores, all of which can be deleted."""
     if told := _told("CERVBENCH_CACHE"):
-        return Path(told)
+        return folder(told)
     if told := _told("XDG_CACHE_HOME"):
-        return Path(told) / "cervbench"
+        return folder(told) / "cervbench"
     try:
         return Path.home() / ".cache" / "cervbench"
     except RuntimeError as error:  # in a container, for example, whose user has no name
@@ -52,12 +60,20 @@ def checkpoint_seconds() -> float:
 
 @dataclass(frozen=True)
 class Place:
+    """Where a run happens, none of which is part of what it is.
+
+    `data_root` has a folder for each dataset (by default CERVBENCH_DATA, or ./data), `cache` keeps packs and
+    encoders (CERVBENCH_CACHE, or ~/.cache/cervbench), and `out` takes records and pages (./leaderboards).
+    `device` is auto, cpu, cuda or cuda:0. `threads` are those of the processor, and None leaves them to
+    torch; results are the same bit for bit only with the same number. `checkpoint_seconds` is how long a
+    stage trains between checkpoints (CERVBENCH_CHECKPOINT_SECONDS, or 30).
+    """
+
     data_root: Path = field(default_factory=data_root)
     cache: Path = field(default_factory=cache_root)
     out: Path = OUTPUT
     device: str = "auto"
     threads: int | None = None
-    """CPU threads; None leaves it to torch. Results are the same bit for bit only with the same number."""
     checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
 
     if TYPE_CHECKING:  # the same arguments, of which folders may be text
@@ -74,7 +90,9 @@ class Place:
 
     def __post_init__(self) -> None:
         for name in ("data_root", "cache", "out"):
-            object.__setattr__(self, name, Path(getattr(self, name)))
+            object.__setattr__(self, name, folder(getattr(self, name)))
+        if self.threads is not None and self.threads < 1:
+            raise PlaceError(f"threads is {self.threads}; say 1 or more, or None to leave it to torch")
 
     def pretraining(self, run_id: str) -> Path:
         """The folder of one pretraining, created if missing: its weights, and all checkpoints of its run."""

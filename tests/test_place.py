@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cervbench.place import PlaceError, cache_root, checkpoint_seconds, data_root
+from cervbench.place import Place, PlaceError, cache_root, checkpoint_seconds, data_root
 
 
 def folders() -> tuple[Path, Path, float]:
@@ -47,3 +47,18 @@ def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(PlaceError, match=r"home directory\. Say with CERVBENCH_CACHE where"):
         cache_root()
+
+
+def test_a_tilde_is_the_home_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: results went to a folder called `~`."""
+    monkeypatch.setenv("HOME", "/home/her")
+    monkeypatch.setenv("CERVBENCH_CACHE", "~/packs")
+    place = Place(out="~/mine", data_root="~/images")
+    folders = [Path("/home/her") / name for name in ("mine", "images", "packs")]
+    assert [place.out, place.data_root, place.cache] == folders
+
+
+def test_less_than_one_thread_is_refused() -> None:
+    """Regression: torch said so, after a dataset had been packed."""
+    with pytest.raises(PlaceError, match="threads is 0; say 1 or more, or None to leave it to torch"):
+        Place(threads=0)

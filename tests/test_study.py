@@ -102,10 +102,20 @@ def test_a_study_that_is_no_text_is_refused(tmp_path: Path) -> None:
         Study.load(str(junk))
 
 
-def test_from_python_an_unknown_keyword_is_refused() -> None:
+@pytest.mark.parametrize(("key", "meant"), [("fold", "folds"), ("labels", "ratios"), ("eval", "evaluations")])
+def test_from_python_an_unknown_keyword_is_refused_with_the_one_that_was_meant(key: str, meant: str) -> None:
     """Regression: `fold=0` ran all folds, and `out=` wrote elsewhere, without a word."""
-    with pytest.raises(TypeError, match="unexpected keyword argument 'fold'"):
-        cervbench.run("simclr", "synthetic", fold=0)  # type: ignore[call-arg]
+    with pytest.raises(SettingsError, match=rf"cervbench\.run has no key '{key}'; did you mean '{meant}'"):
+        cervbench.run("simclr", "synthetic", **{key: 0})  # type: ignore[arg-type]
+
+
+def test_from_python_a_folder_in_place_of_a_place_is_told_how_to_be_one() -> None:
+    with pytest.raises(TypeError, match=r"say place=cervbench\.Place\(out='mine'\)"):
+        cervbench.run("simclr", "synthetic", place="mine")  # type: ignore[arg-type]
+
+
+def test_to_a_notebook_the_package_shows_what_is_meant_for_users() -> None:
+    assert dir(cervbench) == ["CervbenchError", "Place", "__version__", "run"]
 
 
 def test_from_python_the_defaults_are_those_of_a_study() -> None:
@@ -114,6 +124,7 @@ def test_from_python_the_defaults_are_those_of_a_study() -> None:
 
     function, request = defaults(cervbench.run), defaults(Request)
     assert function.pop("place") is None
+    del function["unknown"]
     assert function.pop("settings") is None
     assert Request("simclr", "herlev").settings == {}
     del request["settings"]

@@ -11,7 +11,15 @@ from cervbench.cli import parsing
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+
+class _Folder(click.Path):
+    """A folder, in which `~` is understood also where a shell leaves it, as in --out=~/mine."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(place.folder(value), param, ctx)
+
+
+FOLDER = _Folder(file_okay=False, path_type=Path)
 
 data_root = click.option(
     "--data-root",
