@@ -16,8 +16,13 @@ from click import Command, Context, Group
 from PIL import Image
 
 import cervbench.plugin as api
+from cervbench.checks.examined import CPU
 from cervbench.cli import COMMANDS, main
 from cervbench.data.dataset import open_dataset
+from cervbench.data.parts import Parts, opaque
+from cervbench.harness import pretrained
+from cervbench.place import Place
+from cervbench.plan import plan
 from cervbench.plugin import BackboneOffer, EvaluationOffer, Method, Normalise, Offer, Pyramid, plain_policy
 from cervbench.plugin.checks import checks_of
 from cervbench.plugin.contract import SPECS
@@ -27,6 +32,8 @@ from cervbench.plugin.method import _CONTRACT
 from cervbench.plugin.scaffold import new_package
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.protocol import load
+from cervbench.study import Request
+from cervbench.watching import unwatched
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
@@ -135,6 +142,26 @@ def test_the_notebook_of_the_tutorial_runs(
         plugins.cache_clear()
     assert table["method"].tolist() == ["apart"]
     assert table["ratio"].tolist() == [100]
+
+
+def test_the_vectors_that_the_page_of_records_makes_are_those_of_the_harness(
+    tmp_path: Path, place: Place
+) -> None:
+    asked = Request("supervised", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,))
+    [planned] = plan([asked], place, unwatched, plugins())
+    parts = Parts.of(planned.dataset, 0, planned.resolved.protocol, CPU)
+    trained, _ = pretrained(planned, parts, place, CPU, unwatched)
+    card = planned.dataset.card
+    items = {opaque(item.id): item for item in card.items(place.data_root)}
+    some = parts.test.subset(np.arange(8))
+    paths = [tmp_path / f"{id}.png" for id in some.ids]
+    for path, id in zip(paths, some.ids, strict=True):
+        card.image(items[id]).save(path)
+    [code] = [code for code in python_of("records.md") if "def vectors" in code]
+    weights = place.pretraining(planned.run.id) / "method.safetensors"
+    made = module_of(code, "after").vectors(weights, paths)
+    np.testing.assert_allclose(made, trained.features(some), rtol=1e-4, atol=1e-5)
+    assert np.ptp(made, axis=0).max() > 1e-3
 
 
 def test_the_view_of_the_tutorial_is_one() -> None:
