@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from cervbench.error import CervbenchError
-from cervbench.place import Place
+from cervbench.place import Place, PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,12 +49,12 @@ def run(
     those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`.
     """
     from cervbench.harness import execute
-    from cervbench.leaderboard import build
-    from cervbench.records.overview import overview
+    from cervbench.leaderboard.pages import build, refuse_foreign
+    from cervbench.overview import overview
     from cervbench.study import Request
 
     if not isinstance(place, Place | None):
-        raise TypeError(f"place is {place!r}; say place=cervbench.Place(out={str(place)!r})")
+        raise PlaceError(f"place is {place!r}; say place=cervbench.Place(out={str(place)!r})")
     here = place or Place()
     asked = {
         "method": method,
@@ -69,6 +69,7 @@ def run(
         "settings": settings or {},
         **unknown,
     }
+    refuse_foreign(here.out / "README.md")  # now, and not when all has been trained
     records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
     build(here.out, cache=here.cache)
     return overview(records)

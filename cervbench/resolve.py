@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cervbench.data.cards.card import Card
+from cervbench.place import folder
 from cervbench.plugin.catalog import CORE, Entry, UnknownName
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
@@ -120,7 +121,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
     ):
         from cervbench.data.cards.own import own_card
 
-        return own_card(Path(dataset), taken=plugins.datasets)
+        return own_card(folder(dataset), taken=plugins.datasets)
     return plugins.datasets.get(dataset).offer
 
 

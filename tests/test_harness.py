@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -40,6 +41,7 @@ from cervbench.plugin import (
     Encoder,
     EvaluationOffer,
     Images,
+    Item,
     Labelled,
     Method,
     MethodConfig,
@@ -136,7 +138,7 @@ def test_from_python_a_run_is_a_table_and_leaves_pages(done: tuple[Place, list[O
     assert all((place.pretraining(id) / "method.safetensors").exists() for id in table["pretraining"])
     page = (place.out / "synthetic.md").read_text()
     assert "simclr" in page
-    assert "vector of an image: global average pool" in page
+    assert "evaluated: global average pool" in page
     assert (place.cache / "leaderboard.sqlite").exists()
 
 
@@ -910,7 +912,11 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     place, outcomes = done
     of_fold_0 = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
     begins = replace(SIMCLR, init=str(of_fold_0), folds=None)
-    synthetic = replace(plugins().datasets.get("synthetic").offer, read=lambda item: Image.new("RGB", (8, 8)))
+
+    def drawn(item: Item) -> Image.Image:
+        return Image.new("RGB", (8, 8), tuple(sha256(item.id.encode()).digest()[:3]))
+
+    synthetic = replace(plugins().datasets.get("synthetic").offer, read=drawn)
     merged = synthetic.merged(
         "synthetic-2", "two", {"one": synthetic.classes[:3], "two": synthetic.classes[3:]}
     )

@@ -110,12 +110,19 @@ def test_from_python_an_unknown_keyword_is_refused_with_the_one_that_was_meant(k
 
 
 def test_from_python_a_folder_in_place_of_a_place_is_told_how_to_be_one() -> None:
-    with pytest.raises(TypeError, match=r"say place=cervbench\.Place\(out='mine'\)"):
+    with pytest.raises(cervbench.CervbenchError, match=r"say place=cervbench\.Place\(out='mine'\)"):
         cervbench.run("simclr", "synthetic", place="mine")  # type: ignore[arg-type]
 
 
 def test_to_a_notebook_the_package_shows_what_is_meant_for_users() -> None:
     assert dir(cervbench) == ["CervbenchError", "Place", "__version__", "run"]
+
+
+def test_from_python_a_readme_of_somebody_else_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# My notes\n")
+    with pytest.raises(cervbench.CervbenchError, match="would be lost: move it"):
+        cervbench.run("majority", "synthetic", place=cervbench.Place(out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_from_python_the_defaults_are_those_of_a_study() -> None:

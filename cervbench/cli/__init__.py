@@ -51,6 +51,5 @@ class _LazyCommands(click.Group):
 @click.version_option(package_name="cervbench", message="cervbench %(version)s")
 def main() -> None:
     """How well does a self-supervised method learn from cervical images when labels are scarce?"""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a letter ends no run
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter ends no run

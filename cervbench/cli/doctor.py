@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -104,13 +105,15 @@ def cache() -> Iterator[Finding]:
 
 def _held(cache: Path) -> str:
     """How much lies there, by folder."""
-    sizes = {
-        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        for folder in sorted(cache.glob("*"))
-        if folder.is_dir()
-    }
-    told = [f"{name} {size / GIGABYTE:.1f} GB" for name, size in sizes.items() if size]
-    return f"; {', '.join(told)}: what is deleted is made again when it is wanted" if told else ""
+    told = []
+    for folder in sorted(path for path in cache.glob("*") if path.is_dir()):
+        size = 0
+        for path in folder.rglob("*"):
+            with suppress(FileNotFoundError):  # a run may be at work
+                size += path.stat().st_size if path.is_file() else 0
+        told += [f"{folder.name} {size / GIGABYTE:.1f} GB"] if size else []
+    again = "packs are made again when they are wanted, encoders by training"
+    return f"; {', '.join(told)}: {again}" if told else ""
 
 
 def packages() -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cervbench.atomic import discard, naming, whole_folder, write_text
-from cervbench.data.cards.card import Card, Item
+from cervbench.data.cards.card import Card, Item, read_file
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content_box, fit
 from cervbench.data.stored import StoredImages
@@ -158,8 +158,9 @@ def _refuse_unknown_classes(card: Card, items: Sequence[Item]) -> None:
 
 
 def _form(card: Card, stored_size: int) -> str:
-    """What decides a pack apart from the files. Cards of two packages may have one name, not one `read`."""
-    reader = f"{card.read.__module__}.{getattr(card.read, '__qualname__', type(card.read).__qualname__)}"
+    """What decides a pack apart from the files. Cards of one name may read otherwise."""
+    own = card.read is not read_file
+    reader = f"{card.read.__module__}.{getattr(card.read, '__qualname__', '')}" if own else ""
     return f"{FORMAT}/{stored_size}/{reader}/{card.revision}/{'/'.join(card.classes)}"
 
 
@@ -174,8 +175,9 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
         hasher.update(repr((item.id, item.label, item.group, item.split, item.box, stamp)).encode())
     if not card.synthetic:  # other images may have these names, sizes and dates: uncompressed ones, unpacked
         for item in (items[0], items[len(items) // 2], items[-1]):
-            with item.path.open("rb") as file:
-                hasher.update(file.read(_LOOKED_AT))
+            if item.path.is_file():  # a card may read folders, too
+                with item.path.open("rb") as file:
+                    hasher.update(file.read(_LOOKED_AT))
     return hasher.hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 """Reading an image file as RGB, or a box of it that may reach beyond its border."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Imag
     try:
         with Image.open(path, formats=FORMATS) as opened:
             opened.load()
-            ImageOps.exif_transpose(opened, in_place=True)
+            with suppress(Exception):  # damaged EXIF says nothing, and the image may be sound
+                ImageOps.exif_transpose(opened, in_place=True)
             image = _rgb(opened)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large for the image of a cell or a field: {error}") from None

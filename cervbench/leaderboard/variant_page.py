@@ -241,14 +241,14 @@ def _seen_before(table: Table) -> str:
 
 
 def _pooling(table: Table) -> str:
-    """How the encoder's maps or tokens become the vector of an image, with names where rows differ."""
+    """How maps or tokens become a vector, or what else is evaluated, with names where rows differ."""
     rows: dict[str, list[str]] = defaultdict(list)
     for line in table.lines:
         for how in sorted({str(o["pooling"]) for o in line.row.observed.values() if "pooling" in o}):
             rows[how].append(line.name)
     usual, *others = sorted(rows, key=lambda how: -len(rows[how])) or [""]
     told = [usual, *(f"of {', '.join(rows[how])} {how}" for how in others)]
-    return f"vector of an image: {markdown('; '.join(told))}" if usual else ""
+    return f"evaluated: {markdown('; '.join(told))}" if usual else ""
 
 
 def _collapsed(table: Table) -> str:

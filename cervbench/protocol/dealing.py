@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cervbench.error import first_few
-from cervbench.protocol.folds import BINS, FOLDS, OFFICIAL, FoldError, Manifest
+from cervbench.protocol.folds import BINS, FOLDS, IN_NO_BIN, OFFICIAL, FoldError, Manifest
 from cervbench.protocol.labels import draw_orders
 from cervbench.protocol.protocol import FoldRules
 from cervbench.protocol.randomness import generator
@@ -25,7 +25,10 @@ def deal(
     splits = None if splits is None else [splits[row] for row in order]
     require_dealable(images, labels, groups, splits)
     if splits is None:
-        bins = _best_deal(labels, groups, rules)
+        tested = {group for label, group in zip(labels, groups, strict=True) if label}
+        rows = [row for row, group in enumerate(groups) if group in tested]
+        bins = np.full(len(images), IN_NO_BIN)
+        bins[rows] = _best_deal([labels[row] for row in rows], [groups[row] for row in rows], rules)
     else:
         bins = np.array([OFFICIAL[str(split)] for split in splits])
     orders = draw_orders(images, labels, draws)

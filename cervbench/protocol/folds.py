@@ -22,6 +22,8 @@ from cervbench.protocol.protocol import LabelRules
 
 FOLDS = 5
 BINS = 2 * FOLDS
+IN_NO_BIN = -1
+"""The bin of groups without any label: nobody can be tested on them, so that all folds train on them."""
 OFFICIAL = {"train": 0, "val": 1, "test": 2}
 _SHIPPED = files("cervbench.protocol").joinpath("frozen")
 
@@ -32,11 +34,7 @@ class FoldError(UsageError, ValueError):
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of the three parts.
-
-    Unlabelled images are in train alone: in that of every fold if no image of their group has a label, since
-    the group is then never tested. An official split may hold them out.
-    """
+    """Row numbers of the three parts. Unlabelled images are in train alone."""
 
     train: np.ndarray
     val: np.ndarray
@@ -52,7 +50,7 @@ class Manifest:
     """Class names; empty for an unlabelled image."""
     groups: tuple[str, ...]
     bins: np.ndarray
-    """0 to 9, or 0, 1, 2 for official train, val and test."""
+    """0 to 9, or IN_NO_BIN, which is never held out; or 0, 1, 2 for official train, val and test."""
     orders: np.ndarray
     """Place of each image in each of the label orders: images × draws."""
     official: bool = False
@@ -71,9 +69,8 @@ class Manifest:
         test, val = self._parts(k)
         is_test, is_val = np.isin(self.bins, test), self.bins == val
         labelled = np.array([label != "" for label in self.labels])
-        untested = ~np.isin(self.groups, np.array(self.groups)[labelled]) & (not self.official)
         return Fold(
-            train=np.flatnonzero((~is_test & ~is_val) | untested),
+            train=np.flatnonzero(~is_test & ~is_val),
             val=np.flatnonzero(is_val & labelled),
             test=np.flatnonzero(is_test & labelled),
         )

@@ -36,7 +36,9 @@ def _cuda(index: int) -> torch.device:
 
 @contextmanager
 def working_on(device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """Around work on a device: what the caller told torch has no say in it, and holds again afterwards.
+    """Around work on a device: torch has the state that is told here, and the caller's again afterwards.
+
+    That is gradients, autocast, the default type and device, the precision of float32, and random numbers.
 
     `threads` is how many the processor is given; None leaves the caller's number.
     """
@@ -66,20 +68,15 @@ Setting = tuple[Callable[[], Any], Callable[[Any], object], Any]
 
 def _settings(threads: int | None) -> Iterator[Setting]:
     yield torch.get_default_dtype, torch.set_default_dtype, torch.float32
-    # What is called float32 has to be float32: TF32 would round what is multiplied to 10 bits.
-    yield _precision_of_products()
-    yield _allowing_tf32(torch.backends.cudnn)
     if threads is not None:
         yield torch.get_num_threads, torch.set_num_threads, threads
-
-
-def _precision_of_products() -> Setting:
-    try:
-        torch.get_float32_matmul_precision()
-    except RuntimeError:  # it tells none where the GPU's, which has a flag too, is not the processor's
-        return _allowing_tf32(torch.backends.cuda.matmul)
-    return torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
-
-
-def _allowing_tf32(backend: Any) -> Setting:
-    return partial(getattr, backend, "allow_tf32"), partial(setattr, backend, "allow_tf32"), False
+    # What is called float32 has to be float32: TF32, say, would round what is multiplied to 10 bits.
+    backends: Any = torch.backends
+    if hasattr(backends, "fp32_precision"):
+        gpu, processor = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn), backends.mkldnn
+        for part in (*gpu, processor.matmul, processor.conv, processor.rnn):
+            yield partial(getattr, part, "fp32_precision"), partial(setattr, part, "fp32_precision"), "ieee"
+    else:  # before torch 2.9
+        yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
+        cudnn = backends.cudnn
+        yield partial(getattr, cudnn, "allow_tf32"), partial(setattr, cudnn, "allow_tf32"), False

@@ -161,6 +161,9 @@ def test_files_among_images_that_are_not_read_are_named(clinic, caplog):
     assert "not read as images" in caplog.text
     assert "3.jp2; these are: .bmp" in caplog.text
     assert "Thumbs" not in caplog.text
+    Image.new("RGB", (3, 3)).save(clinic / "stray.png")
+    own_card(clinic)
+    assert "lie in no folder of a class" in caplog.text
 
 
 def test_a_folder_that_holds_a_manifest_is_told_to_name_it(clinic):

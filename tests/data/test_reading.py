@@ -52,6 +52,13 @@ def test_an_image_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     assert (turned[:, :30] == 255).all()
 
 
+def test_exif_that_is_damaged_leaves_an_image_as_it_is(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40)).save(tmp_path / "sound.png", exif=b"Exif\x00\x00garbage!")
+    with pytest.raises(SyntaxError), Image.open(tmp_path / "sound.png") as opened:
+        opened.getexif()
+    assert read_image(tmp_path / "sound.png").size == (60, 40)
+
+
 def test_an_image_that_is_too_large_is_not_called_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

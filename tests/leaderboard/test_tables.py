@@ -451,9 +451,9 @@ def test_rows_that_evaluations_saw_otherwise_are_named(out: Path, write: Write) 
     usual = {"pooling": "class token"}
     write("supervised", ratios=(100,), pretext=False, observed=usual)
     write("simclr", ratios=(100,), observed=usual)
-    assert "vector of an image: class token" in footer(out)
+    assert "evaluated: class token" in footer(out)
     write("other", ratios=(100,), observed={"pooling": "the method's own features"})
-    assert "vector of an image: class token; of other the method&#39;s own features" in footer(out)
+    assert "evaluated: class token; of other the method&#39;s own features" in footer(out)
 
 
 def test_intervals_of_one_draw_are_said_to_be_conditional_on_it(out: Path, write: Write) -> None:

@@ -337,7 +337,7 @@ def test_a_record_that_lies_where_no_record_does_is_told_where_it_belongs(place:
 
 
 def test_the_recipe_for_strangers_runs_as_the_docs_print_it(path: Path, tmp_path: Path) -> None:
-    _, recipe, _ = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    _, recipe, *_ = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     script = tmp_path / "recipe.py"
     script.write_text(recipe)
     accepted = subprocess.run([sys.executable, script, path], capture_output=True, text=True, check=False)

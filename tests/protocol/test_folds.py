@@ -210,6 +210,19 @@ def test_images_of_groups_without_any_label_are_trained_on_in_every_fold(pool: l
     manifest = dealt(labels, [*(f"g{n // 2}" for n in range(40)), *pool])
     for k in range(5):
         assert {row for row, label in enumerate(labels) if not label} <= set(manifest.fold(k).train)
+    assert Manifest.from_csv(manifest.to_csv()).hash == manifest.hash
+
+
+def test_a_part_trains_on_no_group_that_the_whole_tests() -> None:
+    """Though the part may lack the one image of the group that has a label."""
+    whole = dealt(["a", "b"] * 20 + [""], [*(f"g{n // 2}" for n in range(40)), "g0"])
+    kept = [row for row in range(41) if whole.groups[row] != "g0" or not whole.labels[row]]
+    part = whole.subset([whole.images[row] for row in kept], [whole.labels[row] for row in kept])
+    for k in range(5):
+        tested = {whole.images[row] for row in whole.fold(k).test}
+        trained = {part.images[row] for row in part.fold(k).train}
+        beside = {whole.images[row] for row in range(41) if whole.groups[row] == "g0"}
+        assert not (tested & beside and trained & beside)
 
 
 def test_an_official_split_may_hold_out_what_has_no_label() -> None:

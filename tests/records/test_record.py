@@ -16,7 +16,7 @@ from cervbench.records.store import RecordError, Store
 ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(ROOT.glob("leaderboards/records/herlev/*.json"))
 
-OF_AN_ID, _, OF_A_PAGE = re.findall(
+OF_AN_ID, _, OF_A_PAGE, _ = re.findall(
     r"```python\n(.*?)```", (ROOT / "docs" / "records.md").read_text("utf-8"), re.DOTALL
 )
 """What the page prints for strangers."""

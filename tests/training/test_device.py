@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from cervbench.training.device import named_device, working_on
 
 CPU = torch.device("cpu")
-PRODUCTS, CONVOLUTIONS = torch.backends.cuda.matmul, torch.backends.cudnn
+BACKENDS: Any = torch.backends
 
 
 def seen() -> dict[str, Any]:
@@ -29,10 +31,17 @@ def seen() -> dict[str, Any]:
         "type": made.dtype,
         "device": made.device.type,
         "threads": torch.get_num_threads(),
-        "products": PRODUCTS.allow_tf32,
-        "convolutions": CONVOLUTIONS.allow_tf32,
+        "float32": set(precisions()),
         "weights are cast anew": cast != cast_again,
     }
+
+
+def precisions() -> list[Any]:
+    """In what torch computes float32, on a GPU and on a processor."""
+    if not hasattr(BACKENDS, "fp32_precision"):
+        return [torch.get_float32_matmul_precision(), BACKENDS.cudnn.allow_tf32]
+    parts = (BACKENDS.cuda.matmul, BACKENDS.cudnn.conv, BACKENDS.mkldnn.matmul, BACKENDS.mkldnn.conv)
+    return [part.fp32_precision for part in parts]
 
 
 @contextmanager
@@ -48,6 +57,12 @@ def allow_tf32(flag: Any) -> AbstractContextManager[None]:
     return told(lambda allowed: setattr(flag, "allow_tf32", allowed), True, flag.allow_tf32)
 
 
+def in_precision(name: str, precision: str) -> AbstractContextManager[None]:
+    """Regression: told so, torch refuses to say how its older flags stand, and a run ended there."""
+    part = attrgetter(name)(BACKENDS) if name else BACKENDS
+    return told(lambda value: setattr(part, "fp32_precision", value), precision, part.fp32_precision)
+
+
 AMBIENT: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "no gradients": torch.no_grad,
     "inference": torch.inference_mode,
@@ -55,9 +70,14 @@ AMBIENT: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "autocast that keeps no casts": lambda: torch.autocast("cpu", torch.bfloat16, cache_enabled=False),
     "another type": lambda: told(torch.set_default_dtype, torch.float64, torch.float32),
     "another device": lambda: torch.device("meta"),
-    "products of ten bits": lambda: allow_tf32(PRODUCTS),
-    "convolutions of ten bits": lambda: allow_tf32(CONVOLUTIONS),
+    "products of ten bits": lambda: allow_tf32(BACKENDS.cuda.matmul),
+    "convolutions of ten bits": lambda: allow_tf32(BACKENDS.cudnn),
     "products of few bits anywhere": lambda: told(torch.set_float32_matmul_precision, "medium", "highest"),
+    **{
+        f"{name} in {precision}": partial(in_precision, name, precision)
+        for name, precision in (("", "tf32"), ("cudnn.conv", "tf32"), ("mkldnn.matmul", "bf16"))
+        if hasattr(BACKENDS, "fp32_precision")
+    },
     "more threads": lambda: told(torch.set_num_threads, 3, torch.get_num_threads()),
 }
 
@@ -74,8 +94,7 @@ def test_work_is_done_as_if_its_caller_had_told_torch_nothing(
         "type": torch.float32,
         "device": "cpu",
         "threads": 1,
-        "products": False,
-        "convolutions": False,
+        "float32": {"ieee"} if hasattr(BACKENDS, "fp32_precision") else {"highest", False},
         "weights are cast anew": True,
     }
     with ambient(), working_on(CPU, threads=1):
@@ -91,8 +110,7 @@ def of_the_caller() -> list[Any]:
         torch.get_default_dtype(),
         torch.get_default_device(),
         torch.get_num_threads(),
-        PRODUCTS.allow_tf32,
-        CONVOLUTIONS.allow_tf32,
+        precisions(),
         torch.get_rng_state().tolist(),
     ]
 

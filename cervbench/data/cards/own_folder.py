@@ -1,13 +1,12 @@
 """The images of a folder that holds a folder for each class."""
 
-import logging
 import re
 from pathlib import Path
 
 from cervbench.data.cards.card import SPLITS, Item
 from cervbench.data.cards.listing import IMAGE_SUFFIXES, image_files, visible_files
 from cervbench.data.error import DataError
-from cervbench.error import first_few
+from cervbench.error import first_few, warn_once
 
 NAMES_OF_SPLITS = {*SPLITS, "training", "testing", "valid", "validation", "dev", "fold"}
 OF_THE_SYSTEM = {"thumbs.db", "desktop.ini"}
@@ -33,11 +32,11 @@ def warn_of_other_files(folder: Path) -> None:
         for path in visible_files(class_folder)
         if path.suffix.lower() not in IMAGE_SUFFIXES and path.name.lower() not in OF_THE_SYSTEM
     ]
+    if beside := [str(path) for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES]:
+        warn_once(f"{folder}: not read, since they lie in no folder of a class: {first_few(beside)}")
     if others:
         known = ", ".join(sorted(IMAGE_SUFFIXES))
-        logging.getLogger("cervbench").warning(
-            "%s: not read as images: %s; these are: %s", folder, first_few(others), known
-        )
+        warn_once(f"{folder}: not read as images: {first_few(others)}; these are: {known}")
 
 
 def _class_folders(folder: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """The images that a manifest lists: a csv file with a row for each."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from cervbench.data.cards.card import SPLITS, Item
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
-from cervbench.error import first_few
+from cervbench.error import first_few, warn_once
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 
@@ -18,20 +17,19 @@ def columns(manifest: Path) -> list[str]:
     found, _ = read_table(manifest, NEEDED, OPTIONAL)
     _refuse_near_misses(found, manifest)
     if unread := [name for name in found if name and name not in (*NEEDED, *OPTIONAL)]:
-        logging.getLogger("cervbench").warning(
-            "%s: not read: %s; what is read: %s", manifest, ", ".join(unread), ", ".join(NEEDED + OPTIONAL)
-        )
+        known = ", ".join(NEEDED + OPTIONAL)
+        warn_once(f"{manifest}: not read: {', '.join(unread)}; what is read: {known}")
     return found
 
 
 def items(manifest: Path) -> list[Item]:
-    columns, rows = read_table(manifest, NEEDED, OPTIONAL)
+    named, rows = read_table(manifest, NEEDED, OPTIONAL)
     found: list[Item] = []
     row_of: dict[Path, int] = {}
     missing = []
     for number, row in rows:
         where = f"{manifest}, row {number}"
-        item = _item(row, columns, manifest.parent, where)
+        item = _item(row, named, manifest.parent, where)
         if item.path in row_of:
             raise DataError(f"{where}: {row['path']} stands in row {row_of[item.path]} already; remove one")
         row_of[item.path] = number
