@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from cervbench.kept_encoder import Prepare
+    from cervbench.plugin import Encoder
+
 try:
     __version__ = version("cervbench")
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["CervbenchError", "Place", "__version__", "run"]
+__all__ = ["CervbenchError", "Place", "__version__", "encoder", "run"]
 
 
 def run(
@@ -73,6 +76,17 @@ def run(
     records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
     build(here.out, cache=here.cache)
     return overview(records)
+
+
+def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":
+    """A trained encoder, and what prepares images for it: `vectors = encoder(prepare(["a.png", "b.png"]))`.
+
+    `weights` is the file `method.safetensors` of a pretraining. The encoder is a torch module, at rest and on
+    the processor; `prepare` takes paths or PIL images, and treats them as a run treats those of a dataset.
+    """
+    from cervbench.kept_encoder import kept_encoder
+
+    return kept_encoder(weights)
 
 
 def __dir__() -> list[str]:

@@ -60,7 +60,7 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
         )
     card = find_card(request.dataset, plugins)
     evaluations = tuple(_evaluations(request, method.offer, protocol, plugins))
-    backbone = _offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
+    backbone = offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
     return Resolved(
         request=request,
         method=method,
@@ -125,7 +125,7 @@ def find_card(dataset: str, plugins: Plugins) -> Card:
     return plugins.datasets.get(dataset).offer
 
 
-def _offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
+def offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | None:
     """A package's offer, or None for a name that only timm knows; a name that nobody knows is refused."""
     offered = plugins.backbones
     if name in offered or (":" in name and not name.startswith(LOCATION_PREFIXES)):

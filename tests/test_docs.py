@@ -14,7 +14,9 @@ import pytest
 import torch
 from click import Command, Context, Group
 from PIL import Image
+from safetensors.torch import save_file
 
+import cervbench
 import cervbench.plugin as api
 from cervbench.checks.examined import CPU
 from cervbench.cli import COMMANDS, main
@@ -162,6 +164,15 @@ def test_the_vectors_that_the_page_of_records_makes_are_those_of_the_harness(
     made = module_of(code, "after").vectors(weights, paths)
     np.testing.assert_allclose(made, trained.features(some), rtol=1e-4, atol=1e-5)
     assert np.ptp(made, axis=0).max() > 1e-3
+
+    _, prepare = cervbench.encoder(weights)
+    assert torch.equal(prepare([Image.open(path) for path in paths]), prepare(paths))
+
+
+def test_weights_that_no_run_has_left_are_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(cervbench.CervbenchError, match=r"other\.safetensors is not the method\.safetensors"):
+        cervbench.encoder(tmp_path / "other.safetensors")
 
 
 def test_the_view_of_the_tutorial_is_one() -> None:

@@ -22,7 +22,7 @@ ORDER = [
     {"resolve", "weight_history"},
     {"runs"},
     {"plan"},
-    {"harness"},
+    {"harness", "kept_encoder"},
     {"audit", "leaderboard", "bench", "checks", "attention"},
     {"cli"},
 ]

@@ -1,0 +1,49 @@
+"""A trained encoder by its file of weights, and what makes its input of images of one's own."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cervbench.data.fitting import fit
+from cervbench.data.reading import read_image
+from cervbench.data.views import Pyramid
+from cervbench.place import folder
+from cervbench.plugin.manager import plugins
+from cervbench.protocol.protocol import load
+from cervbench.records.record import Run
+from cervbench.resolve import offered_backbone
+from cervbench.training.encoder import Encoder
+from cervbench.training.initial_weights import build_encoder
+from cervbench.training.weight_file import RUN, WeightsError, header_of
+
+Prepare = Callable[[Sequence["str | PathLike[str] | Image.Image"]], Tensor]
+
+
+def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
+    """The encoder at rest, and what brings images to it: files or PIL images to n × 3 × side × side."""
+    path = folder(weights)
+    try:
+        run = Run.model_validate_json(header_of(path)[RUN])
+    except (KeyError, ValueError):
+        raise WeightsError(
+            f"{path} is not the method.safetensors of a run of this version, <cache>/pretrainings/<id>/…"
+        ) from None
+    size, offered = run.protocol.image_size, offered_backbone(run.backbone, plugins())
+    with torch.random.fork_rng([]):  # first weights are drawn, and then replaced by those of the file
+        encoder = build_encoder(run.backbone, offered.offer if offered else None, str(path), size, ())
+    stored_size = load(run.protocol.tier).pack.stored_size
+
+    def prepare(images: Sequence[str | PathLike[str] | Image.Image]) -> Tensor:
+        squares = np.stack([fit(_opened(image), stored_size) for image in images])
+        return Pyramid(squares, size).whole(torch.arange(len(squares)), encoder.normalise)
+
+    return encoder.eval(), prepare
+
+
+def _opened(image: str | PathLike[str] | Image.Image) -> Image.Image:
+    return image.convert("RGB") if isinstance(image, Image.Image) else read_image(Path(image))
