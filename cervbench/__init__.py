@@ -4,6 +4,7 @@
 returns a pandas table with one row per record.
 """
 
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def run(
     tier: str = "quick",
     settings: "Mapping[str, Any] | None" = None,
     place: Place | None = None,
+    progress: bool = True,
     **unknown: "Never",
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; records that exist already are not made again.
@@ -49,12 +51,15 @@ def run(
     names of its encoder's folder (`pretraining`) and of its file (`record`).
 
     `ratios` are percentages of the labels. None means all of the ratios, evaluations or folds. `settings` are
-    those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`.
+    those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`. `progress`
+    is shown on stderr.
     """
+    from cervbench.cli.progress import shown
     from cervbench.harness import execute
     from cervbench.leaderboard.pages import build, refuse_foreign
     from cervbench.overview import overview
     from cervbench.study import Request
+    from cervbench.watching import unwatched
 
     if not isinstance(place, Place | None):
         raise PlaceError(f"place is {place!r}; say place=cervbench.Place(out={str(place)!r})")
@@ -73,7 +78,8 @@ def run(
         **unknown,
     }
     refuse_foreign(here.out / "README.md")  # now, and not when all has been trained
-    records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here)]
+    with shown() if progress else nullcontext(unwatched) as watch:
+        records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here, watch)]
     build(here.out, cache=here.cache)
     return overview(records)
 

@@ -125,12 +125,25 @@ def test_from_python_a_readme_of_somebody_else_is_told_before_anything_is_traine
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_from_python_progress_is_told_on_stderr_unless_it_is_not_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], progress: bool
+) -> None:
+    place = cervbench.Place(out=tmp_path / "out", cache=tmp_path / "cache")
+    asked = {"tier": "smoke", "folds": 0, "ratios": 100, "evaluations": "linear"}
+    cervbench.run("majority", "synthetic", place=place, progress=progress, **asked)  # type: ignore[arg-type]
+    told = capsys.readouterr()
+    assert ("majority on synthetic, fold 0: linear at 100 %" in told.err) is progress
+    assert not told.out
+
+
 def test_from_python_the_defaults_are_those_of_a_study() -> None:
     def defaults(asked: Callable[..., object]) -> dict[str, object]:
         return {name: one.default for name, one in signature(asked).parameters.items()}
 
     function, request = defaults(cervbench.run), defaults(Request)
     assert function.pop("place") is None
+    assert function.pop("progress") is True
     del function["unknown"]
     assert function.pop("settings") is None
     assert Request("simclr", "herlev").settings == {}
