@@ -8,6 +8,7 @@ from pathlib import Path
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.pages import selected
 from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.place import cache_root
@@ -26,11 +27,11 @@ def arguments(description: str | None) -> ArgumentParser:
 def tables_of_pages(store: Store, metric: str) -> Iterator[tuple[str, Table, Figures]]:
     """What each is called, the tables that have the metric, and the figures of its variant.
 
-    Smoke-tier records and records off protocol are left out, as they are of pages.
+    Smoke-tier records and records off protocol are left out where they are of pages: if there are others.
     """
     with Cache(cache_root()) as cache:
         for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
-            rows = [row for row in gather(store, list(paths), cache) if not row.trial]
+            rows, _ = selected(gather(store, list(paths), cache), everything=False)
             figures = Figures(rows, store, cache)
             for table in tables(figures):
                 if metric in table.metrics:

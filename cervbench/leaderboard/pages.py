@@ -111,7 +111,7 @@ def _render(
     listed = []
     with Cache(cache) as kept:
         for variant, records in groupby(paths, key=lambda path: path.parent.name):
-            rows, left_out = _selected(gather(store, list(records), kept), everything)
+            rows, left_out = selected(gather(store, list(records), kept), everything)
             shown = tables(Figures(rows, store, kept, workers))
             charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in shown}
             for table in shown:
@@ -133,7 +133,7 @@ def _render(
     return made
 
 
-def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
+def selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
     """The rows that a variant's page shows, and sentences that say what it leaves out."""
     rows = [row for row in gathered if row.sample.evaluation.schema_ == CLASSIFICATION_SCHEMA]
     said = []
