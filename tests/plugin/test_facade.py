@@ -51,6 +51,7 @@ def test_what_authors_and_users_write_passes_a_strict_type_checker(tmp_path: Pat
         "mypy",
         "--strict",
         "--config-file=",
+        f"--cache-dir={os.devnull}",
         "--follow-imports=silent",
         "mine.py",
         str(package / "src"),
