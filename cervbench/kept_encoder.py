@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from cervbench.data.fitting import fit
-from cervbench.data.reading import read_image
+from cervbench.data.reading import as_rgb, read_image
 from cervbench.data.views import Pyramid
 from cervbench.place import folder
 from cervbench.plugin.manager import plugins
@@ -46,4 +46,4 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
 
 
 def _opened(image: str | PathLike[str] | Image.Image) -> Image.Image:
-    return image.convert("RGB") if isinstance(image, Image.Image) else read_image(Path(image))
+    return as_rgb(image.copy()) if isinstance(image, Image.Image) else read_image(Path(image))

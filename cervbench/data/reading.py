@@ -15,14 +15,12 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
     """A file as an RGB image, or the part of it inside `box`; beyond its border, the border is repeated.
 
-    It is turned as its EXIF orientation says. Of a file with several pages the first is read.
+    Of a file with several pages the first is read.
     """
     try:
         with Image.open(path, formats=FORMATS) as opened:
             opened.load()
-            with suppress(Exception):  # damaged EXIF says nothing, and the image may be sound
-                ImageOps.exif_transpose(opened, in_place=True)
-            image = _rgb(opened)
+            image = as_rgb(opened)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large for the image of a cell or a field: {error}") from None
     except DataError as error:
@@ -44,8 +42,13 @@ def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     return Image.fromarray(np.pad(pixels, beyond, mode="edge"))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Unlike PIL's own conversion, it scales 16-bit images, and lays transparent ones on white."""
+def as_rgb(image: Image.Image) -> Image.Image:
+    """The image, turned in place as its EXIF orientation says, with three channels of 8 bits.
+
+    Unlike PIL's own conversion, this scales 16-bit images, and lays transparent ones on white.
+    """
+    with suppress(Exception):  # damaged EXIF says nothing, and the image may be sound
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
