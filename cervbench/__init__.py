@@ -26,7 +26,7 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["CervbenchError", "Place", "__version__", "encoder", "run"]
+__all__ = ["CervbenchError", "Place", "__version__", "compare", "encoder", "run"]
 
 
 def run(
@@ -82,6 +82,23 @@ def run(
         records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here, watch)]
     build(here.out, cache=here.cache)
     return overview(records)
+
+
+def compare(
+    one: str, other: str, *, metric: str = "balanced_accuracy", place: Place | None = None
+) -> "pd.DataFrame":
+    """How far one row of the pages is above another, paired, at every ratio of every table that has both.
+
+    Rows are called as on their page; `metric` may be `abnormal_auc`, too. The figures are shares, and NaN
+    where `why_not` says why. `p` is of each difference alone: who looks at several has to correct it.
+    """
+    import pandas as pd
+
+    from cervbench.leaderboard import compare_rows
+
+    here = place or Place()
+    found = compare_rows(here.out, one, other, here.cache, metric)
+    return pd.DataFrame([compared.flat() for compared in found])
 
 
 def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":

@@ -2,15 +2,13 @@
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.pages import selected
-from cervbench.leaderboard.reading import gather
-from cervbench.leaderboard.tables import Table, tables, title
+from cervbench.leaderboard.tables import Table, title
+from cervbench.leaderboard.variants import variants
 from cervbench.place import cache_root
 from cervbench.records.store import Store
 from cervbench.scoring.classification import HEADLINE
@@ -25,14 +23,9 @@ def arguments(description: str | None) -> ArgumentParser:
 
 
 def tables_of_pages(store: Store, metric: str) -> Iterator[tuple[str, Table, Figures]]:
-    """What each is called, the tables that have the metric, and the figures of its variant.
-
-    Smoke-tier records and records off protocol are left out where they are of pages: if there are others.
-    """
+    """What each is called, the tables that have the metric, and the figures of its variant."""
     with Cache(cache_root()) as cache:
-        for variant, paths in groupby(store.paths(), key=lambda path: path.parent.name):
-            rows, _ = selected(gather(store, list(paths), cache), everything=False)
-            figures = Figures(rows, store, cache)
-            for table in tables(figures):
+        for variant in variants(store, store.paths(), cache):
+            for table in variant.tables:
                 if metric in table.metrics:
-                    yield f"{variant}, {title(table)}", table, figures
+                    yield f"{variant.name}, {title(table)}", table, variant.figures

@@ -273,7 +273,7 @@ OF_TWO_METHODS = {
     "+5.0 [−0.4, +10.4]",  # SimCLR less simclr-published
     *("+3.2 [−1.3, +7.8]", "−4.6 [−9.2, −0.0]"),  # Barlow Twins without its projector less with it
 }
-"""Paired differences that stand on no page: `scripts/paired_rows.py` gives them."""
+"""Paired differences that stand on no page: `cervbench leaderboard compare` gives them."""
 
 
 def figures(page: Path) -> set[str]:

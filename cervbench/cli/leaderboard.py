@@ -1,28 +1,36 @@
-"""`cervbench leaderboard`: make pages from records, or check them against records."""
+"""`cervbench leaderboard`: make pages from records, check them against records, or compare two rows."""
 
+import json
 import os
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cervbench.cli import options
 from cervbench.cli.errors import FAILED
+from cervbench.place import cache_root
 from cervbench.plugin.manager import plugins
+
+if TYPE_CHECKING:
+    from cervbench.leaderboard.compared import Compared
 
 
 @click.group()
 def leaderboard() -> None:
-    """Make pages from records, or check them."""
+    """Make pages from records, check them, or compare two rows."""
 
 
+_everything = click.option(
+    "--all", "everything", is_flag=True, help="Include records off protocol and of the smoke tier."
+)
 _shared = options.together(
     options.records,
     click.option(
         "--pages", type=options.FOLDER, help="The folder of the pages.  [default: that of --records]"
     ),
-    click.option(
-        "--all", "everything", is_flag=True, help="Include records off protocol and of the smoke tier."
-    ),
+    _everything,
 )
 
 
@@ -49,6 +57,60 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
     if problems:
         raise SystemExit(FAILED)
     click.echo("records and pages agree", err=True)
+
+
+@leaderboard.command()
+@click.argument("one")
+@click.argument("other")
+@options.records
+@click.option(
+    "--metric",
+    default="balanced_accuracy",
+    show_default=True,
+    help="balanced_accuracy or abnormal_auc.",
+)
+@_everything
+@options.as_json("per ratio of a table")
+def compare(one: str, other: str, records: Path, metric: str, everything: bool, as_json: bool) -> None:
+    """Tell how far the row ONE is above the row OTHER, paired.
+
+    In every table that has both. Rows are called as on their page.
+    """
+    from cervbench.leaderboard import compare_rows
+
+    found = compare_rows(_holding_records(records), one, other, cache_root(), metric, everything)
+    if as_json:
+        for compared in found:
+            click.echo(json.dumps(compared.flat(), ensure_ascii=False))
+        return
+    for (variant, table, ours, theirs), of_table in groupby(
+        found, key=lambda c: (c.variant, c.table, c.one, c.other)
+    ):
+        click.echo(f"{variant}, {table}\n{ours} above {theirs}, {metric}, points\n")
+        click.echo(f"{_as_table(list(of_table))}\n")
+    click.echo("p is of each difference alone: who looks at several has to correct it (Holm)", err=True)
+
+
+def _as_table(found: "list[Compared]") -> str:
+    from tabulate import tabulate
+
+    from cervbench.markup.text import figure, number
+
+    def points(share: float | None) -> str:
+        return "–" if share is None else number(100 * share, 1, signed=True)
+
+    cells = [
+        [
+            f"{compared.ratio} %",
+            compared.why_not or figure(compared.gain[:3], signed=True),
+            "" if compared.gain.p is None else f"{compared.gain.p:.4f}",
+            points(compared.mean_of_folds),
+            ", ".join(map(points, compared.by_fold)),
+        ]
+        for compared in found
+    ]
+    header = ["labels", "folds pooled", "p", "mean of folds", "fold by fold"]
+    return tabulate(cells, headers=header, tablefmt="plain", disable_numparse=True)
 
 
 def _workers() -> int:

@@ -1,5 +1,6 @@
 """Pages made from records, and from nothing else."""
 
+from cervbench.leaderboard.compared import ComparisonError, compare_rows
 from cervbench.leaderboard.pages import PagesError, build, check
 
-__all__ = ["PagesError", "build", "check"]
+__all__ = ["ComparisonError", "PagesError", "build", "check", "compare_rows"]

@@ -66,7 +66,7 @@ _READING = """## How to read the tables
 
 
 @dataclass(frozen=True)
-class VariantPage:
+class Listed:
     """What the index needs to know of a variant's page."""
 
     variant: str
@@ -83,7 +83,7 @@ SPEED = {
 
 
 def index(
-    pages: Sequence[VariantPage], speed: Sequence[str], audits: Sequence[str], home: str, everything: bool
+    pages: Sequence[Listed], speed: Sequence[str], audits: Sequence[str], home: str, everything: bool
 ) -> str:
     """`speed` and `audits` are other pages in the folder, by file; `home` leads from it to the records."""
     options = ("" if home == "." else " --pages .") + " --all" * everything
@@ -109,7 +109,7 @@ def index(
     return "\n\n".join([*parts, _READING]) + "\n"
 
 
-def _summary(page: VariantPage) -> str:
+def _summary(page: Listed) -> str:
     """The best row of each table with the fewest labels and with the most, beside the best reference row."""
     rows = []
     for table in page.tables:

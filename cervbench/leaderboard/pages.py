@@ -3,23 +3,19 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
-from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.index import SPEED, VariantPage, index
-from cervbench.leaderboard.reading import gather
-from cervbench.leaderboard.rows import Row
-from cervbench.leaderboard.tables import Table, tables
+from cervbench.leaderboard.index import SPEED, Listed, index
+from cervbench.leaderboard.tables import Table
 from cervbench.leaderboard.variant_page import MARK, page
-from cervbench.markup.escaping import file_name, markdown
+from cervbench.leaderboard.variants import variants
+from cervbench.markup.escaping import file_name
 from cervbench.place import cache_root
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.records.store import RecordError, Store
 from cervbench.records.verify import verify_file
 
@@ -105,58 +101,28 @@ def _alone(pages: Path) -> Iterator[None]:
 def _render(
     out: Path, paths: Sequence[Path], pages: Path, everything: bool, workers: int, cache: Path
 ) -> dict[str, str]:
-    """The text of every page, by its name in the folder. Only one variant's rows are in memory at a time."""
-    store = Store(out)
+    """The text of every page, by its name in the folder."""
     made = {"README.md": ""}
     listed = []
     with Cache(cache) as kept:
-        for variant, records in groupby(paths, key=lambda path: path.parent.name):
-            rows, left_out = selected(gather(store, list(records), kept), everything)
-            shown = tables(Figures(rows, store, kept, workers))
-            charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in shown}
-            for table in shown:
+        for variant in variants(Store(out), paths, kept, everything, workers):
+            charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in variant.tables}
+            for table in variant.tables:
                 made[charts[table.digest]] = chart(table, MARK)
-            synthetic = any(row.sample.run.dataset.synthetic for row in rows)
-            file = f"{file_name(variant)}.md"
-            listed.append(VariantPage(variant, file, synthetic, shown))
+            file = f"{file_name(variant.name)}.md"
+            listed.append(Listed(variant.name, file, variant.synthetic, variant.tables))
             made[file] = page(
-                variant,
-                [_SYNTHETIC] * synthetic + left_out,
-                shown,
+                variant.name,
+                [_SYNTHETIC] * variant.synthetic + [*variant.left_out],
+                variant.tables,
                 charts,
-                Path(os.path.relpath(out / "records" / variant, pages)).as_posix(),
+                Path(os.path.relpath(out / "records" / variant.name, pages)).as_posix(),
             )
     audits = sorted(f"audits/{path.name}" for path in (pages / "audits").glob("*.md"))
     speed = [name for name in SPEED if (pages / name).exists()]
     home = Path(os.path.relpath(out, pages)).as_posix()
     made["README.md"] = index(listed, speed, audits, home, everything)
     return made
-
-
-def selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
-    """The rows that a variant's page shows, and sentences that say what it leaves out."""
-    rows = [row for row in gathered if row.sample.evaluation.schema_ == CLASSIFICATION_SCHEMA]
-    said = []
-    if others := [row for row in gathered if row.sample.evaluation.schema_ != CLASSIFICATION_SCHEMA]:
-        names = sorted({row.sample.evaluation.name for row in others})
-        said.append(
-            f"{_count(others)} of {markdown(', '.join(names))} have tables of predictions of another kind, "
-            "which these pages cannot pool; their scores stand in the records."
-        )
-    full = [row for row in rows if not row.trial]
-    if everything or not full:
-        return rows, said
-    if trials := [row for row in rows if row.trial]:
-        said.append(
-            f"{_count(trials)} off protocol or of the smoke tier are left out; "
-            "`cervbench leaderboard build --all` shows them in tables of their own."
-        )
-    return full, said
-
-
-def _count(rows: Sequence[Row]) -> str:
-    count = sum(len(folds) for row in rows for folds in row.records.values())
-    return f"{count} record{'s' if count > 1 else ''}"
 
 
 def _chart_name(table: Table) -> str:

@@ -329,9 +329,12 @@ def test_file_names_are_safe_and_different_for_different_names() -> None:
     assert not any("/" in name or name.lower() == "readme" for name in made)
 
 
-def test_synthetic_images_have_their_own_page_and_of_the_index_a_link(out: Path, write: Write) -> None:
+@pytest.mark.parametrize("schema", ["classification/1", "retrieval/1"])
+def test_synthetic_images_have_their_own_page_and_of_the_index_a_link(
+    schema: str, out: Path, write: Write
+) -> None:
     write("simclr", ratios=(100,))
-    write("simclr", ratios=(100,), variant="synthetic", synthetic=True)
+    write("simclr", ratios=(100,), variant="synthetic", synthetic=True, schema=schema)
     build(out)
     real, synthetic = (out / "README.md").read_text().split("## Synthetic images")
     assert "cells.md" in real

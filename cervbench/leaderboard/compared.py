@@ -1,0 +1,144 @@
+"""How far one row of a table is above another, paired, at every ratio that both have."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from cervbench.error import UsageError
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.cells import AUC, Gain
+from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.tables import Line, Table, title
+from cervbench.leaderboard.variants import variants
+from cervbench.plugin.settings import nearest
+from cervbench.records.store import Store
+from cervbench.scoring.classification import HEADLINE
+
+
+class ComparisonError(UsageError, LookupError):
+    """No table has both rows, or no page the metric; the message says what there is."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row less another, at one ratio of one table; all figures are shares, and not per cent."""
+
+    variant: str
+    table: str
+    one: str
+    other: str
+    metric: str
+    ratio: int
+    gain: Gain
+    """On predictions pooled over folds, as on pages; without a value where `why_not` says why."""
+    by_fold: tuple[float | None, ...] = ()
+    """The difference of each fold alone."""
+    why_not: str = ""
+
+    @property
+    def mean_of_folds(self) -> float | None:
+        """Not the same as the pooled difference: recalls are taken in each fold, and then their mean."""
+        known = [difference for difference in self.by_fold if difference is not None]
+        return fmean(known) if known else None
+
+    def flat(self) -> dict[str, Any]:
+        """As one object of plain values."""
+        fields = {name: value for name, value in asdict(self).items() if name not in ("gain", "by_fold")}
+        return fields | {
+            "difference": self.gain.value,
+            "low": self.gain.low,
+            "high": self.gain.high,
+            "p": self.gain.p,
+            "mean_of_folds": self.mean_of_folds,
+            "by_fold": list(self.by_fold),
+        }
+
+
+def compare_rows(
+    out: Path, one: str, other: str, cache: Path, metric: str = HEADLINE, everything: bool = False
+) -> list[Compared]:
+    """In every table of the pages of `out` that has both rows; ComparisonError if there is none.
+
+    A row is called as on its page, or by its method alone where a table has one row of that method.
+    """
+    if metric not in (HEADLINE, AUC):
+        raise ComparisonError(f"rows are compared by {HEADLINE} or {AUC}, and not by {metric}")
+    store, rows = Store(out), set[str]()
+    found: list[Compared] = []
+    with Cache(cache) as kept:
+        for variant in variants(store, store.paths(), kept, everything):
+            for table in variant.tables:
+                rows |= {line.name for line in table.lines}
+                pair = _called(table, one), _called(table, other)
+                if pair[0] and pair[1] and metric in table.metrics:
+                    found += _of_table(variant.name, table, pair[0], pair[1], metric, variant.figures, store)
+    if not found:
+        raise ComparisonError(_told(one, other, metric, out, rows))
+    return found
+
+
+def _called(table: Table, name: str) -> Line | None:
+    """The line of this name, or the only one of the method of this name."""
+    if exact := [line for line in table.lines if line.name == name]:
+        return exact[0]
+    of_method = [line for line in table.lines if _method(line.name) == name]
+    return of_method[0] if len(of_method) == 1 else None
+
+
+def _of_table(
+    variant: str, table: Table, one: Line, other: Line, metric: str, figures: Figures, store: Store
+) -> Iterator[Compared]:
+    what = variant, title(table), one.name, other.name, metric
+    for ratio in sorted(one.cells.keys() & other.cells.keys()):
+        if why_not := _why_not(table, one, other, ratio):
+            yield Compared(*what, ratio, Gain(None), why_not=why_not)
+            continue
+        gain = figures.gain(one.name, one.row, other.row, ratio, metric) or Gain(None)
+        ours, theirs = (_scores(line.row, ratio, metric, store) for line in (one, other))
+        apart = tuple(None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True))
+        undefined = "" if gain.value is not None else f"{metric} is not defined for all groups and draws"
+        yield Compared(*what, ratio, gain, apart, undefined)
+
+
+def _why_not(table: Table, one: Line, other: Line, ratio: int) -> str:
+    """Why the paired test cannot be made at this ratio; empty if it can."""
+    if table.unrankable:
+        return table.unrankable
+    if lacking := [line.name for line in (one, other) if not line.row.complete(ratio)]:
+        return f"{' and '.join(lacking)} lack{'s' if len(lacking) == 1 else ''} folds"
+    if one.cells[ratio].tested != other.cells[ratio].tested:
+        return "they were tested on other images or label draws"
+    return ""
+
+
+def _scores(row: Row, ratio: int, metric: str, store: Store) -> list[float | None]:
+    """The metric of each fold alone, as its record has it."""
+    variant = row.sample.run.dataset.variant
+    paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.records[ratio].items())]
+    return [store.record(path).scores[metric] for path in paths]
+
+
+def _method(row: str) -> str:
+    return row.split(" (")[0]
+
+
+def _told(one: str, other: str, metric: str, out: Path, rows: set[str]) -> str:
+    if not rows:
+        return f"{out} has no records to compare: run something with --out {out} first"
+    for name in (one, other):
+        if name in rows:
+            continue
+        of_method = sorted(row for row in rows if _method(row) == name)
+        if len(of_method) > 1:
+            return f"there are several rows of {name}; say which: {', '.join(of_method)}"
+        if not of_method:
+            meant = nearest(name, [*rows, *map(_method, rows)])
+            hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(rows))}"
+            return f"no table of {out} has a row called {name}: {hint}"
+    return (
+        f"no table of {out} has both {one} and {other} with {metric}: rows of two tables, as of two "
+        "backbones, are not compared"
+    )

@@ -1,0 +1,69 @@
+"""What the pages of a folder show: by variant, its rows and their tables."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.figures import Figures
+from cervbench.leaderboard.reading import gather
+from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.tables import Table, tables
+from cervbench.markup.escaping import markdown
+from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
+from cervbench.records.store import Store
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant as its page has it."""
+
+    name: str
+    figures: Figures
+    tables: Sequence[Table]
+    synthetic: bool
+    left_out: Sequence[str]
+    """Sentences that say which records its page leaves out."""
+
+
+def variants(
+    store: Store, paths: Sequence[Path], cache: Cache, everything: bool = False, workers: int = 1
+) -> Iterator[Variant]:
+    """Each is made when it is asked for.
+
+    Records that are off protocol or of the smoke tier are left out, unless a variant has no others
+    or `everything` is asked for.
+    """
+    for name, records in groupby(paths, key=lambda path: path.parent.name):
+        gathered = gather(store, list(records), cache)
+        synthetic = any(row.sample.run.dataset.synthetic for row in gathered)
+        rows, left_out = _selected(gathered, everything)
+        figures = Figures(rows, store, cache, workers)
+        yield Variant(name, figures, tables(figures), synthetic, left_out)
+
+
+def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
+    """The rows that a variant's page shows, and sentences that say what it leaves out."""
+    rows = [row for row in gathered if row.sample.evaluation.schema_ == CLASSIFICATION_SCHEMA]
+    said = []
+    if others := [row for row in gathered if row.sample.evaluation.schema_ != CLASSIFICATION_SCHEMA]:
+        names = sorted({row.sample.evaluation.name for row in others})
+        said.append(
+            f"{_count(others)} of {markdown(', '.join(names))} have tables of predictions of another kind, "
+            "which these pages cannot pool; their scores stand in the records."
+        )
+    full = [row for row in rows if not row.trial]
+    if everything or not full:
+        return rows, said
+    if trials := [row for row in rows if row.trial]:
+        said.append(
+            f"{_count(trials)} off protocol or of the smoke tier are left out; "
+            "`cervbench leaderboard build --all` shows them in tables of their own."
+        )
+    return full, said
+
+
+def _count(rows: Sequence[Row]) -> str:
+    count = sum(len(folds) for row in rows for folds in row.records.values())
+    return f"{count} record{'s' if count > 1 else ''}"

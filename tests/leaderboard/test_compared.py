@@ -1,0 +1,133 @@
+"""Two rows of a page, one less the other."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import balanced_accuracy_score
+
+import cervbench
+from cervbench.cli import main
+from cervbench.leaderboard.cells import AUC
+from cervbench.leaderboard.compared import ComparisonError, compare_rows
+from cervbench.records.record import Record
+from cervbench.records.store import Store
+
+Write = Callable[..., list[Record]]
+
+
+def answers(out: Path, records: list[Record], ratio: int) -> pd.DataFrame:
+    """The stored predictions of a row at one ratio, with what they say."""
+    columns = ["p_normal", "p_light", "p_severe"]
+    tables = [
+        Store(out).table("cells", record.id).to_pandas().assign(fold=record.run.fold)
+        for record in records
+        if record.ratio == ratio
+    ]
+    rows = pd.concat(tables)
+    return rows.assign(said=rows[columns].idxmax(axis=1).str.removeprefix("p_"))
+
+
+def score(rows: pd.DataFrame) -> float:
+    """The mean over draws of scikit-learn's balanced accuracy."""
+    draws = [balanced_accuracy_score(own.label, own.said) for _, own in rows.groupby("draw")]
+    return sum(draws) / len(draws)
+
+
+def told(out: Path, *arguments: str) -> tuple[int, str]:
+    answer = CliRunner().invoke(main, ["leaderboard", "compare", *arguments, "--records", str(out)])
+    return answer.exit_code, answer.stdout
+
+
+def test_rows_are_compared_pooled_and_fold_by_fold(out: Path, cache: Path, write: Write) -> None:
+    ours, theirs = write("simclr", 0.7), write("byol", 0.5)
+    found = compare_rows(out, "simclr", "byol", cache)
+    assert {one.table for one in found} == {"linear · resnet18, random init · quick"}
+    assert [one.ratio for one in found] == [10, 100]
+    for one in found:
+        a, b = (answers(out, records, one.ratio) for records in (ours, theirs))
+        folds = [score(a[a.fold == fold]) - score(b[b.fold == fold]) for fold in range(5)]
+        assert one.gain.value == pytest.approx(score(a) - score(b))
+        assert one.by_fold == pytest.approx(folds)
+        assert one.mean_of_folds == pytest.approx(sum(folds) / 5)
+        assert one.gain.low < one.gain.value < one.gain.high
+        assert one.gain.p < 0.01
+
+
+def test_the_other_way_round_every_sign_is_the_other(out: Path, cache: Path, write: Write) -> None:
+    write("simclr", 0.7, ratios=(100,))
+    write("byol", 0.5, ratios=(100,))
+    (one,) = compare_rows(out, "simclr", "byol", cache, AUC)
+    (other,) = compare_rows(out, "byol", "simclr", cache, AUC)
+    assert one.gain == pytest.approx((-other.gain[0], -other.gain[2], -other.gain[1], other.gain[3]))
+    assert one.by_fold == pytest.approx([-difference for difference in other.by_fold])
+
+
+def test_what_cannot_be_compared_says_why(out: Path, cache: Path, write: Write) -> None:
+    write("simclr", 0.7)
+    write("byol", 0.5, folds=(0, 1))
+    found = compare_rows(out, "simclr", "byol", cache)
+    assert [(one.why_not, one.gain.value, one.by_fold) for one in found] == [
+        ("byol lacks folds", None, ())
+    ] * 2
+
+
+def test_a_table_that_tests_what_was_seen_is_not_compared(out: Path, cache: Path, write: Write) -> None:
+    seen = {"init_trained_on": [0]}
+    for method, accuracy in (("simclr", 0.7), ("byol", 0.5)):
+        write(method, accuracy, ratios=(100,), init="ab" * 32, observed=seen)
+    (one,) = compare_rows(out, "simclr", "byol", cache)
+    assert "had been trained on images that are tested here" in one.why_not
+
+
+def test_a_method_is_enough_where_it_has_one_row(out: Path, cache: Path, write: Write) -> None:
+    write("simclr", 0.7, ratios=(100,), seed=3)
+    write("byol", 0.5, ratios=(100,))
+    (one,) = compare_rows(out, "simclr", "byol", cache)
+    assert one.one == "simclr (seed 3)"
+    write("simclr", 0.6, ratios=(100,), seed=4)
+    with pytest.raises(ComparisonError, match=r"several rows of simclr; .*\(seed 3\), simclr \(seed 4\)"):
+        compare_rows(out, "simclr", "byol", cache)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "metric", "what"),
+    [
+        ("simclr", "bioyl", "balanced_accuracy", "has a row called bioyl: did you mean byol?"),
+        ("simclr", "byol", "accuracy", "by balanced_accuracy or abnormal_auc, and not by accuracy"),
+        ("simclr", "mae", "balanced_accuracy", "no table of .* has both simclr and mae"),
+    ],
+)
+def test_rows_that_are_not_there_are_told(
+    one: str, other: str, metric: str, what: str, out: Path, cache: Path, write: Write
+) -> None:
+    write("simclr", 0.7, ratios=(100,), folds=(0,))
+    write("byol", 0.7, ratios=(100,), folds=(0,))
+    write("mae", 0.5, ratios=(100,), folds=(0,), backbone="vit")
+    with pytest.raises(ComparisonError, match=what):
+        compare_rows(out, one, other, cache, metric)
+
+
+def test_the_command_prints_a_table_or_one_object_a_ratio(out: Path, write: Write) -> None:
+    write("simclr", 0.7)
+    write("byol", 0.5, ratios=(100,))
+    code, text = told(out, "simclr", "byol")
+    (line,) = [line for line in text.splitlines() if line.startswith("100 %")]
+    code_of_json, lines = told(out, "simclr", "byol", "--json")
+    (entry,) = map(json.loads, lines.splitlines())
+    assert (code, code_of_json) == (0, 0)
+    assert "cells, linear · resnet18, random init · quick\nsimclr above byol" in text
+    assert entry["ratio"] == 100
+    assert f"{100 * entry['difference']:+.1f} [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]" in line
+    assert told(out, "simclr", "bioyl")[0] == 2
+
+
+def test_from_python_it_is_a_table(out: Path, write: Write) -> None:
+    write("simclr", 0.7)
+    write("byol", 0.5)
+    table = cervbench.compare("simclr", "byol", place=cervbench.Place(out=out))
+    assert table.ratio.tolist() == [10, 100]
+    assert (table.difference > table.low).all()
