@@ -18,7 +18,7 @@ from cervbench.method_code import code_hash, warn_of_records_of_other_code
 from cervbench.place import Place
 from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.plugin.problems import AnswerError, ContractError
+from cervbench.plugin.problems import AnswerError, ContractError, in_words
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
@@ -99,17 +99,24 @@ class _Work:
 
         device = named_device(self.place.device)
         making = self._make(device)
-        while True:
-            with working_on(device, self.place.threads):
-                made = next(making, None)
-            if made is None:
-                return
-            yield made
+        self.plugins.notify("cervbench_run_started", run=self.run)
+        error = ""
+        try:
+            while True:
+                with working_on(device, self.place.threads):
+                    made = next(making, None)
+                if made is None:
+                    return
+                yield made
+        except BaseException as raised:
+            error = in_words(raised)
+            raise
+        finally:
+            self.plugins.notify("cervbench_run_ended", run=self.run, error=error)
 
     def _make(self, device: "torch.device") -> Iterator[Outcome]:
         from cervbench.data.parts import Parts
 
-        self.plugins.notify("cervbench_run_started", run=self.run)
         parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
         init = self._observed_of_init()  # now, while the file is the one that was planned with
         trained, observed = self._pretrain(parts, device)

@@ -91,6 +91,8 @@ class Place:
     def __post_init__(self) -> None:
         for name in ("data_root", "cache", "out"):
             object.__setattr__(self, name, folder(getattr(self, name)))
+        if not self.checkpoint_seconds >= 0:  # nan is refused too, with which nothing would ever be saved
+            raise PlaceError(f"checkpoint_seconds is {self.checkpoint_seconds}; say 0 or more")
         if self.threads is not None and self.threads < 1:
             raise PlaceError(f"threads is {self.threads}; say 1 or more, or None to leave it to torch")
 

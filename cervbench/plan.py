@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -41,7 +42,7 @@ class PlannedRun:
     def recipe(self) -> Recipe:
         return recipe_of(self.resolved, self.run)
 
-    @property
+    @cached_property
     def records(self) -> list["PlannedRecord"]:
         """The records wanted from it, by evaluation and ratio."""
         return [

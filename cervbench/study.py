@@ -21,12 +21,14 @@ def _listed(value: Any) -> Any:
     listed = (value,) if isinstance(value, Integral | str) else value
     if isinstance(listed, Sized) and not len(listed):
         raise ValueError("is empty; left out, it asks for all")
+    if isinstance(listed, Sequence) and all(isinstance(one, Integral | str) for one in listed):
+        return tuple(dict.fromkeys(listed))  # whoever asks twice wants one record, and one row of a table
     return listed
 
 
 def _numbers(value: Any) -> Any:
     """A list of numbers. Text is refused, since pydantic reads `0-4` as the number -4."""
-    listed = refuse_truth_values(_listed(value))
+    listed = _listed(refuse_truth_values(value))
     if isinstance(listed, Sequence) and any(isinstance(one, str | bytes) for one in listed):
         raise ValueError("is text; give a list of numbers, like [0, 1, 2]")
     return listed

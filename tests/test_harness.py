@@ -279,12 +279,37 @@ def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place) -> None:
         def cervbench_record_written(self, record: object) -> None:
             seen.append("record")
 
+        @hookimpl
+        def cervbench_run_ended(self, error: str) -> None:
+            seen.append(f"end {error}")
+
     found = with_package(Watcher(), "watcher")
     request = replace(SIMCLR, evaluations=("knn",), ratios=(100,))
     list(execute([request], place, found=found))
     assert seen[0] == "run"
-    assert seen[-1] == "record"
+    assert seen[-2:] == ["record", "end "]
     assert "pretext" in seen
+    seen.clear()
+    list(execute([request], place, found=found))
+    assert seen == []  # all was done already
+
+
+def test_a_watcher_is_told_why_a_run_failed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Watcher:
+        @hookimpl
+        def cervbench_run_ended(self, error: str) -> None:
+            seen.append(error)
+
+    def fail(*arguments: object) -> None:
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr("cervbench.harness.pretrained", fail)
+    request = replace(SIMCLR, evaluations=("knn",), ratios=(100,), seed=77)
+    with pytest.raises(ValueError, match="the disk is full"):
+        list(execute([request], place, found=with_package(Watcher(), "watcher")))
+    assert seen == ["ValueError: the disk is full"]
 
 
 class Forgetful(Method):

@@ -49,6 +49,15 @@ def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPa
         cache_root()
 
 
+@pytest.mark.parametrize("seconds", ["nan", "-1"])
+def test_a_time_between_checkpoints_with_which_none_would_be_saved_is_refused(
+    seconds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERVBENCH_CHECKPOINT_SECONDS", seconds)
+    with pytest.raises(PlaceError, match="say 0 or more"):
+        Place()
+
+
 def test_a_tilde_is_the_home_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: results went to a folder called `~`."""
     monkeypatch.setenv("HOME", "/home/her")

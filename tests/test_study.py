@@ -24,6 +24,13 @@ settings = { "protocol.pretext.epochs" = 3 }
 """
 
 
+def test_what_is_asked_for_twice_is_done_once() -> None:
+    """Regression: the table of `cervbench.run` had each of its records twice."""
+    asked = {"method": "simclr", "dataset": "herlev", "folds": [1, 0, 1], "evaluations": ["knn", "knn"]}
+    request = Request.parse(asked, "here")
+    assert (request.folds, request.evaluations) == ((1, 0), ("knn",))
+
+
 def test_lists_are_every_combination() -> None:
     study = Study.parse("mine", TEXT)
     assert [(r.method, r.seed) for r in study.requests] == [
@@ -115,7 +122,7 @@ def test_from_python_a_folder_in_place_of_a_place_is_told_how_to_be_one() -> Non
 
 
 def test_to_a_notebook_the_package_shows_what_is_meant_for_users() -> None:
-    assert dir(cervbench) == ["CervbenchError", "Place", "__version__", "encoder", "run"]
+    assert dir(cervbench) == ["CervbenchError", "Place", "__version__", "compare", "encoder", "run"]
 
 
 def test_from_python_a_readme_of_somebody_else_is_told_before_anything_is_trained(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def packages(found: Plugins) -> Iterable[Row]:
                 f"{catalog.kind} {name}"
                 for catalog in found.catalogs
                 for name, _ in catalog.of_package(package)
-            ],
+            ]
+            + [f"watcher {hook}" for hook in found.watched_by(package)],
             "problems": [
                 {"where": problem.where, "what": problem.what, "how_to_mend": problem.how_to_mend}
                 for problem in found.problems

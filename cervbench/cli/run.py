@@ -20,8 +20,9 @@ from cervbench.harness import Outcome, execute
 from cervbench.leaderboard.pages import build, refuse_foreign
 from cervbench.plan import plan
 from cervbench.plugin.manager import plugins
+from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.protocol.protocol import TIERS
-from cervbench.records.record import Run
+from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
 from cervbench.runs import changed_settings
 from cervbench.scoring.classification import HEADLINE
@@ -218,12 +219,20 @@ def _as_json(outcome: Outcome) -> str:
 
 def _in_words(outcome: Outcome) -> str:
     record = outcome.record
-    score = record.scores.get(HEADLINE)
-    told = f": {HEADLINE.replace('_', ' ')} {100 * score:.1f} %" if score is not None else ""
+    told = f": {scores}" if (scores := _scores_in_words(record)) else ""
     return (
         f"{_run_in_words(record.run)} · {record.evaluation.name} {record.ratio} % "
         f"({record.labels.train} + {record.labels.val} labels){told}{'' if outcome.fresh else _DONE}"
     )
+
+
+def _scores_in_words(record: Record) -> str:
+    """The headline or, of an evaluation with a score of its own, its numbers."""
+    if record.evaluation.schema_ != CLASSIFICATION_SCHEMA:
+        numbers = {name: one for name, one in record.scores.items() if isinstance(one, int | float)}
+        return ", ".join(f"{name} {one:.4g}" for name, one in numbers.items())
+    score = record.scores[HEADLINE]
+    return "" if score is None else f"{HEADLINE.replace('_', ' ')} {100 * score:.1f} %"
 
 
 def _run_in_words(run: Run) -> str:

@@ -47,3 +47,8 @@ def cervbench_step(run: "Run", stage: str, step: int, steps: int, values: "Mappi
 @hookspec
 def cervbench_record_written(run: "Run", record: "Record") -> None:
     """A record of this run has been written."""
+
+
+@hookspec
+def cervbench_run_ended(run: "Run", error: str) -> None:
+    """A run that was started is done, or has failed: `error` says why, and is empty if it is done."""

@@ -14,6 +14,7 @@ from cervbench.error import UsageError
 from cervbench.plugin import hooks
 from cervbench.plugin.catalog import CORE, Catalog, Entry
 from cervbench.plugin.contract import (
+    SPECS,
     invalid_hook,
     unmarked_hooks,
     useless_marks,
@@ -104,6 +105,12 @@ class Plugins:
         self._silenced = {(whose, hook) for whose, hook in self._silenced if whose != package}
         self.packages[package] = version
         self._register(plugin, package, version)
+
+    def watched_by(self, package: str) -> list[str]:
+        """The hooks of a package that add nothing, and watch runs."""
+        adding = {catalog.hook for catalog in self.catalogs}
+        own = [plugin.relay.hook for plugin in self._plugins if plugin.package == package]
+        return [h for h in SPECS if h not in adding and any(getattr(o, h).get_hookimpls() for o in own)]
 
     def notify(self, hook: str, **values: Any) -> None:
         """Call a watching hook of every plugin; one that fails is reported once and then left alone.

@@ -155,7 +155,11 @@ def _change(budget: dict[str, Any], key: str, value: Any) -> tuple[Any, Any]:
 
 
 def _as_meant(key: str, old: Any, value: Any) -> Any:
-    """A number in the type that the protocol has: 10.0 epochs are 10, not another row of a page."""
+    """A value in the type that the protocol has: 10.0 epochs are 10, not another row of a page."""
+    if type(old) is bool and type(value) is not bool:
+        raise SettingsError(f"protocol.{key} is true or false, and cannot be {value!r}")
+    if isinstance(old, list) and old and isinstance(value, list):
+        return [_as_meant(key, old[0], one) for one in value]
     if type(old) not in (int, float):
         return value
     if type(value) not in (int, float):

@@ -78,7 +78,7 @@ def train(
             values = _step(stage, state, batch, feed.purpose, steps)
             log.add(state, values)
             now = time.perf_counter()
-            state.seconds = spent + now - started
+            state.seconds = spent + now - started - log.watching
             if sitting.checkpoints and (state.step == until or now - saved > apart):
                 log.refuse_non_finite(state.step)  # waits for the device, so that saving is timed without it
                 begun = time.perf_counter()
@@ -173,7 +173,7 @@ class _Log:
     def __init__(self, stage: Stage, steps: int, feed: Feed, sitting: Sitting, step: int) -> None:
         self.stage, self.steps, self.feed, self.sitting = stage, steps, feed, sitting
         self.every = max(1, steps // TIMES_LOGGED)
-        self.since, self.clock = step, time.perf_counter()
+        self.since, self.clock, self.watching = step, time.perf_counter(), 0.0
         self.sums: dict[str, Tensor] = {}
         self.first: dict[str, Tensor] = {}
 
@@ -190,9 +190,11 @@ class _Log:
         means["learning_rate"] = state.optimizer.param_groups[0]["lr"]
         means["images_per_second"] = count * self.feed.per_step * len(self.feed.views) / (now - self.clock)
         means |= self.sitting.measure()
-        self.since, self.clock, self.sums = state.step, now, {}
         state.logged |= means
+        told = time.perf_counter()
         self.sitting.watch(state.step, self.steps, means)
+        self.since, self.clock, self.sums = state.step, time.perf_counter(), {}
+        self.watching += self.clock - told  # a slow logger is no part of how long the stage takes
 
     def refuse_non_finite(self, step: int) -> None:
         wrong = _non_finite(self.sums)

@@ -71,6 +71,19 @@ def test_cervbench_step_is_told_the_values() -> None:
     assert seen == [(7, 9, {"loss": 0.5})]
 
 
+def test_what_a_package_watches_can_be_asked() -> None:
+    assert plugin_with("cervbench_step", lambda step: None).watched_by("a-package") == ["cervbench_step"]
+    assert plugin_with("cervbench_methods", lambda: {}).watched_by("a-package") == []
+
+
+def test_cervbench_run_ended_is_told_why() -> None:
+    seen: list[object] = []
+    plugin_with("cervbench_run_ended", lambda error: seen.append(error)).notify(
+        "cervbench_run_ended", run="the run", error="ValueError: no"
+    )
+    assert seen == ["ValueError: no"]
+
+
 def test_cervbench_record_written_is_told_the_record() -> None:
     seen: list[object] = []
     plugins = plugin_with("cervbench_record_written", lambda record: seen.append(record))

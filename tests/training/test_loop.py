@@ -196,6 +196,25 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path: Path, monkeypatch
         assert saved[:3] == expected
 
 
+def test_what_a_watcher_takes_is_no_part_of_the_time_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: a logger that slept made the times of a page three times as long. A step takes a second."""
+    now, rates = [0.0], list[float]()
+    monkeypatch.setattr("cervbench.training.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def watch(step: int, steps: int, values: Mapping[str, float]) -> None:
+        rates.append(values["images_per_second"])
+        now[0] += 100
+
+    stage, feed, _, _ = setup()
+    monkeypatch.setattr(stage, "after_step", lambda progress: now.__setitem__(0, now[0] + 1))
+    sitting = Sitting(None, 1e9, watch)
+    state = begin(stage, sitting)
+    train(stage, state, feed, 130, sitting)
+    assert len(rates) > 1
+    assert set(rates) == {feed.per_step}
+    assert state.seconds == 130
+
+
 def test_a_loss_that_nothing_can_be_learnt_from_is_told() -> None:
     stage, feed, sitting, _ = setup()
     stage.register_forward_hook(lambda stage, asked, told: (told[0].detach(), told[1]))
