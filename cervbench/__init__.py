@@ -54,10 +54,10 @@ def run(
     those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`. `progress`
     is shown on stderr.
     """
-    from cervbench.cli.progress import shown
     from cervbench.harness import execute
     from cervbench.leaderboard.pages import build, refuse_foreign
     from cervbench.overview import overview
+    from cervbench.progress import shown_on_stderr
     from cervbench.study import Request
     from cervbench.watching import unwatched
 
@@ -78,7 +78,7 @@ def run(
         **unknown,
     }
     refuse_foreign(here.out / "README.md")  # now, and not when all has been trained
-    with shown() if progress else nullcontext(unwatched) as watch:
+    with shown_on_stderr() if progress else nullcontext(unwatched) as watch:
         records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here, watch)]
     build(here.out, cache=here.cache)
     return overview(records)

@@ -30,7 +30,7 @@ from cervbench.plugin.checks import checks_of
 from cervbench.plugin.contract import SPECS
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.plugin.method import _CONTRACT
+from cervbench.plugin.method import CONTRACT
 from cervbench.plugin.scaffold import new_package
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.protocol import load
@@ -83,7 +83,7 @@ def test_every_field_of_an_offer_is_documented(offer: Any) -> None:
 
 
 def test_every_name_of_the_method_contract_is_documented_with_its_arguments() -> None:
-    for name in _CONTRACT - {"config"}:
+    for name in CONTRACT:
         arguments = ", ".join(list(signature(getattr(Method, name)).parameters)[1:])
         assert f"| `{name}({arguments})` |" in text_of("writing-a-method.md")
 

@@ -11,7 +11,7 @@ CORE = ROOT / "cervbench"
 
 ORDER = [
     {"error", "atomic", "watching", "studies", "markup"},
-    {"place", "plugin", "sealed"},
+    {"place", "plugin", "sealed", "progress"},
     {"protocol"},
     {"data"},
     {"training"},

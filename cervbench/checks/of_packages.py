@@ -50,10 +50,10 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
 
 def _require_the_contracts_arguments(offered: str | type) -> None:
     """Called with other arguments than it takes, a method fails with the line of whoever calls it."""
-    from cervbench.plugin import Method
+    from cervbench.plugin.method import CONTRACT, Method
 
     learner = imported(offered)
-    for name in ("build", "views", "loss", "after_step", "param_groups", "classifier", "features"):
+    for name in CONTRACT:
         contract, own = signature(getattr(Method, name)), getattr_static(learner, name, None)
         if not isfunction(own):
             continue

@@ -10,10 +10,10 @@ import click
 from cervbench import place
 from cervbench.cli import options
 from cervbench.cli.errors import Failed
-from cervbench.cli.progress import shown
 from cervbench.data.cards.card import Card
 from cervbench.error import first_few
 from cervbench.plugin.manager import plugins
+from cervbench.progress import shown_on_stderr
 from cervbench.resolve import find_card
 
 
@@ -42,7 +42,7 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
     """Download a dataset from its official source and unpack it below the data root."""
     from cervbench.data.fetch import fetch as fetch_card
 
-    with shown() as watch:
+    with shown_on_stderr() as watch:
         fetched = fetch_card(card, data_root, place.cache_root(), watch)
     if as_json:
         files = [{"url": one.url, "size": one.size, "sha256": one.sha256} for one in fetched.downloads]
@@ -63,7 +63,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
-    with shown() as watch:
+    with shown_on_stderr() as watch:
         dataset = open_dataset(card, data_root, place.cache_root(), load_rules(), watch)
     pack = dataset.pack
     lacking = dataset.manifest.lacking()
@@ -98,7 +98,7 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
     """Read every image, compare all with the card, and name whatever would mislead or end a run."""
     from cervbench.data.check import check as check_card
 
-    with shown() as watch:
+    with shown_on_stderr() as watch:
         report = check_card(card, data_root, watch)
     for finding in report.findings:
         if as_json:
@@ -126,7 +126,7 @@ def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
-    with shown() as watch:
+    with shown_on_stderr() as watch:
         dataset = open_dataset(card, data_root, place.cache_root(), load_rules(), watch)
     click.echo(f"auditing {dataset.variant}: {len(dataset.pack.ids)} images", err=True)
     found, paths = audit_dataset(dataset, out / "audits")

@@ -14,13 +14,13 @@ from click.core import ParameterSource
 from cervbench import place
 from cervbench.cli import options, parsing
 from cervbench.cli.errors import Failed, WrongUsage, expected, tell
-from cervbench.cli.progress import shown
 from cervbench.error import UsageError
 from cervbench.harness import Outcome, execute
 from cervbench.leaderboard.pages import build, refuse_foreign
 from cervbench.plan import plan
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
+from cervbench.progress import shown_on_stderr
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import Record, Run
 from cervbench.records.store import Store
@@ -101,7 +101,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
             raise error
         summary.fail(run, error)
 
-    with shown() as watch, _stdout_alone() as records:
+    with shown_on_stderr() as watch, _stdout_alone() as records:
         for outcome in execute(requests, here, watch, failed=failed):
             tell(_as_json(outcome) if as_json else _in_words(outcome), records)
             summary.add(outcome)
@@ -193,7 +193,7 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
 
         named_device(here.device)  # which refuses one that is not there
     store = Store(here.out)
-    with shown() as watch, _stdout_alone() as lines:
+    with shown_on_stderr() as watch, _stdout_alone() as lines:
         for planned in plan(requests, here, watch, plugins()):
             run = planned.run
             for one in planned.records:

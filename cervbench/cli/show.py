@@ -6,8 +6,8 @@ import click
 
 from cervbench import place
 from cervbench.cli import options
-from cervbench.cli.progress import shown
 from cervbench.plugin.manager import plugins
+from cervbench.progress import shown_on_stderr
 from cervbench.records.record import Record
 from cervbench.records.store import Store
 
@@ -50,7 +50,7 @@ def show(
 
     files = {name: path for name, path in (("dataset", dataset), ("init", init)) if path}
     here = place.Place(data_root=data_root, out=store.root, device=device)
-    with shown() as watch:
+    with shown_on_stderr() as watch:
         looked = of_record(found, here, plugins(), watch, files)
     pictures = draw(looked, count, folder)
     click.echo(f"{len(pictures)} pictures and attention.csv: {folder.resolve()}")

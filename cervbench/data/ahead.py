@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
-from cervbench.data.batches import Batch
+from cervbench.data.batches import Batch, Feed
 
 Made = TypeVar("Made")
 
@@ -16,14 +16,8 @@ QUEUED = 3
 """How many steps may be queued on the device before another batch is started."""
 
 
-class Feeding(Protocol):
-    """Anything that has a batch for each step."""
-
-    def batch(self, step: int) -> Batch: ...
-
-
 @contextmanager
-def ahead(feed: Feeding, start: int, until: int, device: torch.device) -> Iterator[Iterator[Batch]]:
+def ahead(feed: Feed, start: int, until: int, device: torch.device) -> Iterator[Iterator[Batch]]:
     """The batches of these steps in order, the same as if they were made one by one.
 
     On CUDA a thread makes the next batch on its own stream, and meanwhile nothing else may use the pyramid.

@@ -117,16 +117,14 @@ def others_of(task: Task) -> tuple[str, ...]:
 def computed(source: Source) -> dict[str, Any]:
     """As JSON: the `cell`, its `replicates` if groups are known, and, in full, `others` and `classes`."""
     pooled, task = pooled_from(source), source.task
-    found: dict[str, Any] = {}
+    plan, found = design(pooled), dict[str, Any]()
     if task.groups_known:
-        plan = design(pooled)
         values = {metric: replicates(pooled, plan, metric) for metric in metrics_of(task)}
         found["replicates"] = Replicates(plan.folds, values).to_json()
         figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in values.items()}
     else:
-        figures = {metric: Figure(value(pooled, metric)) for metric in metrics_of(task)}
+        figures = {metric: _figure(pooled, metric, plan) for metric in metrics_of(task)}
     if source.in_full:
-        plan = design(pooled)
         found["others"] = {metric: _figure(pooled, metric, plan) for metric in others_of(task)}
         found["classes"] = _classes(pooled)
     return found | {"cell": {"figures": figures} | _counts(pooled)}

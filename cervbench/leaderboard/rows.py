@@ -12,7 +12,7 @@ from cervbench.records.record import Record, digest
 from cervbench.scoring.task import Task
 from cervbench.training.collapse import collapsed
 
-PRETEXT = "pretext"
+PRETEXT_BUDGET = "pretext"
 """Stands in a contest for any changes to the protocol's pretext stages."""
 _OBSERVED = (
     "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread", "init_trained_on",
@@ -27,8 +27,8 @@ class Contest(NamedTuple):
     rules: int
     tier: str
     off: tuple[str, ...]
-    """Changes to the protocol. Those to the pretext stages count as one (`PRETEXT`): they do not change how a
-    row is measured, and each row says its own."""
+    """Changes to the protocol. Those to the pretext stages count as one (`PRETEXT_BUDGET`): they change
+    nothing in how a row is measured, and each row says its own."""
     manifest: str
     task: str
     evaluation: str
@@ -155,7 +155,7 @@ def _contest(record: Record) -> Contest:
 
 def _off_of_contest(off: Sequence[str]) -> tuple[str, ...]:
     others = tuple(change for change in off if not of_pretext(change))
-    return others if len(others) == len(off) else (PRETEXT, *others)
+    return others if len(others) == len(off) else (PRETEXT_BUDGET, *others)
 
 
 def checked(record: Record) -> CheckedRecord:

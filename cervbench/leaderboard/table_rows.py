@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cervbench.leaderboard.figures import RowAtRatio
-from cervbench.leaderboard.rows import PRETEXT, Contest, Row, TableKey
+from cervbench.leaderboard.rows import PRETEXT_BUDGET, Contest, Row, TableKey
 from cervbench.protocol.protocol import TIERS
 from cervbench.records.record import NO_BACKBONE
 
@@ -86,9 +86,9 @@ def _split(
 
 def _without_budget(contest: Contest, contests: Mapping[Contest, Sequence[Row]]) -> list[Row]:
     """The baselines of the contest that differs in the budget of the pretext stages alone."""
-    if PRETEXT not in contest.off:
+    if PRETEXT_BUDGET not in contest.off:
         return []
-    alike = contest._replace(off=tuple(change for change in contest.off if change != PRETEXT))
+    alike = contest._replace(off=tuple(change for change in contest.off if change != PRETEXT_BUDGET))
     return [row for row in contests.get(alike, ()) if row.baseline]
 
 

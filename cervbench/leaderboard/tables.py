@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
@@ -62,11 +62,11 @@ class Table:
     """Why the paired test cannot rank the rows; empty if it can."""
     older: bool
     """Other tables of its variant were made under newer training rules."""
-    best: Best = field(default_factory=dict)
+    best: Best
     """Empty if the table cannot be ranked, and so are the two below."""
-    p_of_gains: Mapping[str, PValues] = field(default_factory=dict)
+    p_of_gains: Mapping[str, PValues]
     """Of gains, by metric."""
-    p_above_reference: PValues = field(default_factory=dict)
+    p_above_reference: PValues
     """The same, of how far rows are above the best reference row."""
     apart: tuple[str, ...] = ()
     """What tells it from other tables that would have the same title."""
@@ -163,30 +163,25 @@ def _table(
             for name, row in named
         ]
 
-    ranked_lines, reference_lines = lines(ranked), lines(references)
+    by_name, beneath = (sorted(lines(named), key=attrgetter("name")) for named in (ranked, references))
+    every = [*by_name, *beneath]
     best = _best(ranked, ratios, figures)  # needed of every table, since it refuses rows not tested alike
-    unrankable = _unrankable(ranked_lines + reference_lines)
-    by_name = sorted(ranked_lines, key=attrgetter("name"))
-    table = Table(
+    unrankable = _unrankable(every)
+    tested = [] if unrankable else every
+    return Table(
         key=rows.key,
         ratios=ratios,
-        ranked=tuple(by_name),
-        references=tuple(sorted(reference_lines, key=attrgetter("name"))),
+        ranked=tuple(_best_first(by_name) if tested else by_name),
+        references=tuple(beneath),
         best_reference={ratio: name for ratio, (name, _) in best_reference.items()},
         unrankable=unrankable,
         older=rows.older,
-    )
-    if unrankable:
-        return table
-    return replace(
-        table,
-        ranked=tuple(_best_first(by_name)),
-        best=best,
+        best=best if tested else {},
         p_of_gains={
-            metric: corrected({line.name: line.gains.get(metric, {}) for line in table.lines})
-            for metric in table.metrics
+            metric: corrected({line.name: line.gains.get(metric, {}) for line in tested})
+            for metric in metrics_of(rows.all[0].task)
         },
-        p_above_reference=corrected({line.name: line.above_reference for line in table.lines}),
+        p_above_reference=corrected({line.name: line.above_reference for line in tested}),
     )
 
 

@@ -87,7 +87,7 @@ class Method(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         # torch would store a module or parameter of this name where the class's own attribute hides it, and
         # anything else would hide that attribute. Either would fail far from here.
-        if name in _CONTRACT:
+        if name in (*CONTRACT, "config"):
             raise AttributeError(
                 f"{type(self).__name__} assigns self.{name}, which is a name of the Method contract; "
                 f"call it something else (self.own_{name}, say)"
@@ -100,9 +100,8 @@ class Method(nn.Module):
         super().__setattr__(name, value)
 
 
-_CONTRACT = frozenset(
-    {"build", "views", "loss", "after_step", "param_groups", "classifier", "features", "config"}
-)
+CONTRACT = ("build", "views", "loss", "after_step", "param_groups", "classifier", "features")
+"""What a method may define, and the core calls."""
 
 
 def decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,12 @@ LEAST_SPREAD = 0.01
 """Below either, vectors of different images are practically identical."""
 
 
-def rank_and_spread(features: np.ndarray) -> dict[str, float]:
+class RankAndSpread(NamedTuple):
+    rank: float
+    spread: float
+
+
+def rank_and_spread(features: np.ndarray) -> RankAndSpread:
     """How many directions the vectors of some images use, and how far apart they lie.
 
     The rank is that of RankMe (Garrido et al., ICML 2023), for centred features: the exponential of the
@@ -27,10 +32,10 @@ def rank_and_spread(features: np.ndarray) -> dict[str, float]:
     share = singular[singular > 0] / total if total > 0 else np.ones(1)
     length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     unit = features.astype(np.float64) / length
-    return {
-        "feature_rank": round(float(np.exp(-(share * np.log(share)).sum())), 2),
-        "feature_spread": round(float(unit.std(axis=0).mean() * np.sqrt(features.shape[1])), 4),
-    }
+    return RankAndSpread(
+        rank=round(float(np.exp(-(share * np.log(share)).sum())), 2),
+        spread=round(float(unit.std(axis=0).mean() * np.sqrt(features.shape[1])), 4),
+    )
 
 
 def collapsed(observed: Mapping[str, Any]) -> bool:

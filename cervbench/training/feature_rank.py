@@ -29,7 +29,8 @@ def rank_and_spread_of(method: Method, images: Images, remedy: str) -> dict[str,
         if type(method).features is not Method.features:
             raise
         raise Diverged(f"the encoder answers with numbers that are not finite. {remedy}") from error
-    return rank_and_spread(vectors)
+    found = rank_and_spread(vectors)
+    return {"feature_rank": found.rank, "feature_spread": found.spread}
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def measuring_batches(encoder: Encoder) -> Iterator[Callable[[], dict[str, float
         if not np.isfinite(vectors).all():
             return {}  # the loop refuses them, with a better message
         found = rank_and_spread(vectors)
-        return {name.replace("feature", "batch"): value for name, value in found.items()}
+        return {"batch_rank": found.rank, "batch_spread": found.spread}
 
     hook = encoder.register_forward_hook(keep)
     try:

@@ -13,8 +13,8 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cervbench.cli import COMMANDS, main, progress
-from cervbench.cli.progress import in_words
+from cervbench import progress
+from cervbench.cli import COMMANDS, main
 from cervbench.plugin import Encoder, Method, MethodConfig, Offer, hookimpl
 from cervbench.plugin.manager import Plugins, plugins
 
@@ -524,11 +524,10 @@ def test_doctor_names_a_package_that_is_not_installed(monkeypatch: pytest.Monkey
 
 
 def test_progress_tells_loss_and_speed() -> None:
-    assert in_words({"loss": 1.23456, "images_per_second": 1234.5}) == "loss 1.235, 1,234 views/s"
-    assert (
-        in_words({"images_per_second": 7, "batch_rank": 41.6, "loss": 1}) == "loss 1.000, rank 42, 7 views/s"
-    )
-    assert in_words({}) == ""
+    assert progress.in_words({"loss": 1.23456, "images_per_second": 1234.5}) == "loss 1.235, 1,234 views/s"
+    values = {"images_per_second": 7, "batch_rank": 41.6, "loss": 1}
+    assert progress.in_words(values) == "loss 1.000, rank 42, 7 views/s"
+    assert progress.in_words({}) == ""
 
 
 def test_progress_that_nobody_can_be_shown_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -538,8 +537,8 @@ def test_progress_that_nobody_can_be_shown_stops_nothing(monkeypatch: pytest.Mon
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("click.echo", gone)
-    with progress.shown() as watch:
+    with progress.shown_on_stderr() as watch:
         watch("pretext", 1, 2, {})
     monkeypatch.setattr("sys.stderr", None)
-    with progress.shown() as watch:
+    with progress.shown_on_stderr() as watch:
         watch("pretext", 2, 2, {})

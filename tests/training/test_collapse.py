@@ -6,43 +6,48 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
-from cervbench.training.collapse import collapsed, rank_and_spread
+from cervbench.training.collapse import RankAndSpread, collapsed, rank_and_spread
 from cervbench.training.feature_rank import measuring_batches
+
+
+def observed(found: RankAndSpread) -> dict[str, float]:
+    """As a record has them."""
+    return {"feature_rank": found.rank, "feature_spread": found.spread}
 
 
 def test_vectors_along_equal_axes_use_as_many_directions_as_there_are_axes() -> None:
     axes = np.vstack([np.eye(6), -np.eye(6)])
     measured = rank_and_spread(axes)
-    assert measured["feature_rank"] == pytest.approx(6)
+    assert measured.rank == pytest.approx(6)
     # Of twelve unit vectors two have ±1 on an axis: its deviation is sqrt(2/12), times the root of six.
-    assert measured["feature_spread"] == pytest.approx(1)
-    assert not collapsed(measured)
+    assert measured.spread == pytest.approx(1)
+    assert not collapsed(observed(measured))
 
 
 def test_two_singular_values_of_three_to_one_have_the_rank_of_their_entropy() -> None:
     vectors = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    assert rank_and_spread(vectors)["feature_rank"] == pytest.approx(np.exp(entropy), abs=0.005)
+    assert rank_and_spread(vectors).rank == pytest.approx(np.exp(entropy), abs=0.005)
 
 
 def test_vectors_on_a_line_have_collapsed_though_they_are_far_apart() -> None:
     line = np.linspace(-1, 1, 50)[:, None] * np.array([1.0, 2.0, 3.0])
     measured = rank_and_spread(line)
-    assert measured["feature_rank"] == 1
-    assert collapsed(measured)
+    assert measured.rank == 1
+    assert collapsed(observed(measured))
 
 
 def test_vectors_that_are_all_one_have_collapsed() -> None:
     measured = rank_and_spread(np.ones((20, 8), dtype=np.float32))
-    assert measured == {"feature_rank": 1, "feature_spread": 0}
-    assert collapsed(measured)
+    assert measured == (1, 0)
+    assert collapsed(observed(measured))
 
 
 def test_nearly_one_direction_has_collapsed_whatever_its_rank() -> None:
     vectors = 1 + 1e-3 * np.random.default_rng(0).normal(size=(100, 16))
     measured = rank_and_spread(vectors)
-    assert measured["feature_rank"] > 10
-    assert collapsed(measured)
+    assert measured.rank > 10
+    assert collapsed(observed(measured))
 
 
 def test_what_has_no_encoder_cannot_collapse() -> None:

@@ -15,7 +15,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown() -> Iterator["WatchStages"]:
+def shown_on_stderr() -> Iterator["WatchStages"]:
     """Shows what is being done, how far it is, what `in_words` says and, in a bar, the time left."""
     if sys.stderr is not None and sys.stderr.isatty():
         with _bar() as watch:
