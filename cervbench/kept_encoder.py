@@ -1,6 +1,7 @@
 """A trained encoder by its file of weights, and what makes its input of images of one's own."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cervbench.records.record import Run
 from cervbench.resolve import offered_backbone
 from cervbench.training.encoder import Encoder
 from cervbench.training.initial_weights import build_encoder
-from cervbench.training.weight_file import RUN, WeightsError, header_of
+from cervbench.training.weight_file import RUN, WeightsError, header_of, input_of
 
 Prepare = Callable[[Sequence["str | PathLike[str] | Image.Image"]], Tensor]
 
@@ -34,8 +35,12 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
             f"{path} is not the method.safetensors of a run of this version, <cache>/pretrainings/<id>/…"
         ) from None
     size, offered = run.protocol.image_size, offered_backbone(run.backbone, plugins())
+    built = partial(build_encoder, run.backbone, offered.offer if offered else None)
     with torch.random.fork_rng([]):  # first weights are drawn, and then replaced by those of the file
-        encoder = build_encoder(run.backbone, offered.offer if offered else None, str(path), size, ())
+        encoder = built(str(path), size, ())
+        if run.init == "imagenet" and not run.weights.startswith("timm ") and input_of(path) is None:
+            # A file older than this entry of headers. A package's own weights may want another input.
+            encoder.normalise = built("imagenet", size, ()).normalise
     stored_size = load(run.protocol.tier).pack.stored_size
 
     def prepare(images: Sequence[str | PathLike[str] | Image.Image]) -> Tensor:

@@ -17,7 +17,7 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_of_timm
 from cervbench.training.encoder import Encoder
-from cervbench.training.weight_file import WeightsError
+from cervbench.training.weight_file import WeightsError, input_of
 
 
 def build_encoder(
@@ -63,13 +63,20 @@ def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
 
 
 def _normalise(model: nn.Module) -> Normalise:
-    """What the backbone's own pretraining used; random weights follow the same rule."""
+    """What the model says of its input, whether its weights are trained or random.
+
+    A file that says it too has the last word (`_load_file`): one that began from ImageNet's weights of a
+    package may want another input than the same model at random.
+    """
     known: Any = getattr(model, "pretrained_cfg", None) or {}
     return Normalise(tuple(known.get("mean", (0.5,) * 3)), tuple(known.get("std", (0.5,) * 3)))
 
 
 def _load_file(encoder: Encoder, path: Path) -> None:
-    """Load a safetensors file, whose names are the backbone's own or those of a stored encoder or method."""
+    """Load a safetensors file, whose names are the backbone's own or those of a stored encoder or method.
+
+    The encoder's input is normalised as the header of the file says, if it does.
+    """
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -88,3 +95,4 @@ def _load_file(encoder: Encoder, path: Path) -> None:
             "backbone, and if it is a ViT of the same image size"
         )
     encoder.backbone.load_state_dict({name: tensors[name] for name in wanted})
+    encoder.normalise = input_of(path) or encoder.normalise

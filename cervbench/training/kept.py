@@ -11,7 +11,7 @@ from torch import nn
 
 from cervbench.atomic import write_atomically, write_text
 from cervbench.sealed import is_whole, seal
-from cervbench.training.weight_file import load_weights, save_weights, warn_of_other_code
+from cervbench.training.weight_file import load_weights, save_weights, told_of_input, warn_of_other_code
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Kept:
     folder: Path
     """The folder of this pretraining."""
     header: Mapping[str, str] = field(default_factory=dict)
-    """The header that the file of weights gets."""
+    """The header that the file of weights gets, which says besides how the encoder's input is normalised."""
 
     @property
     def weights(self) -> Path:
@@ -48,7 +48,9 @@ class Kept:
         return observed
 
     def keep(self, method: nn.Module, observed: Mapping[str, Any]) -> None:
-        write_atomically(self.weights, lambda beside: save_weights(method, beside, self.header))
+        encoder = getattr(method, "encoder", None)
+        header = {**self.header, **(told_of_input(encoder.normalise) if encoder is not None else {})}
+        write_atomically(self.weights, lambda beside: save_weights(method, beside, header))
         seal(self.weights)
         write_text(self.observed, json.dumps(observed))
         seal(self.observed)

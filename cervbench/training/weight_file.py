@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from cervbench.data.views import Normalise
 from cervbench.error import CervbenchError
 from cervbench.plugin.problems import ContractError
 
@@ -22,6 +24,8 @@ BEFORE = "before"
 """The runs behind the weights that it began from, the latest first, as a JSON list."""
 CODE = "code"
 """A hash of the sources that made the weights."""
+INPUT = "input"
+"""The mean and the standard deviation by which the encoder's input was normalised, as JSON."""
 HOST = "host"
 """In a checkpoint, a description of what the bits of its stage depend on."""
 
@@ -51,6 +55,29 @@ def header_of(path: Path) -> dict[str, str]:
             return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))
     except (OSError, SafetensorError, ValueError, TypeError):
         return {}
+
+
+def told_of_input(normalise: Normalise) -> dict[str, str]:
+    """The entry of a header that says how the encoder's input was normalised."""
+    return {INPUT: json.dumps([normalise.mean, normalise.std])}
+
+
+def input_of(path: Path) -> Normalise | None:
+    """How the input of the encoder in a file was normalised; None if its header does not say it."""
+    told = header_of(path).get(INPUT)
+    if told is None:
+        return None
+    try:
+        values = np.array(json.loads(told), dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (2, 3) or not np.isfinite(values).all() or (values[1] <= 0).any():
+        raise WeightsError(
+            f"the header of {path} gives {told!r} as the mean and deviation of its input, which are two "
+            "lists of three numbers; get the file again"
+        )
+    mean, std = (tuple(row) for row in values.tolist())
+    return Normalise(mean, std)
 
 
 def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
