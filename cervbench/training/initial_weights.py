@@ -1,5 +1,7 @@
 """What an encoder starts from: random weights, ImageNet's, or a safetensors file."""
 
+import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from cervbench.data.views import Normalise
 from cervbench.error import first_few
@@ -18,6 +20,9 @@ from cervbench.protocol.randomness import torch_seed
 from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_of_timm
 from cervbench.training.encoder import Encoder
 from cervbench.training.weight_file import WeightsError, input_of
+
+HEADS = ("head", "fc", "classifier", "pre_logits")
+"""What timm's models call the layers after the last map; `pre_logits` are the two wide ones of VGG."""
 
 
 def build_encoder(
@@ -85,14 +90,36 @@ def _load_file(encoder: Encoder, path: Path) -> None:
         inner = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
         tensors = inner or tensors
     wanted = encoder.backbone.state_dict()
+    _require_a_fit(path, tensors, encoder.backbone)
+    encoder.backbone.load_state_dict({name: tensors[name] for name in wanted})
+    encoder.normalise = input_of(path) or encoder.normalise
+
+
+def _require_a_fit(path: Path, tensors: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Refuse tensors that are not those of the model, and warn of any beside them that are left out."""
+    wanted = model.state_dict()
     missing = [name for name in wanted if name not in tensors]
     misfit = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
-    if missing or misfit:
+    strange = _left_out(tensors, model)
+    parts = {name.partition(".")[0] for name in wanted}
+    inside = [name for name in strange if name.partition(".")[0] in parts]
+    if missing or misfit or inside:
         faults = [f"lacks {first_few(missing)}"] if missing else []
         faults += [f"has {first_few(misfit)} in another shape"] if misfit else []
+        faults += [f"has {first_few(inside)}, which the backbone has not"] if inside else []
         raise WeightsError(
             f"{path} does not fit the backbone: it {' and '.join(faults)}. Begin from weights of the same "
             "backbone, and if it is a ViT of the same image size"
         )
-    encoder.backbone.load_state_dict({name: tensors[name] for name in wanted})
-    encoder.normalise = input_of(path) or encoder.normalise
+    if strange:
+        logging.getLogger("cervbench").warning(
+            "%s holds %s, which the backbone has not: they are left out", path, first_few(strange)
+        )
+
+
+def _left_out(tensors: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+    """The tensors that the model has no place for, apart from those of a classifier, which no encoder has."""
+    said: Any = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = tuple(f"{head}." for head in (*HEADS, *((said,) if isinstance(said, str) else said)))
+    known = {*model.state_dict(), *dict(model.named_buffers())}  # of buffers, some are stored by others alone
+    return [name for name in tensors if name not in known and not name.startswith(heads)]

@@ -175,3 +175,40 @@ def test_a_file_that_is_no_weights_of_this_backbone_is_refused(tmp_path: Path, c
         save_file({"conv1.weight": torch.from_numpy(np.zeros((1, 1), np.float32))}, path)
     with pytest.raises(WeightsError, match=r"weights\.safetensors"):
         encoder("resnet18", 64, str(path))
+
+
+def slim_vit(image_size: int, pretrained: bool, **more: Any) -> torch.nn.Module:
+    slim = {"depth": 2, "embed_dim": 12, "num_heads": 2, "img_size": image_size, "patch_size": 8}
+    return timm.create_model("vit_tiny_patch16_224", **slim | {"num_classes": 0} | more)
+
+
+@pytest.mark.parametrize("more", [{"depth": 4}, {"init_values": 1e-5}], ids=["more blocks", "LayerScale"])
+def test_weights_of_a_larger_model_are_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Regression: what the backbone has no place for was dropped without a word, whole blocks of it too."""
+    path = tmp_path / "larger.safetensors"
+    save_file(slim_vit(32, False, **more).state_dict(), path)
+    with pytest.raises(WeightsError, match=r"has blocks\.\d\.\S+; .* more, which the backbone has not"):
+        build_encoder("package:vit", BackboneOffer(slim_vit, "nobody"), str(path), 32, PURPOSE)
+
+
+def test_weights_with_a_classifier_are_taken_and_others_beside_the_encoder_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, offer = tmp_path / "weights.safetensors", BackboneOffer(slim_vit, "nobody")
+    tensors = slim_vit(32, False, num_classes=3).state_dict()
+    assert "head.weight" in tensors
+    save_file(tensors, path)
+    build_encoder("package:vit", offer, str(path), 32, PURPOSE)
+    assert caplog.text == ""
+    save_file({**tensors, "mask_token": torch.zeros(1, 1, 12)}, path)
+    build_encoder("package:vit", offer, str(path), 32, PURPOSE)
+    assert "weights.safetensors holds mask_token, which the backbone has not" in caplog.text
+
+
+def test_whole_files_of_timm_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Their classifiers go by several names, and VGG's has two wide layers before it."""
+    for name in ("test_resnet", "test_vit", "test_efficientnet", "test_convnext", "vgg11"):
+        path = tmp_path / f"{name}.safetensors"
+        save_file(timm.create_model(name, num_classes=5).state_dict(), path)
+        encoder(name, 160, str(path))
+    assert caplog.text == ""
