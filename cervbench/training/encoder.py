@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from cervbench.data.views import Normalise
+from cervbench.plugin.problems import ContractError, place_of
 
 
 class Encoder(nn.Module):
@@ -30,15 +31,21 @@ class Encoder(nn.Module):
         """Whether it can make vectors of images of this side."""
         return self.refusal(side) is None
 
-    def refusal(self, side: int) -> str | None:
-        """Why it cannot make vectors of images of this side, found by trying: timm's models do not tell."""
+    def refusal(self, side: int, home: str = "") -> str | None:
+        """Why it cannot make vectors of images of this side, found by trying: timm's models do not tell.
+
+        `home` is the package of the backbone, if the line in it that fails is wanted too.
+        """
         training, wanted = self.training, (2, self.width)
         self.eval()
         try:
-            with torch.no_grad():
-                made = tuple(self(torch.zeros(2, 3, side, side, device=next(self.parameters()).device)).shape)
+            with torch.no_grad(), torch.random.fork_rng([]):
+                device = next(self.parameters(), torch.empty(0)).device
+                made = tuple(self(torch.zeros(2, 3, side, side, device=device)).shape)
         except Exception as error:
-            return str(error).split("\n")[0] or type(error).__name__
+            told = str(error).split("\n")[0] or type(error).__name__
+            where = place_of(error, home, otherwise="")
+            return f"{told} (at {where})" if where else told
         finally:
             self.train(training)
         return None if made == wanted else f"it makes {made} of two images, not {wanted}"
@@ -70,6 +77,11 @@ class Encoder(nn.Module):
         if self._has_tokens:
             grid = self.backbone.patch_embed.grid_size  # type: ignore[union-attr]
             return last[:, self._prefix_tokens :].transpose(1, 2).unflatten(2, grid)
+        if last.ndim != 4:
+            raise ContractError(
+                f"forward_features gives {tuple(last.shape)}, where maps, n × width × height × width of the "
+                "grid, are due"
+            )
         if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
             return last.permute(0, 3, 1, 2)
         return last

@@ -15,6 +15,7 @@ from cervbench.data.views import Normalise
 from cervbench.error import first_few
 from cervbench.plugin import BackboneOffer
 from cervbench.plugin.offers import imported
+from cervbench.plugin.problems import ContractError, home_of, place_of_function, shown
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.randomness import torch_seed
 from cervbench.training.backbones import LITE0, LITE0_PACKAGE, by_timm_name, weights_of_timm
@@ -42,9 +43,8 @@ def build_encoder(
         raise WeightsError(
             f"ImageNet weights of {backbone} cannot be loaded: {error}. They {_where_from(offer)}"
         ) from error
-    encoder = Encoder(model, _normalise(model))
-    if offer is None:
-        _require_vectors(encoder, backbone, image_size)
+    encoder = _encoder_of(model, backbone, offer)
+    _require_vectors(encoder, backbone, offer, image_size)
     if init not in ("random", "imagenet"):
         _load_file(encoder, Path(init))
     return encoder
@@ -58,13 +58,38 @@ def _where_from(offer: BackboneOffer | None) -> str:
     )
 
 
-def _require_vectors(encoder: Encoder, backbone: str, image_size: int) -> None:
-    """Refuse a timm model that makes no vector of images of this size: some have neither maps nor tokens."""
-    if told := encoder.refusal(image_size):
+def _encoder_of(model: Any, backbone: str, offer: BackboneOffer | None) -> Encoder:
+    features, width = getattr(model, "forward_features", None), getattr(model, "num_features", None)
+    if isinstance(model, nn.Module) and callable(features) and isinstance(width, int):
+        return Encoder(model, _normalise(model))
+    if offer is None:
+        raise SettingsError(f"{backbone} of timm cannot be an encoder: it has no maps. Choose another one")
+    raise ContractError(
+        f"backbone {backbone}: {_built_by(offer)} gives {shown(model)}, where a torch module with "
+        "`forward_features` and its width, `num_features`, is due"
+    )
+
+
+def _require_vectors(encoder: Encoder, backbone: str, offer: BackboneOffer | None, image_size: int) -> None:
+    """Refuse a model that makes no vector of images of this size: timm has some without maps or tokens."""
+    told = encoder.refusal(image_size, home_of(offer.build) if offer else "")
+    if told is None:
+        return
+    if offer is None:
         raise SettingsError(
             f"{backbone} of timm cannot be an encoder at {image_size} px: {told}. Choose another one, "
-            "or offer it as a backbone of a package, in which its vector is yours to make"
+            "or offer it in a package, as a model whose `forward_features` gives maps"
         )
+    raise ContractError(
+        f"backbone {backbone} cannot be an encoder at {image_size} px: {told}. {_built_by(offer)} has to "
+        "give a model whose `forward_features` returns maps, n × num_features × height × width, or the "
+        "tokens of a ViT, n × tokens × num_features"
+    )
+
+
+def _built_by(offer: BackboneOffer) -> str:
+    build = offer.build if isinstance(offer.build, str) else place_of_function(offer.build)
+    return f"`build` ({build})"
 
 
 def _normalise(model: nn.Module) -> Normalise:

@@ -12,6 +12,7 @@ from cervbench.methods import cervbench_methods
 from cervbench.plugin import BackboneOffer, MethodConfig
 from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.manager import plugins
+from cervbench.plugin.problems import ContractError
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import load
 from cervbench.training.backbones import by_timm_name
@@ -45,6 +46,55 @@ def test_an_architecture_of_which_no_vector_can_be_made_is_refused_with_its_name
     """Regression: it ended in a traceback, in the first step."""
     with pytest.raises(SettingsError, match="mixer_s32_224 of timm cannot be an encoder at 64 px"):
         encoder("mixer_s32_224", 64)
+
+
+class Shaped(torch.nn.Module):
+    """Gives zeros of this shape for each image."""
+
+    def __init__(self, *shape: int, num_features: int = 12) -> None:
+        super().__init__()
+        self.shape, self.num_features = shape, num_features
+        self.only = torch.nn.Linear(1, 1)
+
+    def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+        return images.new_zeros(len(images), *self.shape)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (Shaped(12, 4, 4, num_features=7), r"it makes \(2, 12\) of two images, not \(2, 7\)"),
+        (Shaped(4, 4, 12), r"it makes \(2, 4\) of two images, not \(2, 12\)"),
+        (Shaped(12), r"forward_features gives \(2, 12\), where maps"),
+        (Shaped(-1, 4), r"negative dimension.* \(at .*test_encoder\.py:\d+\)"),
+        (torch.nn.Conv2d(3, 12, 3), "gives a Conv2d, where a torch module with `forward_features`"),
+    ],
+)
+def test_a_packages_backbone_is_tried_before_the_run(made: torch.nn.Module, why: str) -> None:
+    """Regression: it was pooled over the wrong axes, or ended in a traceback of the method."""
+
+    def build(image_size: int, pretrained: bool) -> torch.nn.Module:
+        return made
+
+    line = build.__code__.co_firstlineno
+    with pytest.raises(ContractError, match=rf"backbone package:net.*{why}") as told:
+        build_encoder("package:net", BackboneOffer(build, "nobody"), "random", 64, PURPOSE)
+    assert f"`build` ({__file__}:{line})" in str(told.value)
+
+
+def test_to_try_a_backbone_draws_nothing() -> None:
+    """What is built after it must begin with the weights that it had before backbones were tried."""
+    torch.manual_seed(1)
+    due = torch.rand(3)
+
+    class Draws(Shaped):
+        def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward_features(images) + torch.rand(())
+
+    one = Encoder(Draws(12, 4, 4), UNIT)
+    torch.manual_seed(1)
+    assert one.refusal(32) is None
+    assert torch.equal(torch.rand(3), due)
 
 
 def test_a_cnn_is_pooled_as_timm_pools_it() -> None:
