@@ -458,6 +458,41 @@ def widens(image_size: int, pretrained: bool) -> Any:
     return model
 
 
+def answering(change: Callable[[Tensor], Tensor]) -> Callable[[int, bool], Any]:
+    """A backbone with something done to its last maps."""
+
+    def build(image_size: int, pretrained: bool) -> Any:
+        model = sound_backbone(image_size, pretrained)
+        features = model.forward_features
+        model.forward_features = lambda images: change(features(images))
+        return model
+
+    return build
+
+
+channels_last = answering(lambda maps: maps.permute(0, 2, 3, 1))
+drops_out = answering(lambda maps: nn.functional.dropout(maps, 0.5))
+centres_its_batch = answering(lambda maps: maps - maps.mean(0))
+is_frozen = answering(lambda maps: maps.detach())
+
+
+def seeds_itself(image_size: int, pretrained: bool) -> Any:
+    torch.manual_seed(0)
+    return sound_backbone(image_size, pretrained)
+
+
+def begins_by_numpy(image_size: int, pretrained: bool) -> Any:
+    model = sound_backbone(image_size, pretrained)
+    nn.init.constant_(model.conv1.weight, np.random.rand())
+    return model
+
+
+def has_an_idle_layer(image_size: int, pretrained: bool) -> Any:
+    model = sound_backbone(image_size, pretrained)
+    model.idle = nn.Linear(3, 3)
+    return model
+
+
 BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_loads_and_registers": {
         "names a class that is not there": (plugin("math:Learner"), "has no attribute 'Learner'"),
@@ -555,7 +590,21 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "gives grey": (plugin(card=of_one_cell("round", "L")), "an image of mode L"),
     },
     "it_makes_a_vector_of_its_width_at_every_image_size": {
-        "has another width": (plugin(backbone=widens), "at 32 px two images become")
+        "has another width": (plugin(backbone=widens), r"at 32 px: it makes \(2, 8\) .* not \(2, 7\)"),
+        "has its channels last": (plugin(backbone=channels_last), r"makes \(2, 1\) .* not \(2, 8\)"),
+    },
+    "its_first_weights_are_a_function_of_the_seed": {
+        "seeds itself": (plugin(backbone=seeds_itself), "another seed gives the same weights"),
+        "draws elsewhere": (plugin(backbone=begins_by_numpy), r"conv1\.weight differ between two builds"),
+    },
+    "it_answers_the_same_again_at_rest": {
+        "drops out at rest": (plugin(backbone=drops_out), "other vectors the second time"),
+    },
+    "its_vectors_are_of_one_image_each": {
+        "centres its batch": (plugin(backbone=centres_its_batch), "another vector where fewer images"),
+    },
+    "each_parameter_has_a_gradient": {
+        "is frozen": (plugin(backbone=is_frozen), "no parameter gets a gradient"),
     },
 }
 
@@ -654,6 +703,11 @@ def test_features_without_an_encoder_must_be_finite() -> None:
     )
     with pytest.raises(CheckFailed, match="not finite"):
         check()
+
+
+def test_a_layer_of_a_backbone_without_a_part_in_its_vector_is_told() -> None:
+    note = named("each_parameter_has_a_gradient", plugin(backbone=has_an_idle_layer))()
+    assert note == "idle.weight; idle.bias have no part in the vectors"
 
 
 def test_what_is_drawn_for_the_whole_batch_is_one_loss_on_several_devices() -> None:
