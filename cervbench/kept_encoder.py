@@ -16,7 +16,7 @@ from cervbench.data.views import Pyramid
 from cervbench.place import folder
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
-from cervbench.records.record import Run
+from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.resolve import offered_backbone
 from cervbench.training.encoder import Encoder
 from cervbench.training.initial_weights import build_encoder
@@ -34,6 +34,8 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
         raise WeightsError(
             f"{path} is not the method.safetensors of a run of this version, <cache>/pretrainings/<id>/…"
         ) from None
+    if run.backbone == NO_BACKBONE:
+        raise WeightsError(f"{path} is of a run of {run.method.name}, which has no encoder")
     size, offered = run.protocol.image_size, offered_backbone(run.backbone, plugins())
     built = partial(build_encoder, run.backbone, offered.offer if offered else None)
     with torch.random.fork_rng([]):  # first weights are drawn, and then replaced by those of the file

@@ -64,3 +64,10 @@ def test_a_run_begins_with_the_input_that_its_file_of_weights_names(tmp_path: Pa
     begun = build_encoder("resnet18", offer, str(tmp_path / "weights.safetensors"), 32, ("other",))
     assert begun.normalise == half
     assert torch.equal(begun.backbone.conv1.weight, first.backbone.conv1.weight)
+
+
+def test_a_method_without_an_encoder_has_none_to_keep(place: Place) -> None:
+    """Regression: it was said that no package offers a backbone 'none'."""
+    weights = kept_of(Request("majority", "synthetic", tier="smoke", folds=(0,)), place)
+    with pytest.raises(WeightsError, match=r"method\.safetensors is of a run of majority, which has no enc"):
+        cervbench.encoder(weights)
