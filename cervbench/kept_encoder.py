@@ -53,4 +53,4 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
 
 
 def _opened(image: str | PathLike[str] | Image.Image) -> Image.Image:
-    return as_rgb(image.copy()) if isinstance(image, Image.Image) else read_image(Path(image))
+    return as_rgb(image) if isinstance(image, Image.Image) else read_image(Path(image))

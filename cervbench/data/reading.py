@@ -43,13 +43,14 @@ def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The image, turned in place as its EXIF orientation says, with three channels of 8 bits.
+    """A copy of the image, turned as its EXIF orientation says, with three channels of 8 bits.
 
     Unlike PIL's own conversion, this scales 16-bit images, and lays transparent ones on white.
     """
+    of_png = image.format == "PNG"  # which copies forget
     with suppress(Exception):  # damaged EXIF says nothing, and the image may be sound
-        ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and of_png):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise DataError("it has 32 bits a pixel, and nothing says which value is white; save it with 8 or 16")

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from cervbench.data.error import DataError
-from cervbench.data.reading import cut, read_image
+from cervbench.data.reading import as_rgb, cut, read_image
+from cervbench.kept_encoder import _opened
 
 
 def test_a_box_inside_is_a_crop() -> None:
@@ -32,6 +33,20 @@ def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:
     grey = np.array([[0, 257 * 100], [257 * 200, 65535]], dtype=np.uint16)
     Image.fromarray(grey).save(tmp_path / "deep.png")
     assert np.asarray(read_image(tmp_path / "deep.png"))[..., 0].tolist() == [[0, 100], [200, 255]]
+
+
+def test_sixteen_bits_that_pillow_opens_as_thirty_two_are_known_by_their_format() -> None:
+    """Regression: an open image was copied first, which forgets the format; older Pillow opens PNG so."""
+    image = Image.fromarray(np.array([[0, 257 * 100]], dtype=np.int32))
+    image.format = "PNG"
+    assert np.asarray(_opened(image))[..., 0].tolist() == [[0, 100]]
+
+
+def test_an_image_that_is_turned_stays_as_it_was() -> None:
+    image = Image.new("RGB", (60, 40))
+    image.getexif()[0x0112] = 6
+    assert as_rgb(image).size == (40, 60)
+    assert image.size == (60, 40)
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
