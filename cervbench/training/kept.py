@@ -39,7 +39,8 @@ class Kept:
         if not self.done:
             return None
         if damaged := [path for path in (self.weights, self.observed) if not is_whole(path)]:
-            logging.getLogger("cervbench").warning("%s is missing or damaged: it is made anew", damaged[0])
+            what = "was not written to its end, or is damaged" if damaged[0].exists() else "is missing"
+            logging.getLogger("cervbench").warning("%s %s: it is made anew", damaged[0], what)
             self.observed.unlink()
             return None
         warn_of_other_code(self.weights, self.header)

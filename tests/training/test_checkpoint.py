@@ -12,6 +12,7 @@ from torch import nn
 from cervbench.plugin.problems import ContractError
 from cervbench.sealed import seal
 from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.kept import Kept
 from cervbench.training.state import State
 from cervbench.training.trained import Trained
 from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, warn_of_other_code
@@ -124,6 +125,21 @@ def test_a_checkpoint_of_other_parameter_groups_is_named_with_what_to_do(tmp_pat
     told = r"optimizer\.pt does not fit .*different number of parameter groups.* or delete .*-000000003 to"
     with pytest.raises(ContractError, match=told):
         checkpoints.resume(stage, State(regrouped))
+
+
+def test_a_kept_file_that_a_kill_left_without_its_seal_is_not_called_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: it was told to be missing or damaged, and lay there sound."""
+    kept, module = Kept(tmp_path), nn.Linear(2, 2)
+    kept.keep(module, {})
+    (tmp_path / "observed.json.sha256").unlink()
+    assert kept.load(module) is None
+    assert f"{kept.observed} was not written to its end, or is damaged: it is made anew" in caplog.text
+    kept.keep(module, {})
+    kept.weights.unlink()
+    assert kept.load(module) is None
+    assert f"{kept.weights} is missing: it is made anew" in caplog.text
 
 
 def test_a_checkpoint_that_holds_code_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
