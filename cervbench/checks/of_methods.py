@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.drawn_dataset import BATCH
-from cervbench.checks.examined import Demand, ExaminedMethod, parts_at, train_stepwise
+from cervbench.checks.examined import Demand, ExaminedMethod, train_stepwise
 from cervbench.checks.of_devices import (
     it_has_one_loss_on_several_devices,
     it_keeps_to_the_device_of_its_views,
@@ -21,12 +21,13 @@ from cervbench.checks.of_states import (
     its_encoder_is_stored_once,
     its_state_goes_through_safetensors,
 )
+from cervbench.checks.of_views import its_views_are_of_one_image_each
 from cervbench.checks.small_backbones import BACKBONES
 from cervbench.error import first_few
 from cervbench.plugin import Offer, Settings
 from cervbench.plugin.problems import ContractError
 from cervbench.training.initial_weights import build_encoder
-from cervbench.training.pretrain import build_method, pretext_stage
+from cervbench.training.pretrain import build_method
 from cervbench.training.trained import Trained
 
 CLASSES = 3
@@ -88,31 +89,6 @@ def it_trains_and_its_loss_falls(method: ExaminedMethod) -> None:
         f"after {len(trained)} steps the loss is {reached:.4g}, and {left:.4g} without any learning",
         "look at the sign of the loss, at what is detached, and at the learning rate",
     )
-
-
-def its_views_are_of_one_image_each(method: ExaminedMethod) -> None:
-    """Each view is a float32 tensor with a row for each image, which does not depend on the other images."""
-    recipe = method.recipe(method.backbone)
-    images = parts_at(recipe.image_size).train
-    _, feed = pretext_stage(build_method(recipe), recipe, images)
-    rows = torch.from_numpy(images.rows[:BATCH])
-    half = BATCH // 2
-    for number, view in enumerate(feed.views):
-        drawn = view.draw(np.random.default_rng(number), BATCH)
-        of_half = {name: values[half:] for name, values in drawn.items()}
-        whole = view.apply(images.pyramid, rows, drawn, feed.normalise)
-        part = view.apply(images.pyramid, rows[half:], of_half, feed.normalise)
-        if whole.dtype != torch.float32 or len(whole) != BATCH:
-            raise CheckFailed(
-                f"view {number} is {str(whole.dtype).removeprefix('torch.')} with {len(whole)} rows, of "
-                f"{BATCH} images",
-                "`apply` gives float32 with a row an image, in the order of `rows`",
-            )
-        if part.shape != whole[half:].shape or not torch.allclose(part, whole[half:], atol=1e-3):
-            raise CheckFailed(
-                f"view {number} of an image is another one where fewer images are beside it",
-                "row n of a view is made of row n of `rows` and of `drawn`, and of nothing else",
-            )
 
 
 def it_trains_the_encoder(method: ExaminedMethod) -> None:

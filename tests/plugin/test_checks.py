@@ -342,6 +342,32 @@ class ShowsTheNext(Sound):
         return (plain_policy(), Altered(lambda views: views.roll(1, 0)))
 
 
+class ShowsWhatIsNoNumber(Sound):
+    def views(self) -> Sequence[View]:
+        return (Altered(lambda views: views.sub(views.max()).log()), plain_policy())
+
+
+class DrawsInApply(Sound):
+    def views(self) -> Sequence[View]:
+        return (Altered(lambda views: views + torch.randn_like(views)), plain_policy())
+
+
+class OneForAll:
+    """A plain policy with one draw beside it for all images of a batch."""
+
+    def __init__(self) -> None:
+        self.apply = plain_policy().apply
+
+    def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+        dimmed = np.full(count, rng.random(), dtype=np.float32)
+        return plain_policy().draw(rng, count) | {"dimmed": dimmed}
+
+
+class DimsABatch(Sound):
+    def views(self) -> Sequence[View]:
+        return (plain_policy(), OneForAll())
+
+
 class WantsTheStep(Sound):
     def loss(self, views: Sequence[Tensor], step: int) -> Tensor:  # type: ignore[override]
         return super().loss(views) * step
@@ -517,6 +543,8 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "its_views_are_of_one_image_each": {
         "pairs an image with another": (plugin(ShowsTheNext), "view 1 of an image is another one"),
         "drops a row": (plugin(DropsARow), "view 0 is float32 with 7 rows"),
+        "shows what is no number": (plugin(ShowsWhatIsNoNumber), "view 0 has numbers that are not finite"),
+        "draws in apply": (plugin(DrawsInApply), "with the same draw is another one the second time"),
     },
     "it_trains_the_encoder": {
         "trains the head alone": (plugin(HeadAlone), r"no gradient reaches backbone\.conv1\.weight"),
@@ -703,6 +731,12 @@ def test_features_without_an_encoder_must_be_finite() -> None:
     )
     with pytest.raises(CheckFailed, match="not finite"):
         check()
+
+
+def test_what_is_drawn_once_for_a_batch_is_told() -> None:
+    """As a note: a method may mean it."""
+    note = named("its_views_are_of_one_image_each", plugin(DimsABatch))()
+    assert note == "view 1: all images of a batch get the same dimmed"
 
 
 def test_a_layer_of_a_backbone_without_a_part_in_its_vector_is_told() -> None:
