@@ -1,6 +1,7 @@
 """What the documentation says is so: code runs, signatures are those of the code, links lead somewhere."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from inspect import getdoc, isclass, isfunction, signature, unwrap
@@ -214,11 +215,18 @@ def test_the_card_of_the_tutorial_opens_a_dataset(tmp_path: Path) -> None:
     assert len(set(dataset.pack.groups)) == 12
 
 
-def test_the_evaluation_of_the_tutorial_passes_its_checks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("page", "module", "subject"),
+    [
+        ("writing-an-evaluation.md", "centroid.py", "evaluation centroid"),
+        ("writing-a-backbone.md", "halving.py", "backbone halving"),
+    ],
+)
+def test_the_package_of_a_tutorial_passes_its_checks(
+    page: str, module: str, subject: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: in one file, as it stood there, it imported torch to register, which a check forbids."""
-    files = dict(zip(("__init__.py", "centroid.py"), python_of("writing-an-evaluation.md"), strict=True))
+    files = dict(zip(("__init__.py", module), python_of(page), strict=True))
     installed = {
         "my_package-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n",
         "my_package-1.0.dist-info/entry_points.txt": "[cervbench]\nit = my_package\n",
@@ -227,10 +235,12 @@ def test_the_evaluation_of_the_tutorial_passes_its_checks(
     for name, text in installed.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
+        monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv(PLUGINS_VARIABLE, "my-package")
     checks = checks_of("my-package", Plugins.discover())
-    assert "evaluation centroid" in {check.subject.name for check in checks}
+    assert subject in {check.subject.name for check in checks}
     for check in checks:
         check()
 

@@ -86,11 +86,11 @@ class EvaluationOffer:
 
 @dataclass(frozen=True)
 class BackboneOffer:
-    """A backbone: a function that builds the timm model for an image size."""
+    """A backbone: a function that builds the model for an image size."""
 
     code: ClassVar = ("build",)
     build: str | Callable[..., Any]
-    """`build(image_size, pretrained)` -> a timm model without its classifier."""
+    """`build(image_size, pretrained)` -> a timm model without its classifier, or a module with its parts."""
     reference: str
     notes: str = ""
     revision: int = 1
