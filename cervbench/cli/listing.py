@@ -42,7 +42,7 @@ def datasets(found: Plugins) -> Iterable[Row]:
 
 def backbones(found: Plugins) -> Iterable[Row]:
     for row, offer in _offered(found.backbones):
-        yield row | {"reference": offer.reference, "notes": offer.notes}
+        yield row | {"reference": offer.reference, "weights": offer.weights, "notes": offer.notes}
 
 
 def evaluations(found: Plugins) -> Iterable[Row]:

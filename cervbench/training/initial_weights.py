@@ -131,14 +131,14 @@ def _require_a_fit(path: Path, tensors: Mapping[str, Tensor], model: nn.Module) 
     if missing or misfit or inside:
         faults = [f"lacks {first_few(missing)}"] if missing else []
         faults += [f"has {first_few(misfit)} in another shape"] if misfit else []
-        faults += [f"has {first_few(inside)}, which the backbone has not"] if inside else []
+        faults += [f"has {first_few(inside)}, which the backbone does not have"] if inside else []
         raise WeightsError(
             f"{path} does not fit the backbone: it {' and '.join(faults)}. Begin from weights of the same "
             "backbone, and if it is a ViT of the same image size"
         )
     if strange:
         logging.getLogger("cervbench").warning(
-            "%s holds %s, which the backbone has not: they are left out", path, first_few(strange)
+            "%s holds %s, which the backbone does not have: they are left out", path, first_few(strange)
         )
 
 

@@ -237,7 +237,7 @@ def test_weights_of_a_larger_model_are_refused(tmp_path: Path, more: dict[str, A
     """Regression: what the backbone has no place for was dropped without a word, whole blocks of it too."""
     path = tmp_path / "larger.safetensors"
     save_file(slim_vit(32, False, **more).state_dict(), path)
-    with pytest.raises(WeightsError, match=r"has blocks\.\d\.\S+; .* more, which the backbone has not"):
+    with pytest.raises(WeightsError, match=r"has blocks\.\d\.\S+; .* more, which the backbone does not have"):
         build_encoder("package:vit", BackboneOffer(slim_vit, "nobody"), str(path), 32, PURPOSE)
 
 
@@ -252,7 +252,7 @@ def test_weights_with_a_classifier_are_taken_and_others_beside_the_encoder_are_n
     assert caplog.text == ""
     save_file({**tensors, "mask_token": torch.zeros(1, 1, 12)}, path)
     build_encoder("package:vit", offer, str(path), 32, PURPOSE)
-    assert "weights.safetensors holds mask_token, which the backbone has not" in caplog.text
+    assert "weights.safetensors holds mask_token, which the backbone does not have" in caplog.text
 
 
 def test_whole_files_of_timm_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
