@@ -148,7 +148,7 @@ class _Work:
         labelled = wanted.labelled(parts)
         task = task_of(self.planned.dataset)
         with _blamed_on(wanted):
-            table = wanted.table(trained, labelled, parts)
+            table = wanted.table(wanted.begin(trained), labelled, parts)
             scores = wanted.scores(table, task)
         seconds = time.perf_counter() - started
         record = Record.sealed(
@@ -165,7 +165,7 @@ class _Work:
                 "code": self._code,
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
                 "draws": len(labelled),
-                **({"pooling": trained.pooling(wanted.entry.offer.frozen)} if trained.encoder else {}),
+                **({"pooling": trained.pooling(wanted.entry.offer.frozen)} if trained.method.encoder else {}),
                 "evaluation_seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory(trained.device),
             },

@@ -72,14 +72,17 @@ class PlannedRecord:
         return parts.labelled(self.ratio, getattr(self.settings, "draws", None))
 
     def begin(self, trained: "Trained") -> "Trained":
-        """The trained method, with checkpoints and random numbers of this record's own."""
+        """The trained method, with an encoder, checkpoints and random numbers of this record's own."""
         trained.seed(self.entry.name, self.ratio)
         return trained.at(self.id)
 
     def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
-        """Predict the test images once and join the truth, in the form in which the table is stored."""
+        """Predict the test images once and join the truth, in the form in which the table is stored.
+
+        `trained` is what `begin` gives.
+        """
         predict = imported(self.entry.offer.predict)
-        answers = predict(self.begin(trained), labelled, parts.test, self.settings)
+        answers = predict(trained, labelled, parts.test, self.settings)
         return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
 
     def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import pyarrow as pa
+from torch import Tensor, nn
 
 from cervbench.checks import drawn_dataset
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import ExaminedMethod, parts_at
+from cervbench.checks.examined import ExaminedMethod, differing, parts_at
+from cervbench.error import first_few
 from cervbench.methods import cervbench_methods
 from cervbench.plan import PlannedRecord
 from cervbench.plugin import EvaluationOffer
@@ -46,21 +48,20 @@ class ExaminedEvaluation:
         fixed = drawn_dataset.protocol().settings_of(self.entry.package, self.entry.name)
         return PlannedRecord(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, "checked")
 
-    def answered(self) -> pa.Table:
+    def handed(self) -> Trained:
+        """What it works on: a method with an untrained encoder, since an evaluation has to work on any.
+
+        It is made anew each time, so that nothing that an evaluation does to it is there in the next check.
+        """
+        supervised = ExaminedMethod("supervised", cervbench_methods()["supervised"])
+        return self.record.begin(supervised.pretrained(supervised.recipe("CNN")).trained)
+
+    def answered(self, trained: Trained | None = None) -> pa.Table:
         """The table of predictions, joined with the truth, stored, and read back."""
         one, parts, store = self.record, parts_at(32), Store(drawn_dataset.folder())
-        try:
-            table = one.table(_untrained(), one.labelled(parts), parts)
-        finally:  # or what is trained next would go on where this ended or failed
-            _untrained().at(one.id).clear_checkpoints()
+        table = one.table(trained or self.handed(), one.labelled(parts), parts)
         store.write_predictions(self.offered_as, one.id, table)
         return store.table(self.offered_as, one.id)
-
-
-@cache
-def _untrained() -> Trained:
-    """A method with an untrained encoder, since an evaluation has to work on any."""
-    return ExaminedMethod("supervised", cervbench_methods()["supervised"]).undisturbed.trained
 
 
 def it_answers_each_test_image_once_a_draw(evaluation: ExaminedEvaluation) -> None:
@@ -77,6 +78,23 @@ def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> None:
         )
 
 
+def it_leaves_the_encoder_as_it_was(evaluation: ExaminedEvaluation) -> None:
+    """`predict` changes no weight of `trained.encoder` or `trained.method`, and freezes none of them."""
+    trained = evaluation.handed()
+    assert trained.encoder is not None
+    handed = {"trained.encoder": trained.encoder, "trained.method": trained.method}
+    before = {name: (_state(module), _frozen(module)) for name, module in handed.items()}
+    evaluation.answered(trained)
+    for name, module in handed.items():
+        state, frozen = before[name]
+        if changed := differing(state, _state(module)) or sorted(frozen ^ _frozen(module)):
+            raise CheckFailed(
+                f"after `predict`, {name} is not as it was handed over: {first_few(changed)}",
+                "what is trained or frozen is a copy: that of trained.classifier(…), or copy.deepcopy; else "
+                "one draw is answered by what another one left",
+            )
+
+
 def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> None:
     """`score` works from the stored table alone and gives named numbers that JSON can hold."""
     one, task = evaluation.record, task_of(drawn_dataset.dataset())
@@ -88,5 +106,14 @@ def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> No
 DEMANDS: tuple[Callable[[ExaminedEvaluation], str | None], ...] = (
     it_answers_each_test_image_once_a_draw,
     it_gives_the_same_answers_again,
+    it_leaves_the_encoder_as_it_was,
     its_scores_are_a_function_of_the_table,
 )
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _frozen(module: nn.Module) -> set[str]:
+    return {name for name, parameter in module.named_parameters() if not parameter.requires_grad}

@@ -24,10 +24,12 @@ from cervbench.training.workshop import Workshop
 class Trained:
     """The method with its encoder, whose batch-norm statistics were estimated anew on the train images.
 
-    All evaluations of a run share it, so whatever is trained further is a copy (`classifier` makes one).
+    Each evaluation has an `encoder` of its own. What is trained further is a copy of the method's, too
+    (`classifier` makes one).
     """
 
     method: Method
+    """All evaluations of a run share it; an evaluation that changed it would falsify those after it."""
     from_scratch: bool
     """Whether nothing was learnt before: random weights, and no pretext stage."""
     images: Images
@@ -41,6 +43,7 @@ class Trained:
     _features: list[np.ndarray] = field(default_factory=list, init=False)
     _fitted: set[str] = field(default_factory=set, init=False)
     """The purposes for which stages were fitted since work on the record began."""
+    _own: Encoder | None = field(default=None, init=False)
 
     @property
     def device(self) -> torch.device:
@@ -48,24 +51,27 @@ class Trained:
 
     @property
     def encoder(self) -> Encoder | None:
-        return self.method.encoder
+        """A copy at rest, made when it is first asked for: most evaluations never do."""
+        if self._own is None and self.method.encoder is not None:
+            self._own = copy.deepcopy(self.method.encoder).eval()
+        return self._own
 
     @property
     def normalise(self) -> Normalise:
-        return UNIT if self.encoder is None else self.encoder.normalise
+        return UNIT if self.method.encoder is None else self.method.encoder.normalise
 
     def pooling(self, frozen: bool) -> str:
         """What an evaluation works on, for a page: of a method's own it sees features or a classifier."""
-        assert self.encoder is not None
+        assert self.method.encoder is not None
         own = "features" if frozen else "classifier"
         if getattr(type(self.method), own) is not getattr(Method, own):
             return f"the method's own {own}"
-        return self.encoder.pooling
+        return self.method.encoder.pooling
 
     def at(self, record: str) -> "Trained":
-        """A copy for work on one record, whose checkpoints are never taken for those of another."""
+        """For work on one record: its checkpoints and its encoder are never those of another."""
         at_work = copy.copy(self)  # shares the list of features, which are made only once
-        at_work.record, at_work._fitted = record, set()
+        at_work.record, at_work._fitted, at_work._own = record, set(), None
         return at_work
 
     def features(self, images: Images) -> np.ndarray:
@@ -84,7 +90,7 @@ class Trained:
 
     def classifier(self, classes: int) -> nn.Module:
         """A fresh classifier on a copy of the encoder: the method's own, or a linear layer on its vector."""
-        if self.encoder is None:
+        if self.method.encoder is None:
             raise AnswerError(f"{type(self.method).__name__} has no encoder for it to train further")
         method = copy.deepcopy(self.method)
         assert method.encoder is not None

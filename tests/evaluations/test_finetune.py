@@ -70,14 +70,14 @@ def test_it_has_the_rate_of_its_start_and_a_floor_of_steps(
 def test_it_trains_a_copy_of_the_encoder_and_leaves_the_runs_own_as_it_is() -> None:
     supervised = ExaminedMethod("supervised", cervbench_methods()["supervised"])
     trained = supervised.pretrained(supervised.recipe("CNN")).trained
-    assert trained.encoder is not None
-    before = {name: value.clone() for name, value in trained.encoder.state_dict().items()}
+    kept = trained.method.encoder
+    before = {name: value.clone() for name, value in kept.state_dict().items()}
     few = SETTINGS.model_copy(update={"steps": 3, "epochs": 1})
     tuned = fine_tuned(trained.at("tuned"), parts_at(32).labelled(50)[0], few)
     assert isinstance(tuned, LinearOnEncoder)
     first = "backbone.conv1.weight"
     assert not torch.equal(tuned.encoder.state_dict()[first], before[first])
-    assert all(torch.equal(before[name], value) for name, value in trained.encoder.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in kept.state_dict().items())
 
 
 def test_each_draw_is_seeded_before_its_classifier_is_made_and_trained_for_a_purpose_of_its_own() -> None:

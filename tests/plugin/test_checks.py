@@ -470,6 +470,24 @@ def guesses(*asked: Any) -> dict[str, np.ndarray]:
     return answers | {name: chances[:, c] for c, name in enumerate(n for n in answers if n.startswith("p_"))}
 
 
+def trains_in_place(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+    assert trained.encoder is not None
+    with torch.no_grad():
+        next(trained.encoder.parameters()).mul_(2)
+    return sound_predict(trained, *asked)
+
+
+def freezes(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+    assert trained.encoder is not None
+    trained.encoder.requires_grad_(False)
+    return sound_predict(trained, *asked)
+
+
+def freezes_the_runs_own(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+    trained.method.encoder.requires_grad_(False)
+    return sound_predict(trained, *asked)
+
+
 def scores_at_random(columns: Columns, task: Task) -> dict[str, float]:
     return {"luck": float(np.random.rand())}
 
@@ -593,6 +611,11 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "leaves one out": (plugin(predict=leaves_one_out), "each of the 14 test images"),
     },
     "it_gives_the_same_answers_again": {"guesses": (plugin(predict=guesses), "two tables of predictions")},
+    "it_leaves_the_encoder_as_it_was": {
+        "trains it in place": (plugin(predict=trains_in_place), r"trained\.encoder is not .*conv1\.weight"),
+        "freezes it": (plugin(predict=freezes), r"trained\.encoder is not .*conv1\.weight"),
+        "freezes the run's own": (plugin(predict=freezes_the_runs_own), r"trained\.method is not"),
+    },
     "its_scores_are_a_function_of_the_table": {
         "scores at random": (plugin(score=scores_at_random), "two results"),
         "scores a list": (plugin(score=scores_a_list), "returns a list"),

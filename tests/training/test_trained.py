@@ -226,6 +226,25 @@ def test_vectors_of_images_that_are_not_the_runs_own_are_refused(trained: Traine
         trained.features(trained.images.subset(np.arange(5)).isolated())
 
 
+def test_what_an_evaluation_does_to_its_encoder_is_nothing_to_the_next(trained: Trained) -> None:
+    """Regression: all evaluations of a run shared one module, and its features were made of what was left."""
+    run = replace(trained, method=WithOwnClassifier(MethodConfig(), small_encoder("CNN")))
+    undisturbed = replace(run).features(run.images)
+    one, next_one = run.at("one"), run.at("next")
+    assert one.encoder is not None
+    assert one.encoder is one.encoder
+    assert not one.encoder.training
+    one.encoder.train().requires_grad_(False)
+    with torch.no_grad():
+        for weight in one.encoder.parameters():
+            weight.zero_()
+    np.testing.assert_array_equal(one.features(run.images), undisturbed)
+    assert next_one.encoder is not None
+    assert all(p.requires_grad and p.count_nonzero() for p in next_one.encoder.parameters() if p.ndim > 1)
+    assert next_one.features(run.images) is not None
+    assert next_one._features is one._features
+
+
 class Mixes(nn.Module):
     """Means of colours through a dropout and a product in which bf16 would lose digits."""
 
