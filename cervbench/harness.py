@@ -14,7 +14,7 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from cervbench.host import observe_host
-from cervbench.method_code import code_hash, warn_of_records_of_other_code
+from cervbench.method_code import code_hash, evaluation_code_hash, warn_of_records_of_other_code
 from cervbench.place import Place
 from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins, plugins
@@ -82,7 +82,8 @@ class _Work:
     def outcomes(self) -> Iterator[Outcome]:
         self._store.write_folds(self.planned.dataset.manifest)
         done = self._done()  # refuses a damaged record before any work
-        warn_of_records_of_other_code([outcome.record for outcome in done], self._code)
+        evaluations = [entry for entry, _ in self.planned.resolved.evaluations]
+        warn_of_records_of_other_code([outcome.record for outcome in done], self._code, evaluations)
         if len(done) == len(self.planned.records):
             yield from done
             return
@@ -163,6 +164,7 @@ class _Work:
                 **observed,
                 **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
                 "code": self._code,
+                "evaluation_code": evaluation_code_hash(wanted.entry),
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
                 "draws": len(labelled),
                 **({"pooling": trained.pooling(wanted.entry.offer.frozen)} if trained.method.encoder else {}),

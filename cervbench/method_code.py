@@ -1,7 +1,7 @@
-"""Detects that a method's code has changed since its records were made, by a hash of its sources.
+"""Detects that the code of a method or an evaluation has changed since records were made, by a hash.
 
-A run's id covers what was asked for and not the code, so an author who edits a method and runs it again gets
-the records of the older code. A warning says so.
+A record's id covers what was asked for and not the code, so an author who edits the code and runs it again
+gets the records of the older code. A warning says so.
 """
 
 import hashlib
@@ -15,42 +15,71 @@ from typing import Any
 
 from cervbench.error import first_few
 from cervbench.plugin.catalog import CORE, Entry
-from cervbench.plugin.offers import Offer
+from cervbench.plugin.offers import EvaluationOffer, Offer
 from cervbench.plugin.problems import home_of
 from cervbench.records.record import Record
 
 
 def code_hash(methods: Sequence[Entry[Offer]]) -> str:
-    """A hash of the sources of their packages, read without importing them.
+    """A hash of the sources of their packages, read without importing them."""
+    return _hash_of([method.offer.method for method in methods])
 
-    The core is left out: a change there that matters raises the training rules (`cervbench.training.RULES`).
+
+def evaluation_code_hash(evaluation: Entry[EvaluationOffer]) -> str:
+    """Likewise of what predicts and what scores."""
+    return _hash_of([evaluation.offer.predict, evaluation.offer.score])
+
+
+def _hash_of(named: Sequence[Any]) -> str:
+    """Of the packages of what offers name.
+
+    The core is left out: a change there that matters raises the training rules (`cervbench.training.RULES`),
+    or a revision.
     """
     code = hashlib.sha256()
-    for method in methods:
-        learner = method.offer.method
-        if (home := home_of(learner)) != CORE:
-            for source in _sources(home) or _written(learner):
+    for target in named:
+        if (home := home_of(target)) != CORE:
+            for source in _sources(home) or _written(target):
                 code.update(source)
     return code.hexdigest()[:16]
 
 
-def warn_of_records_of_other_code(records: Sequence[Record], code: str) -> None:
+def warn_of_records_of_other_code(
+    records: Sequence[Record], code: str, evaluations: Sequence[Entry[EvaluationOffer]] = ()
+) -> None:
+    """Warn of those that other code of their method has made, or of one of these evaluations."""
     older = [
         record
         for record in records
         if {record.observed.get("code", code), record.observed.get("pretext_code") or code} != {code}
     ]
-    if older:
-        run = older[0].run
-        logging.getLogger("cervbench").warning(
-            "%s on %s, fold %s: the code of this method has changed since these records were made, and they "
-            "are taken as they are: %s. Raise `revision` in its Offer where the change is one of results, or "
-            "ask for another --out",
-            run.method.name,
-            run.dataset.variant,
-            run.fold,
-            first_few([record.id for record in older]),
-        )
+    _warn(older, "this method", "Offer")
+    for entry in evaluations:
+        own = evaluation_code_hash(entry)
+        answered = [
+            record
+            for record in records
+            if (record.evaluation.package, record.evaluation.name) == (entry.package, entry.name)
+            and record.observed.get("evaluation_code", own) != own
+        ]
+        _warn(answered, f"evaluation {entry.name}", "EvaluationOffer")
+
+
+def _warn(older: Sequence[Record], changed: str, offer: str) -> None:
+    if not older:
+        return
+    run = older[0].run
+    logging.getLogger("cervbench").warning(
+        "%s on %s, fold %s: the code of %s has changed since these records were made, and they are taken as "
+        "they are: %s. Raise `revision` in its %s where the change is one of results, or ask for another "
+        "--out",
+        run.method.name,
+        run.dataset.variant,
+        run.fold,
+        changed,
+        first_few([record.id for record in older]),
+        offer,
+    )
 
 
 def _sources(home: str) -> list[bytes]:
@@ -67,10 +96,11 @@ def _sources(home: str) -> list[bytes]:
     return [Path(spec.origin).read_bytes()] if spec.origin and Path(spec.origin).is_file() else []
 
 
-def _written(learner: Any) -> list[bytes]:
-    """The source of each function of a class typed into a notebook, as far as Python still has it."""
+def _written(target: Any) -> list[bytes]:
+    """The source of a function or of a class's functions, typed into a notebook, as far as Python has it."""
     written = []
-    for function in filter(inspect.isfunction, vars(learner).values()) if inspect.isclass(learner) else ():
+    functions = vars(target).values() if inspect.isclass(target) else [target]
+    for function in filter(inspect.isfunction, functions):
         with suppress(OSError):
             written.append(inspect.getsource(function).encode())
     return written

@@ -32,7 +32,7 @@ from cervbench.data.parts import opaque
 from cervbench.harness import Outcome, execute, pretrained
 from cervbench.host import observe_host
 from cervbench.leaderboard import build
-from cervbench.method_code import code_hash, warn_of_records_of_other_code
+from cervbench.method_code import code_hash, evaluation_code_hash, warn_of_records_of_other_code
 from cervbench.place import Place
 from cervbench.plan import PlannedRun, plan
 from cervbench.plugin import (
@@ -54,7 +54,7 @@ from cervbench.plugin import (
     hookimpl,
     named_policy,
 )
-from cervbench.plugin.catalog import UnknownName
+from cervbench.plugin.catalog import Entry, UnknownName
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError
 from cervbench.plugin.settings import SettingsError
@@ -767,6 +767,57 @@ def test_records_that_other_code_has_made_are_told(
     assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in outcomes]
     [told] = caplog.messages
     assert re.search(r"simclr on synthetic, fold 0: the code .* has changed .*: \w+.* Raise `revision`", told)
+
+
+def test_records_that_other_code_of_an_evaluation_has_made_are_told(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: an author who had edited an evaluation was shown the old scores without a word."""
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "shares.py"
+    file.write_text("from cervbench.evaluations.knn import predict\n")
+    package = SimpleNamespace(
+        cervbench_evaluations=hookimpl(
+            lambda: {"shares": EvaluationOffer("shares:predict", "a test", Neighbours)}
+        )
+    )
+    found = with_package(package, "cervbench-shares")
+    asked = replace(MAJORITY, evaluations=("shares", "linear"))
+    list(execute([asked], place, found=found))
+    caplog.clear()
+    [one, _] = list(execute([asked], place, found=found))
+    assert not caplog.records
+    file.write_text(file.read_text() + "# more\n")
+    [again, _] = list(execute([asked], place, found=found))
+    assert not again.fresh
+    [told] = caplog.messages
+    assert re.search(
+        rf"the code of evaluation shares has changed .*: {one.record.id}\. .*EvaluationOffer", told
+    )
+    older = {name: value for name, value in one.record.observed.items() if name != "evaluation_code"}
+    caplog.clear()
+    entry = found.evaluations.get("shares")
+    warn_of_records_of_other_code([one.record.model_copy(update={"observed": older})], older["code"], [entry])
+    assert not caplog.records
+
+
+class Neighbours(Settings):
+    neighbours: int = 1
+
+
+def test_the_code_of_an_evaluation_that_was_typed_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
+
+    def code(typed: str) -> str:
+        name = f"<typed {typed}>"
+        linecache.cache[name] = (len(typed), None, typed.splitlines(keepends=True), name)
+        namespace: dict[str, Any] = {"__name__": "notebook"}
+        exec(compile(typed, name, "exec"), namespace)
+        return evaluation_code_hash(Entry("typed", "a", "1", EvaluationOffer(namespace["predict"], "nobody")))
+
+    once = "def predict(trained, labelled, images, settings):\n    return 1\n"
+    assert code(once) == code(once)
+    assert code(once) != code(once.replace("1", "2"))
 
 
 def test_a_record_of_an_older_encoder_is_told_though_it_is_of_todays_code(
