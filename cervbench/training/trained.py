@@ -84,9 +84,14 @@ class Trained:
             self._features.append(features_of(self.method, self.images, self.normalise))
         return self._features[0][images.rows]
 
-    def seed(self, *purpose: object) -> None:
-        """Seed torch for what an evaluation draws itself, such as the first weights of a classifier."""
-        torch.manual_seed(torch_seed(*self.purpose, *purpose))
+    def seed(self, *purpose: object) -> int:
+        """Seed torch for what an evaluation draws itself, such as the first weights of a classifier.
+
+        What it returns is a seed for those who do not draw from torch: numpy and scikit-learn.
+        """
+        seed = torch_seed(*self.purpose, *purpose)
+        torch.manual_seed(seed)
+        return seed % 2**32
 
     def classifier(self, classes: int) -> nn.Module:
         """A fresh classifier on a copy of the encoder: the method's own, or a linear layer on its vector."""

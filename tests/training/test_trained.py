@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.utils import check_random_state
 from torch import nn
 
 from cervbench.data.batches import Batch, Examples, Feed, Images
@@ -294,6 +295,14 @@ def test_what_an_evaluation_draws_is_of_its_seed_and_fold_too(trained: Trained) 
         drawn.append(torch.rand(()).item())
     assert drawn[0] == drawn[3]
     assert len(set(drawn)) == 3
+
+
+def test_what_draws_without_torch_has_a_seed_too(trained: Trained) -> None:
+    """Regression: nothing that was documented seeded numpy or scikit-learn."""
+    told = [replace(trained, purpose=(fold,)).seed("forest", draw) for fold in (0, 1) for draw in (0, 1)]
+    assert len(set(told)) == 4
+    assert replace(trained, purpose=(0,)).seed("forest", 0) == told[0]
+    assert check_random_state(told[0]).randint(2**31) == np.random.RandomState(told[0]).randint(2**31)
 
 
 def test_batch_norm_statistics_are_of_an_encoder_that_drops_nothing(sorted_by_class: np.ndarray) -> None:
