@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import timm
 import torch
 from PIL import Image
 from pydantic import BaseModel, PlainSerializer
+from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 
 from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
@@ -470,6 +472,47 @@ def guesses(*asked: Any) -> dict[str, np.ndarray]:
     return answers | {name: chances[:, c] for c, name in enumerate(n for n in answers if n.startswith("p_"))}
 
 
+SEEN: dict[tuple[str, ...], np.ndarray] = {}
+
+
+def nearest(vectors: np.ndarray, answered: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Answers that depend on the vectors."""
+    lengths = np.tile(np.linalg.norm(vectors, axis=1), len(answered["draw"]) // len(vectors))
+    return answered | {"length": lengths}
+
+
+def remembers(trained: Trained, labelled: Any, images: Images, settings: Any) -> dict[str, np.ndarray]:
+    """Regression: with another seed, in the same process, it gave the predictions of the first."""
+    if images.ids not in SEEN:
+        SEEN[images.ids] = trained.features(images)
+    return nearest(SEEN[images.ids], sound_predict(trained, labelled, images, settings))
+
+
+def remembers_the_last(
+    trained: Trained, labelled: Any, images: Images, settings: Any
+) -> dict[str, np.ndarray]:
+    vectors = trained.features(images)
+    before, SEEN[()] = SEEN.get((), vectors), vectors
+    return nearest(before, sound_predict(trained, labelled, images, settings))
+
+
+def looks(trained: Trained, labelled: Any, images: Images, settings: Any) -> dict[str, np.ndarray]:
+    return nearest(trained.features(images), sound_predict(trained, labelled, images, settings))
+
+
+def draws(trained: Trained, labelled: Any, images: Images, settings: Any) -> dict[str, np.ndarray]:
+    forest = RandomForestClassifier(3, random_state=trained.seed("forest"))
+    known = labelled[0].train
+    forest.fit(trained.features(known.images), known.labels)
+    return nearest(
+        forest.predict_proba(trained.features(images)), sound_predict(trained, labelled, images, settings)
+    )
+
+
+def fails(*asked: Any) -> dict[str, np.ndarray]:
+    raise KeyError("cytoplasm")
+
+
 def trains_in_place(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
     assert trained.encoder is not None
     with torch.no_grad():
@@ -610,7 +653,11 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_answers_each_test_image_once_a_draw": {
         "leaves one out": (plugin(predict=leaves_one_out), "each of the 14 test images"),
     },
-    "it_gives_the_same_answers_again": {"guesses": (plugin(predict=guesses), "two tables of predictions")},
+    "it_gives_the_same_answers_again": {
+        "guesses": (plugin(predict=guesses), "two tables of predictions"),
+        "remembers by ids": (plugin(predict=remembers), "3 other encoders .* exactly as the first"),
+        "remembers the last": (plugin(predict=remembers_the_last), "two tables of predictions"),
+    },
     "it_leaves_the_encoder_as_it_was": {
         "trains it in place": (plugin(predict=trains_in_place), r"trained\.encoder is not .*conv1\.weight"),
         "freezes it": (plugin(predict=freezes), r"trained\.encoder is not .*conv1\.weight"),
@@ -703,6 +750,32 @@ def test_a_sound_plugin_passes(check: Check) -> None:
     assert check() == notes.get(check.demand.__name__, "")
 
 
+@pytest.mark.parametrize("predict", [looks, draws])
+def test_answers_that_depend_on_the_encoder_and_on_a_seed_are_given_again(predict: Any) -> None:
+    assert named("it_gives_the_same_answers_again", plugin(predict=predict))() == ""
+
+
+def test_who_guesses_with_numpy_is_told_what_numpy_and_scikit_learn_take() -> None:
+    """Regression: the advice was of torch alone."""
+    with pytest.raises(CheckFailed) as failure:
+        named("it_gives_the_same_answers_again", plugin(predict=guesses))()
+    assert "random_state=trained.seed(" in failure.value.to_do
+
+
+def test_an_evaluation_that_gives_no_table_is_told_so_once() -> None:
+    """Regression: the same failure was that of each of its checks."""
+    checks = [check for check in checks_of("a-package", plugin(predict=fails)) if "probe" in str(check)]
+    told = []
+    for check in checks:
+        try:
+            told.append(check())
+        except CheckFailed as failure:
+            told.append(failure.why)
+    first, *others = told
+    assert re.search(r"KeyError: 'cytoplasm' \(at .*test_checks\.py:\d+\)", first)
+    assert set(others) == {of_evaluations.NO_ANSWER}
+
+
 def fine_tunes(steps: int, fails: bool = False) -> Callable[..., Columns]:
     settings = FineTuneSettings(
         steps=steps,
@@ -731,7 +804,7 @@ def test_an_evaluation_that_trains_is_checked_on_its_own_whatever_was_checked_be
 
     def told(predict: Callable[..., Columns]) -> str:
         [(name, entry)] = plugin(predict=predict).evaluations.of_package("a-package")
-        return content_hash(of_evaluations.ExaminedEvaluation(name, entry).table)
+        return content_hash(of_evaluations.ExaminedEvaluation(name, entry).answered())
 
     once = told(fine_tunes(1))
     with pytest.raises(ArithmeticError):
