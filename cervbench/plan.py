@@ -74,7 +74,7 @@ class PlannedRecord:
     def begin(self, trained: "Trained") -> "Trained":
         """The trained method, with an encoder, checkpoints and random numbers of this record's own."""
         trained.seed(self.entry.name, self.ratio)
-        return trained.at(self.id)
+        return trained.at(self.id, self.entry.offer.frozen)
 
     def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
         """Predict the test images once and join the truth, in the form in which the table is stored.

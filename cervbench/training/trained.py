@@ -44,6 +44,8 @@ class Trained:
     _fitted: set[str] = field(default_factory=set, init=False)
     """The purposes for which stages were fitted since work on the record began."""
     _own: Encoder | None = field(default=None, init=False)
+    _frozen: bool = field(default=False, init=False)
+    """Whether the encoder must not be trained further."""
 
     @property
     def device(self) -> torch.device:
@@ -68,10 +70,10 @@ class Trained:
             return f"the method's own {own}"
         return self.method.encoder.pooling
 
-    def at(self, record: str) -> "Trained":
+    def at(self, record: str, frozen: bool = False) -> "Trained":
         """For work on one record: its checkpoints and its encoder are never those of another."""
         at_work = copy.copy(self)  # shares the list of features, which are made only once
-        at_work.record, at_work._fitted, at_work._own = record, set(), None
+        at_work.record, at_work._fitted, at_work._own, at_work._frozen = record, set(), None, frozen
         return at_work
 
     def features(self, images: Images) -> np.ndarray:
@@ -97,6 +99,11 @@ class Trained:
         """A fresh classifier on a copy of the encoder: the method's own, or a linear layer on its vector."""
         if self.method.encoder is None:
             raise AnswerError(f"{type(self.method).__name__} has no encoder for it to train further")
+        if self._frozen:  # or what was trained would stand in tables of frozen encoders
+            raise AnswerError(
+                "it is offered as an evaluation of frozen encoders, and trained.classifier(…) is there to be "
+                "trained: offer it with frozen=False"
+            )
         method = copy.deepcopy(self.method)
         assert method.encoder is not None
         own = method.classifier(method.encoder, classes)

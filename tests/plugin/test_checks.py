@@ -134,6 +134,7 @@ def plugin(
     backbone: str | Callable[..., Any] = sound_backbone,
     builds_on: tuple[str, ...] = (),
     card: Card = CARD,
+    frozen: bool = True,
 ) -> Plugins:
     own_score = {} if score is None else {"score": score, "schema": "own/1"}
 
@@ -143,7 +144,7 @@ def plugin(
 
     @hookimpl
     def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
-        return {"probe": EvaluationOffer(predict, PAPER, **own_score)}
+        return {"probe": EvaluationOffer(predict, PAPER, frozen=frozen, **own_score)}
 
     @hookimpl
     def cervbench_backbones() -> Mapping[str, BackboneOffer]:
@@ -513,6 +514,12 @@ def fails(*asked: Any) -> dict[str, np.ndarray]:
     raise KeyError("cytoplasm")
 
 
+def trains_further(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+    """Regression: it passed, and its rows stood among those of frozen encoders."""
+    trained.classifier(7)
+    return sound_predict(trained, *asked)
+
+
 def trains_in_place(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
     assert trained.encoder is not None
     with torch.no_grad():
@@ -652,6 +659,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     },
     "it_answers_each_test_image_once_a_draw": {
         "leaves one out": (plugin(predict=leaves_one_out), "each of the 14 test images"),
+        "trains though frozen": (plugin(predict=trains_further), "offer it with frozen=False"),
     },
     "it_gives_the_same_answers_again": {
         "guesses": (plugin(predict=guesses), "two tables of predictions"),
@@ -803,7 +811,7 @@ def test_an_evaluation_that_trains_is_checked_on_its_own_whatever_was_checked_be
     """Regression: a second that trains for the same purpose was told that it fits two stages for it."""
 
     def told(predict: Callable[..., Columns]) -> str:
-        [(name, entry)] = plugin(predict=predict).evaluations.of_package("a-package")
+        [(name, entry)] = plugin(predict=predict, frozen=False).evaluations.of_package("a-package")
         return content_hash(of_evaluations.ExaminedEvaluation(name, entry).answered())
 
     once = told(fine_tunes(1))
