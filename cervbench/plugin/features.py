@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cervbench.plugin.evaluation import Columns
+from cervbench.plugin.problems import AnswerError
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Images, Labelled
@@ -47,7 +48,14 @@ def one_answer_a_draw(
 
     `probabilities` are those of one draw, images × classes, given what may be seen in it.
     """
-    answers = [probabilities(seen) for seen in labelled]
+    answers = [np.asarray(probabilities(seen)) for seen in labelled]
+    for seen, answer in zip(labelled, answers, strict=True):
+        if answer.shape != (due := (len(images), len(seen.classes))):
+            raise AnswerError(
+                f"its probabilities in draw {seen.draw} are of shape {answer.shape}, where {due} is due, "
+                "images × classes. A classifier of scikit-learn has columns only for the classes that it was "
+                "shown: its `classes_` say which"
+            )
     stacked = np.concatenate(answers)
     return {
         "image": np.tile(np.array(images.ids), len(labelled)),

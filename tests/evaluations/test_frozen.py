@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.evaluations import LinearSettings, NeighbourSettings, knn, linear
 from cervbench.plugin import features as vectors_module
+from cervbench.plugin.problems import AnswerError
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 300)
@@ -148,6 +149,13 @@ def test_each_draw_is_answered_for_each_test_image() -> None:
     assert list(zip(columns["draw"], columns["image"], strict=True)) == [
         (draw, f"i{row}") for draw in (0, 1) for row in TEST
     ]
+
+
+@pytest.mark.parametrize("shape", [(80, 6), (80, 2), (80,), (79, 3), (80, 3, 1)])
+def test_answers_that_are_not_a_row_an_image_and_a_column_a_class_are_refused(shape: tuple[int, ...]) -> None:
+    """Regression: surplus columns were cut off, and a missing one was an index out of range."""
+    with pytest.raises(AnswerError, match=r"in draw 0 are of shape .*where \(80, 3\) is due.*classes_"):
+        vectors_module.one_answer_a_draw(TWO_DRAWS, images(TEST), lambda seen: np.zeros(shape))
 
 
 def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
