@@ -1,6 +1,7 @@
 """The parts of a fold: images, labels that may be seen, and the truth, which joins the answers at the end."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from cervbench.data.batches import Examples, Images, Labelled
 from cervbench.data.dataset import Dataset
 from cervbench.data.pack import Pack
 from cervbench.data.views import Pyramid
+from cervbench.error import first_few
 from cervbench.plugin.problems import AnswerError, shown
 from cervbench.protocol.folds import Fold
 from cervbench.protocol.protocol import Protocol
@@ -80,15 +82,22 @@ class Parts:
     def _refuse_partial(self, columns: Mapping[str, np.ndarray], draws: Sequence[int]) -> None:
         if missing := {"image", "draw"} - set(columns):
             raise AnswerError(f"the columns {' and '.join(sorted(missing))} are missing")
+        for name, values in columns.items():
+            if values.ndim != 1:
+                raise AnswerError(f"column {name!r} is of shape {values.shape}, where one value a row is due")
         lengths = {len(values) for values in columns.values()}
         if len(lengths) > 1:
             raise AnswerError(f"columns are of different lengths: {', '.join(map(str, sorted(lengths)))}")
-        wanted = sorted((image, draw) for draw in draws for image in self.test.ids)
-        given = sorted(zip(map(str, columns["image"]), map(int, columns["draw"]), strict=True))
+        numbers = columns["draw"].tolist()
+        if odd := [number for number in numbers if not _is_whole(number)]:
+            raise AnswerError(f"column 'draw' holds {odd[0]!r}, where the whole number of a draw is due")
+        wanted = Counter((image, draw) for draw in draws for image in self.test.ids)
+        given = Counter(zip(map(str, columns["image"]), map(int, numbers), strict=True))
         if given != wanted:
+            told = {"missing": wanted - given, "too many": given - wanted}
             raise AnswerError(
                 f"each of the {len(self.test)} test images is to be answered once in each of {len(draws)} "
-                f"draws; there are {len(given)} rows, {len(set(given) - set(wanted))} of them unasked"
+                f"draws; {'; '.join(_counted(what, rows) for what, rows in told.items() if rows)}"
             )
 
     def _labelled(self, ratio: int, draw: int) -> Labelled:
@@ -136,6 +145,15 @@ class Parts:
 
     def _examples(self, rows: np.ndarray) -> Examples:
         return Examples(self._images(rows), self.dataset.label_indices[rows])
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | float) and float(number).is_integer()
+
+
+def _counted(what: str, answers: Counter[tuple[str, int]]) -> str:
+    named = first_few([f"image {image} in draw {draw}" for image, draw in sorted(answers)])
+    return f"{answers.total()} {'answer is' if answers.total() == 1 else 'answers are'} {what}: {named}"
 
 
 def opaque(image: str) -> str:

@@ -79,7 +79,7 @@ class Trained:
     def features(self, images: Images) -> np.ndarray:
         """The frozen method's features of the images: n × width, float32."""
         if not images.pyramid.has_the_rows_of(self.images.pyramid):
-            raise ValueError(
+            raise AnswerError(
                 "ask for features of images that predict was handed, or of a subset; isolated() makes others"
             )
         if not self._features:
@@ -124,7 +124,7 @@ class Trained:
         )
         name = "-".join(map(str, purpose))
         if name in self._fitted:
-            raise ValueError(
+            raise AnswerError(
                 f"two stages are fitted for the purpose {purpose}, under which the second would go on where "
                 "the first one ended; give each a purpose of its own"
             )

@@ -1,7 +1,8 @@
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cervbench.data.pack import Pack
 from cervbench.data.parts import Parts, opaque
 from cervbench.data.views import Normalise, Pyramid, simclr_policy
 from cervbench.plugin.manager import plugins
+from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.labels import uncovered
 from cervbench.protocol.protocol import load
 
@@ -105,6 +107,39 @@ def test_where_images_lie_changes_no_view(parts: Parts) -> None:
     assert len(among_all.pyramid) == len(parts.everything)
     alone = among_all.isolated()
     assert torch.equal(feed(alone).batch(2).views[0], feed(among_all).batch(2).views[0])
+
+
+def without_first(answers: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[1:] for name, values in answers.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            without_first,
+            "to be answered once in each of 2 draws; 1 answer is missing: image FIRST in draw 0$",
+        ),
+        (
+            lambda a: a | {"draw": 1 - a["draw"] % 1},
+            "answers are missing: image FIRST in draw 0; .*too many: ",
+        ),
+        (lambda a: a | {"draw": a["draw"].astype(str)}, "column 'draw' holds '0', where the whole number"),
+        (lambda a: a | {"draw": a["draw"] + 0.9}, "column 'draw' holds 0.9, where the whole number"),
+        (lambda a: a | {"draw": a["draw"] * np.nan}, "column 'draw' holds nan, where the whole number"),
+        (lambda a: a | {"p": np.zeros((len(a["draw"]), 2))}, r"column 'p' is of shape \(\d+, 2\)"),
+        (lambda a: a | {"p": 0.5}, r"column 'p' is of shape \(\)"),
+    ],
+)
+def test_answers_that_are_not_what_was_asked_are_refused_with_what_is_wrong(
+    parts: Parts, change: Callable[[dict[str, Any]], dict[str, Any]], told: str
+) -> None:
+    """Regression: a draw of 0.9 passed for 0, text was a ValueError of int(), and no image was named."""
+    ids = sorted(parts.test.ids)
+    answers = {"image": np.tile(ids, 2), "draw": np.repeat([0, 1], len(ids))}
+    assert len(parts.with_truth(answers, [0, 1])["label"]) == 2 * len(ids)
+    with pytest.raises(AnswerError, match=told.replace("FIRST", ids[0])):
+        parts.with_truth(change(answers), [0, 1])
 
 
 def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:

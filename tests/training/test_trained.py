@@ -217,13 +217,13 @@ def test_a_second_stage_never_goes_on_where_another_ended(
     one, other = trained.at("one"), trained.at("other")
     for at_work, purpose in ((one, "first"), (one, "second"), (other, "first")):
         at_work.fit(stage, examples, 1, 1, purpose)
-    with pytest.raises(ValueError, match="give each a purpose of its own"):
+    with pytest.raises(AnswerError, match="give each a purpose of its own"):
         one.fit(stage, examples, 1, 1, "first")
 
 
 def test_vectors_of_images_that_are_not_the_runs_own_are_refused(trained: Trained) -> None:
     """Regression: those of other images came back, by the numbers of their rows."""
-    with pytest.raises(ValueError, match="of images that predict was handed"):
+    with pytest.raises(AnswerError, match="of images that predict was handed"):
         trained.features(trained.images.subset(np.arange(5)).isolated())
 
 
