@@ -1,7 +1,8 @@
 """The plan: every run and record that is asked for, known before the first of them begins."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,18 @@ import pyarrow as pa
 
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.place import Place
-from cervbench.plugin.catalog import Entry
+from cervbench.plugin.catalog import CORE, Entry
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import EvaluationOffer, imported
-from cervbench.plugin.problems import AnswerError, shown
+from cervbench.plugin.problems import (
+    AnswerError,
+    home_of,
+    in_words,
+    is_of_package,
+    place_of,
+    place_of_function,
+    shown,
+)
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
 from cervbench.records.table import canonical, to_columns
@@ -82,15 +91,26 @@ class PlannedRecord:
         `trained` is what `begin` gives.
         """
         predict = imported(self.entry.offer.predict)
-        answers = predict(trained, labelled, parts.test, self.settings)
-        return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
+        with _placed(predict):
+            answers = predict(trained, labelled, parts.test, self.settings)
+            try:
+                return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
+            except (ValueError, TypeError) as error:  # of numpy or Arrow: a ragged column, say
+                if isinstance(error, AnswerError):
+                    raise
+                raise AnswerError(f"its columns cannot be stored: {in_words(error)}") from error
 
     def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
         """The evaluation's scores of the stored table; AnswerError if a record cannot hold them."""
+        score = imported(self.entry.offer.score)
+        with _placed(score):
+            return self._scored(score, table, task)
+
+    def _scored(self, score: Callable[..., Any], table: pa.Table, task: Task) -> dict[str, Any]:
         try:
-            scores = imported(self.entry.offer.score)(to_columns(table), task)
-        except ValueError as error:
-            raise AnswerError(str(error)) from error
+            scores = score(to_columns(table), task)
+        except (ValueError, TypeError) as error:  # the core's own refuses what is no probability
+            raise AnswerError(str(error) if home_of(score) == CORE else in_words(error)) from error
         if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):
             raise AnswerError(f"score returns {shown(scores)}, where a dict of names to numbers is due")
         try:
@@ -98,6 +118,24 @@ class PlannedRecord:
         except (TypeError, ValueError) as error:
             raise AnswerError(f"its scores are not what JSON can hold: {error}") from error
         return dict(scores)
+
+
+@contextmanager
+def _placed(function: Callable[..., Any]) -> Iterator[None]:
+    """Makes an AnswerError of a mistake of a package's function, and says where in the package it is."""
+    try:
+        yield
+    except Exception as error:
+        home = home_of(function)
+        if isinstance(error, AnswerError):
+            told = str(error)
+        elif is_of_package(error, home):
+            told = in_words(error)
+        else:
+            raise
+        cause = error.__cause__ or error
+        where = place_of(cause, home, place_of_function(function)) if home != CORE else ""
+        raise AnswerError(f"{told} (at {where})" if where else told) from error
 
 
 def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:

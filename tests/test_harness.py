@@ -56,7 +56,7 @@ from cervbench.plugin import (
 )
 from cervbench.plugin.catalog import Entry, UnknownName
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.plugin.problems import AnswerError
+from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import NO_BACKBONE, Run
@@ -650,6 +650,67 @@ def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
     request = replace(MAJORITY, evaluations=("strange",))
     with pytest.raises(AnswerError, match=rf"evaluation strange of package cervbench-strange 3\.1.*{told}"):
         list(execute([request], place, found=found))
+
+
+def looks_up(*asked: Any) -> Any:
+    return {}["cytoplasm"]
+
+
+def fails_below(*asked: Any) -> Any:
+    return np.linalg.inv(np.zeros((2, 2)))
+
+
+def is_ragged(trained: Trained, labelled: Any, images: Images, settings: Settings) -> Columns:
+    answered = dict(draws_alone(trained, labelled, images, settings))
+    return answered | {"ragged": [[1], *[[1, 2]] * (len(answered["draw"]) - 1)]}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("predict", "score", "told", "at"),
+    [
+        (looks_up, lambda *_: {}, "KeyError: 'cytoplasm'", looks_up),
+        (fails_below, lambda *_: {}, "LinAlgError: Singular matrix", fails_below),
+        (is_ragged, lambda *_: {}, "its columns cannot be stored: ValueError: ", is_ragged),
+        (draws_alone, looks_up, "KeyError: 'cytoplasm'", looks_up),
+    ],
+)
+def test_a_mistake_in_an_evaluation_is_told_with_its_package_file_and_line(
+    place: Place, predict: Any, score: Any, told: str, at: Any
+) -> None:
+    """Regression: it was a traceback that named no package, unless it was of one class of errors."""
+    offer = EvaluationOffer(predict, "a test", score=score, schema="agreement/1")
+    package = SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"strange": offer}))
+    found = with_package(package, "cervbench-strange", "3.1")
+    with pytest.raises(AnswerError) as error:
+        list(execute([replace(MAJORITY, evaluations=("strange",))], place, found=found))
+    start = at.__code__.co_firstlineno
+    place_of = rf"\(at {re.escape(__file__)}:({start}|{start + 1})\)"
+    named = r"evaluation strange of package cervbench-strange 3\.1: "
+    assert re.search(rf"{named}{re.escape(told)}.*{place_of}\. That is for its authors", str(error.value))
+
+
+def raises(error: BaseException) -> Any:
+    def raised(*_: Any) -> Any:
+        raise error
+
+    return raised
+
+
+@pytest.mark.parametrize("error", [TypeError("core"), torch.OutOfMemoryError("full"), SystemExit(3)])
+def test_a_mistake_of_the_core_is_not_blamed_on_an_evaluation(
+    place: Place, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def looks(trained: Trained, labelled: Any, images: Images, settings: Settings) -> Columns:
+        return {"image": trained.features(images)}
+
+    predict = looks if isinstance(error, TypeError) else raises(error)
+    monkeypatch.setattr("cervbench.training.trained.features_of", int)  # which takes no three arguments
+    package = SimpleNamespace(
+        cervbench_evaluations=hookimpl(lambda: {"strange": EvaluationOffer(predict, "a test")})
+    )
+    found = with_package(package, "cervbench-strange")
+    with pytest.raises(ContractError if isinstance(error, SystemExit) else type(error)):
+        list(execute([replace(MAJORITY, evaluations=("strange",))], place, found=found))
 
 
 def test_the_seconds_of_an_evaluation_are_without_what_is_written_and_observed(

@@ -55,6 +55,23 @@ def place_of(error: BaseException, inside: str, otherwise: str) -> str:
     return places[-1] if places else otherwise
 
 
+def is_of_package(error: BaseException, package: str) -> bool:
+    """Whether an error comes out of this package, or of what it calls, other than the core.
+
+    Only its own mistake is its to mend: not what the core refuses with a message, and no lack of memory.
+    """
+    if isinstance(error, CervbenchError | MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return False
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    last = [name for name in modules if belongs(name, package) or _is_of_core(name)][-1:]
+    return bool(last) and not _is_of_core(last[0])
+
+
+def _is_of_core(module: str) -> bool:
+    """`cervbench.plugin` works for whoever calls it."""
+    return belongs(module, "cervbench") and not belongs(module, "cervbench.plugin")
+
+
 def place_of_function(function: Callable[..., Any]) -> str:
     """`file:line` of its definition."""
     code = getattr(inspect.unwrap(function), "__code__", None)

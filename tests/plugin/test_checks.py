@@ -52,6 +52,7 @@ from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.checks import Check, CheckFailed, checks_of
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
+from cervbench.plugin.problems import AnswerError
 from cervbench.plugin.settings import SettingsError
 from cervbench.records.table import content_hash
 
@@ -815,7 +816,7 @@ def test_an_evaluation_that_trains_is_checked_on_its_own_whatever_was_checked_be
         return content_hash(of_evaluations.ExaminedEvaluation(name, entry).answered())
 
     once = told(fine_tunes(1))
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(AnswerError, match="ArithmeticError: after it was trained"):
         told(fine_tunes(3, fails=True))
     assert told(fine_tunes(2)) != once
     assert told(fine_tunes(1)) == once
