@@ -22,6 +22,7 @@ from cervbench.plugin.problems import (
     place_of,
     place_of_function,
     shown,
+    wrong_arguments,
 )
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
@@ -92,6 +93,8 @@ class PlannedRecord:
         """
         predict = imported(self.entry.offer.predict)
         with _placed(predict):
+            if wrong := wrong_arguments(predict, self.entry.offer.called_with["predict"]):
+                raise AnswerError(f"predict {wrong}")
             answers = predict(trained, labelled, parts.test, self.settings)
             try:
                 return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))

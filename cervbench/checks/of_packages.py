@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import getattr_static, isfunction, signature
+from typing import Any
 
 from cervbench.checks.check import CheckFailed
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import imported
-from cervbench.plugin.problems import place_of_function
+from cervbench.plugin.problems import place_of_function, wrong_arguments
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
                 "name methods that are offered in `builds_on` of its Offer, and require their packages",
             )
         _require_the_contracts_arguments(entry.offer.method)
+    for name, judge in whole.found.evaluations.of_package(whole.package):
+        for part, arguments in judge.offer.called_with.items():
+            if function := imported(getattr(judge.offer, part)):
+                _require_arguments(function, f"{part} of evaluation {name}", arguments)
     if not any(catalog.of_package(whole.package) for catalog in whole.found.catalogs):
         return "it offers nothing: it only watches"
     return None
@@ -55,16 +60,17 @@ def _require_the_contracts_arguments(offered: str | type) -> None:
     learner = imported(offered)
     for name in CONTRACT:
         contract, own = signature(getattr(Method, name)), getattr_static(learner, name, None)
-        if not isfunction(own):
-            continue
-        try:
-            signature(own).bind(*contract.parameters)
-        except TypeError as error:
-            raise CheckFailed(
-                f"{name} of {learner.__name__} takes other arguments than it is called with: {error} (at "
-                f"{place_of_function(own)})",
-                f"write `def {name}({', '.join(contract.parameters)})`",
-            ) from None
+        if isfunction(own):
+            _require_arguments(own, f"{name} of {learner.__name__}", list(contract.parameters))
+
+
+def _require_arguments(function: Callable[..., Any], what: str, called_with: Sequence[str]) -> None:
+    if wrong := wrong_arguments(function, called_with):
+        written = getattr(function, "__name__", "predict")
+        raise CheckFailed(
+            f"{what} {wrong} (at {place_of_function(function)})",
+            f"write `def {written}({', '.join(called_with)})`",
+        )
 
 
 def each_offer_has_a_reference(whole: WholePackage) -> None:

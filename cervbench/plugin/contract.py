@@ -8,6 +8,7 @@ from typing import Any
 import pluggy
 
 from cervbench.plugin import hooks
+from cervbench.plugin.catalog import CORE
 from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer, imported
 from cervbench.plugin.problems import belongs, in_words, place_of_function, shown
 from cervbench.plugin.settings import did_you_mean
@@ -59,7 +60,7 @@ def wrong_answer(hook: str, answer: object) -> str:
     return f"{hook} returns {shown(answer)}, where a mapping of names to {_wanted(hook).__name__} is due"
 
 
-def wrong_offer(hook: str, name: object, offer: object) -> str:
+def wrong_offer(hook: str, name: object, offer: object, package: str) -> str:
     """What is wrong with one offer; empty when nothing is."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{hook} offers the name {name!r}, which is not of small letters, digits and - _ ."
@@ -69,6 +70,12 @@ def wrong_offer(hook: str, name: object, offer: object) -> str:
         )
     if getattr(offer, "name", name) != name:
         return f"{hook} offers as {name!r} a card that is named {getattr(offer, 'name', '')!r}"
+    if isinstance(offer, EvaluationOffer) and package != CORE:  # the core's own are set by the protocol
+        fields = offer.settings.model_fields.items()
+        if bare := [field for field, known in fields if known.is_required()]:
+            return (
+                f"settings of evaluation {name!r} have no default, and no option sets them: {', '.join(bare)}"
+            )
     return ""
 
 

@@ -218,7 +218,7 @@ class Plugins:
                 self._problem(plugin.package, where, wrong, "what it adds is left out; repair the hook")
                 continue
             for name, offer in offers.items():
-                wrong = wrong_offer(hook, name, offer) or (
+                wrong = wrong_offer(hook, name, offer, plugin.package) or (
                     f"offers {catalog.kind} {name!r} twice" if f"{plugin.package}:{name}" in catalog else ""
                 )
                 if wrong:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from cervbench.error import CervbenchError
-from cervbench.plugin.problems import home_of, in_words, place_of
+from cervbench.plugin.problems import home_of, in_words, place_of, shown
 from cervbench.plugin.settings import PretextConfig, Settings
 
 
@@ -52,12 +52,18 @@ class EvaluationOffer:
     """An evaluation: two functions, and the schema of the table that passes between them."""
 
     code: ClassVar = ("predict", "score", "classifier")
+    called_with: ClassVar = {
+        "predict": ("trained", "labelled", "images", "settings"),
+        "score": ("columns", "task"),
+        "classifier": ("trained", "seen", "settings"),
+    }
     predict: str | Callable[..., Any]
     """`predict(trained, labelled, images, settings)` -> columns keyed by `image` and `draw`."""
     reference: str
     settings: type[Settings] = Settings
-    """A field `draws` says for how many label orders it is asked; without one it is asked for all of them.
-    The settings of the core's own evaluations are filled in by the protocol's tier."""
+    """Each with a default: no option sets them, and the protocol's tier fills in those of the core's own
+    evaluations alone. A field `draws` says for how many label orders it is asked; without one it is asked
+    for all of them."""
     score: str | Callable[..., Any] = CLASSIFICATION_SCORE
     """`score(columns, task)` -> named numbers; pure, imports no torch."""
     schema: str = CLASSIFICATION_SCHEMA
@@ -70,6 +76,7 @@ class EvaluationOffer:
     the answers of `predict`; `cervbench show --attention` looks at it."""
 
     def __post_init__(self) -> None:
+        self._require_types()
         own_schema, own_score = self.schema != CLASSIFICATION_SCHEMA, self.score != CLASSIFICATION_SCORE
         if own_score and not own_schema:
             raise TypeError(
@@ -82,6 +89,21 @@ class EvaluationOffer:
             )
         if self.classifier is not None and self.schema != CLASSIFICATION_SCHEMA:
             raise TypeError(f"what has a classifier answers in tables of {CLASSIFICATION_SCHEMA}")
+
+    def _require_types(self) -> None:
+        if not (isinstance(self.settings, type) and issubclass(self.settings, Settings)):
+            raise TypeError(
+                f"settings is {shown(self.settings)}; give a class that is derived from Settings, each field "
+                "with its default"
+            )
+        if type(self.revision) is not int or self.revision < 1:
+            raise TypeError(f"revision is {self.revision!r}; give a whole number, 1 at first")
+        if type(self.frozen) is not bool:
+            raise TypeError(f"frozen is {self.frozen!r}; give True or False")
+        for part in self.code:
+            target = getattr(self, part)
+            if not (isinstance(target, str) or callable(target) or (part == "classifier" and target is None)):
+                raise TypeError(f"{part} is {shown(target)}; give 'package.module:function', or a function")
 
 
 @dataclass(frozen=True)

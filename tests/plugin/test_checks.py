@@ -539,6 +539,10 @@ def freezes_the_runs_own(trained: Trained, *asked: Any) -> dict[str, np.ndarray]
     return sound_predict(trained, *asked)
 
 
+def wants_the_parts(trained: Trained, parts: Parts, settings: Settings) -> Columns:
+    return {}
+
+
 def scores_at_random(columns: Columns, task: Task) -> dict[str, float]:
     return {"luck": float(np.random.rand())}
 
@@ -592,6 +596,11 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_loads_and_registers": {
         "names a class that is not there": (plugin("math:Learner"), "has no attribute 'Learner'"),
         "builds on nothing": (plugin(builds_on=("barlow-twin",)), "learner builds on barlow-twin, which no"),
+        "wants the parts": (
+            plugin(predict=wants_the_parts),
+            r"predict of evaluation probe takes .*\.py:\d+\)",
+        ),
+        "scores without a task": (plugin(score=lambda columns: {}), r"score of evaluation probe takes other"),
         "wants the step": (plugin(WantsTheStep), r"loss of WantsTheStep takes .*'step' \(at .*\.py:\d+\)"),
     },
     "each_offer_has_a_reference": {"says nothing": (plugin(reference=" "), "method learner")},

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cervbench.error import UsageError
-from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, hookimpl
+from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, Settings, hookimpl
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
@@ -273,6 +273,40 @@ def test_a_score_and_a_schema_of_ones_own_come_together_and_the_one_that_lacks_i
         EvaluationOffer("json:dumps", "a test", score="json:loads")
     with pytest.raises(TypeError, match=r"own/1 have no score: .* give this schema a score of its own"):
         EvaluationOffer("json:dumps", "a test", schema="own/1")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"settings": {"k": 1}}, "settings is a dict; give a class that is derived from Settings"),
+        ({"settings": "my_package:KSettings"}, "settings is a str; give a class"),
+        ({"settings": MethodConfig()}, "settings is a MethodConfig; give a class"),
+        ({"revision": "two"}, "revision is 'two'; give a whole number"),
+        ({"revision": 0}, "revision is 0; give a whole number"),
+        ({"frozen": "no"}, "frozen is 'no'; give True or False"),
+        ({"predict": None}, "predict is None; give 'package.module:function'"),
+    ],
+)
+def test_an_evaluation_offer_of_other_types_is_refused_where_it_is_made(
+    wrong: dict[str, Any], told: str
+) -> None:
+    """Regression: that a dict has no attribute `parse` was told when a run was asked for."""
+    with pytest.raises(TypeError, match=told):
+        EvaluationOffer(**{"predict": "json:dumps", "reference": "a test", **wrong})
+
+
+class Needing(Settings):
+    sharpness: float
+    k: int = 1
+
+
+def test_settings_of_an_evaluation_without_a_default_are_a_problem_of_its_package() -> None:
+    """Regression: `Field required`, told to whoever ran it, who has no option to set it."""
+    offer = EvaluationOffer("json:dumps", "a test", Needing)
+    found = Plugins.of({"one": SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"some": offer}))})
+    [problem] = found.problems
+    assert "settings of evaluation 'some' have no default, and no option sets them: sharpness" in problem.what
+    assert "some" not in found.evaluations
 
 
 class Learner:
