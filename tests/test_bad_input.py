@@ -606,10 +606,10 @@ class Package:
 
 
 def answers(trained: Any, labelled: Any, images: Any, settings: Any) -> dict[str, np.ndarray]:
-    from cervbench.evaluations.linear import predict
-    from cervbench.plugin.manager import plugins
+    from cervbench.evaluations import NeighbourSettings
+    from cervbench.evaluations.knn import predict
 
-    return dict(predict(trained, labelled, images, plugins().evaluations.get("linear").offer.settings()))
+    return dict(predict(trained, labelled, images, NeighbourSettings(neighbours=20)))
 
 
 def without_draw(*arguments: Any) -> dict[str, np.ndarray]:

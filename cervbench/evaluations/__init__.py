@@ -8,18 +8,18 @@ from cervbench.plugin import EvaluationOffer, Settings, hookimpl
 
 
 class LinearSettings(Settings):
-    strength: float = Field(1e-2, gt=0, description="of the L2 penalty, per labelled image")
-    grid: tuple[float, ...] = Field((), description="strengths to choose from on the permitted val images")
-    select_from: int = Field(25, description="per cent of labels from which the strength is chosen")
+    strength: float = Field(gt=0, description="of the L2 penalty, per labelled image")
+    grid: tuple[float, ...] = Field(description="strengths to choose from on the permitted val images")
+    select_from: int = Field(description="per cent of labels from which the strength is chosen")
 
 
 class NeighbourSettings(Settings):
-    neighbours: int = Field(20, gt=0)
+    neighbours: int = Field(gt=0)
 
 
 class FineTuneSettings(Settings):
     steps: int = Field(gt=0, description="at least so many")
-    epochs: int = Field(gt=0, description="at least so many passes over the labelled images")
+    epochs: int = Field(gt=0, description="about so many passes over the labelled images")
     batch_size: int = Field(gt=1)
     draws: int = Field(gt=0, description="label orders that are fine-tuned, of the protocol's")
     learning_rate_scratch: float = Field(gt=0)

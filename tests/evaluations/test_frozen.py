@@ -13,9 +13,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from cervbench.data.batches import Examples, Images, Labelled
-from cervbench.evaluations import LinearSettings, NeighbourSettings, knn, linear
+from cervbench.evaluations import LinearSettings, NeighbourSettings, cervbench_evaluations, knn, linear
 from cervbench.plugin import features as vectors_module
 from cervbench.plugin.problems import AnswerError
+from cervbench.protocol.protocol import TIERS, load
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 300)
@@ -35,6 +36,10 @@ def labelled(ratio: int = 100, train: np.ndarray = TRAIN, val: np.ndarray = VAL,
     return Labelled(("a", "b", "c"), ratio, draw, *examples, images(TRAIN))
 
 
+def probe(strength: float = 1e-2, grid: tuple[float, ...] = ()) -> LinearSettings:
+    return LinearSettings(strength=strength, grid=grid, select_from=25)
+
+
 OF_DRAWS = [np.arange(90), np.arange(40, 110)]
 """Train images that two draws uncover the labels of: others, and not all."""
 TWO_DRAWS = [labelled(10, rows, draw=draw) for draw, rows in enumerate(OF_DRAWS)]
@@ -50,7 +55,7 @@ def standardised() -> np.ndarray:
 
 
 def test_the_probe_is_logistic_regression_on_standardised_features() -> None:
-    settings = LinearSettings(strength=0.03)
+    settings = probe(strength=0.03)
     x = standardised()
     theirs = LogisticRegression(C=1 / (0.03 * 180), tol=1e-8, max_iter=10000).fit(x[TRAIN], LABELS[TRAIN])
     ours = answers(linear.predict(TRAINED, [labelled()], images(TEST), settings))
@@ -58,7 +63,7 @@ def test_the_probe_is_logistic_regression_on_standardised_features() -> None:
 
 
 def test_each_draw_is_probed_with_its_own_labels_on_vectors_standardised_over_all_train_images() -> None:
-    x, settings = standardised(), LinearSettings(strength=0.03)
+    x, settings = standardised(), probe(strength=0.03)
     columns = linear.predict(TRAINED, TWO_DRAWS, images(TEST), settings)
     for draw, rows in enumerate(OF_DRAWS):
         theirs = LogisticRegression(C=1 / (0.03 * len(rows)), tol=1e-8, max_iter=10000)
@@ -75,14 +80,14 @@ def test_the_strength_is_the_one_with_the_least_log_loss_on_val() -> None:
     ]
     losses = [log_loss(LABELS[VAL], fit.predict_proba(x[VAL])) for fit in fits]
     best = fits[int(np.argmin(losses))]
-    ours = answers(linear.predict(TRAINED, [labelled()], images(TEST), LinearSettings(grid=grid)))
+    ours = answers(linear.predict(TRAINED, [labelled()], images(TEST), probe(grid=grid)))
     np.testing.assert_allclose(ours, best.predict_proba(x[TEST]), atol=1e-3)
 
 
 @pytest.mark.parametrize(("ratio", "chosen"), [(10, 1e3), (25, 1e-2)])
 def test_the_strength_is_chosen_from_the_ratio_on_that_is_set(ratio: int, chosen: float) -> None:
-    by_val = LinearSettings(strength=1e3, grid=(1e-2,), select_from=25)
-    fixed = LinearSettings(strength=chosen)
+    by_val = probe(strength=1e3, grid=(1e-2,))
+    fixed = probe(strength=chosen)
     ours, theirs = (linear.predict(TRAINED, [labelled(ratio)], images(TEST), s) for s in (by_val, fixed))
     np.testing.assert_array_equal(answers(ours), answers(theirs))
 
@@ -90,15 +95,15 @@ def test_the_strength_is_chosen_from_the_ratio_on_that_is_set(ratio: int, chosen
 @pytest.mark.parametrize("case", ["few labels", "no val"])
 def test_the_strength_is_fixed_where_val_may_not_be_seen(case: str) -> None:
     seen = labelled(10) if case == "few labels" else labelled(100, val=VAL[:0])
-    grid = LinearSettings(strength=0.03, grid=(1e-4, 100.0))
-    fixed = LinearSettings(strength=0.03)
+    grid = probe(strength=0.03, grid=(1e-4, 100.0))
+    fixed = probe(strength=0.03)
     ours, theirs = (answers(linear.predict(TRAINED, [seen], images(TEST), s)) for s in (grid, fixed))
     np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_class_without_a_label_gets_no_probability() -> None:
     train = TRAIN[LABELS[TRAIN] != 1]
-    ours = answers(linear.predict(TRAINED, [labelled(10, train)], images(TEST), LinearSettings()))
+    ours = answers(linear.predict(TRAINED, [labelled(10, train)], images(TEST), probe()))
     assert (ours[:, 1] == 0).all()
     np.testing.assert_allclose(ours.sum(1), 1, atol=1e-6)
 
@@ -145,7 +150,7 @@ def test_there_are_never_more_neighbours_than_the_smallest_class_has() -> None:
 
 
 def test_each_draw_is_answered_for_each_test_image() -> None:
-    columns = linear.predict(TRAINED, TWO_DRAWS, images(TEST), LinearSettings())
+    columns = linear.predict(TRAINED, TWO_DRAWS, images(TEST), probe())
     assert list(zip(columns["draw"], columns["image"], strict=True)) == [
         (draw, f"i{row}") for draw in (0, 1) for row in TEST
     ]
@@ -158,9 +163,18 @@ def test_answers_that_are_not_a_row_an_image_and_a_column_a_class_are_refused(sh
         vectors_module.one_answer_a_draw(TWO_DRAWS, images(TEST), lambda seen: np.zeros(shape))
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_settings_have_no_value_beside_the_protocols(tier: str) -> None:
+    """Regression: a default strength stood in the code that no tier has and no run used."""
+    for name, offer in cervbench_evaluations().items():
+        fixed = load(tier).settings_of("cervbench", name)
+        assert all(field.is_required() for field in offer.settings.model_fields.values())
+        assert set(offer.settings.parse(fixed, name).model_dump()) == set(fixed)
+
+
 def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
     blank: Any = SimpleNamespace(device=CPU, features=lambda images: np.zeros((len(images), 1), np.float32))
-    ours = answers(linear.predict(blank, [labelled()], images(TEST), LinearSettings(strength=0.1)))
+    ours = answers(linear.predict(blank, [labelled()], images(TEST), probe(strength=0.1)))
     shares = np.bincount(LABELS[TRAIN]) / len(TRAIN)
     np.testing.assert_allclose(ours, np.tile(shares, (len(TEST), 1)), atol=1e-3)
 
@@ -176,7 +190,7 @@ def test_each_draw_chooses_its_strength_by_its_own_val_images_and_its_own_probe(
         replace(labelled(25, draw=draw), train=called(rows, draw), val=called(VAL[20 * draw :][:20], draw))
         for draw, rows in enumerate(OF_DRAWS)
     ]
-    chosen = linear.predict(TRAINED, draws, images(TEST), LinearSettings(grid=(0.01, 100.0)))
+    chosen = linear.predict(TRAINED, draws, images(TEST), probe(grid=(0.01, 100.0)))
     for seen in draws:
-        fixed = linear.predict(TRAINED, [seen], images(TEST), LinearSettings(strength=0.01))
+        fixed = linear.predict(TRAINED, [seen], images(TEST), probe(strength=0.01))
         np.testing.assert_allclose(answers(chosen, seen.draw), answers(fixed, seen.draw), atol=1e-3)
