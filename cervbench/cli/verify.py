@@ -15,23 +15,26 @@ def verify(records: tuple[Path, ...]) -> None:
 
     RECORDS are files `<out>/records/<variant>/<id>.json`, or folders of them. For each, it says whether
     everything in it follows from its predictions, and what could not be checked. The exit code is 1 if
-    something differs.
+    something differs, or if scores cannot be recomputed because their package is not installed.
     """
-    from cervbench.records.verify import taken_on_trust, verify_file
+    from cervbench.records.verify import examine_file, taken_on_trust
 
     paths = [path for given in records for path in _files(given)]
-    differing = trusted = 0
+    differing = unscored = trusted = 0
     for path in paths:
-        problems = verify_file(path, plugins())
-        differing += bool(problems)
+        problems, not_here = examine_file(path, plugins())
         untold = "" if problems else taken_on_trust(path)
+        differing += bool(problems)
+        unscored += bool(not_here)
         trusted += bool(untold)
-        told = [*problems, untold] if untold else problems
-        click.echo("\n  ".join([f"{path}: {'DIFFERS' if problems else 'as recorded'}", *told]))
+        found = "DIFFERS" if problems else "NOT SCORED" if not_here else "as recorded"
+        click.echo("\n  ".join([f"{path}: {found}", *problems, *filter(None, (not_here, untold))]))
     counted = "1 record" if len(paths) == 1 else f"{len(paths)} records"
-    beside = f", {trusted} of them partly on trust, as said above" if trusted else ""
-    click.echo(f"{counted}, {f'{differing} not' if differing else 'all'} as recorded{beside}", err=True)
-    if differing:
+    beside = f", {unscored} of them not scored here" if unscored else ""
+    beside += f", {trusted} of them partly on trust, as said above" if trusted else ""
+    found = "none differs" if unscored else "all as recorded"
+    click.echo(f"{counted}, {f'{differing} not as recorded' if differing else found}{beside}", err=True)
+    if differing or unscored:
         raise SystemExit(FAILED)
 
 

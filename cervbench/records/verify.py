@@ -27,10 +27,16 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
 
     The score of an evaluation with a schema of its own is looked up in `plugins`.
     """
+    differing, unscored = examine_file(path, plugins)
+    return [*differing, unscored] if unscored else differing
+
+
+def examine_file(path: Path, plugins: Plugins | None = None) -> tuple[list[str], str]:
+    """What differs from what can be recomputed of a record, and why its scores cannot be, where so."""
     try:
         store, record = Store.holding(path), parse_record(path, read_bytes(path))
     except RecordError as error:
-        return [str(error)]
+        return [str(error)], ""
     path = path.absolute()
     problems = []
     if path.stem != record.id:
@@ -40,28 +46,29 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
     try:
         rules = protocol.load(record.run.protocol.tier)
     except SettingsError as error:
-        return [*problems, f"run.protocol.tier: {error}"]
+        return [*problems, f"run.protocol.tier: {error}"], ""
     problems += _off_protocol(record, rules)
     try:
         table = store.table(record.run.dataset.variant, path.stem)
     except RecordError as error:
-        return [*problems, str(error)]
+        return [*problems, str(error)], ""
     recomputed = {"hash": content_hash(table), "rows": len(table)}
     problems += differences("predictions", record.predictions.model_dump(), recomputed)
     columns = to_columns(table)
     try:
         beside = store.folds(record.run.dataset.manifest)
     except RecordError as error:
-        return [*problems, str(error)]
+        return [*problems, str(error)], ""
+    unscored = _unscored(record, plugins)
     try:
         problems += _chosen_draws(record, columns, rules)
         problems += fold_differences(record, columns, rules, beside)
-        scores = score_again(record, columns, plugins)
+        scores = record.scores if unscored else score_again(record, columns, plugins)
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
-        return [*problems, f"it cannot be scored again: {in_words(error)}"]
+        return [*problems, f"it cannot be scored again: {in_words(error)}"], ""
     problems += differences("scores", record.scores, scores)
     # The seal says that something was changed but not what, so it is mentioned only if nothing else is.
-    return problems or list(differences("seal", record.seal, record.seal_of_content()))
+    return problems or list(differences("seal", record.seal, record.seal_of_content())), unscored
 
 
 def taken_on_trust(path: Path) -> str:
@@ -109,13 +116,27 @@ def _score(evaluation: EvaluationOfRecord, plugins: Plugins | None) -> Callable[
     """The core's own score for its own schema; for another, that of the evaluation's package."""
     if evaluation.schema_ == CLASSIFICATION_SCHEMA:
         return classification
-    if plugins is None:
-        raise LookupError(
-            f"tables of schema {evaluation.schema_!r} are scored by package {evaluation.package!r}"
-        )
+    assert plugins is not None
     offer = plugins.evaluations.get(f"{evaluation.package}:{evaluation.name}").offer
     scored: Callable[..., dict[str, Any]] = imported(offer.score)
     return scored
+
+
+def _unscored(record: Record, plugins: Plugins | None) -> str:
+    """Why its scores cannot be recomputed here: their package is missing. Empty if they can."""
+    evaluation = record.evaluation
+    if evaluation.schema_ == CLASSIFICATION_SCHEMA:
+        return ""
+    if plugins is not None and f"{evaluation.package}:{evaluation.name}" in plugins.evaluations:
+        return ""
+    versions = record.observed.get("versions")
+    version = versions.get(evaluation.package, "") if isinstance(versions, Mapping) else ""
+    return (
+        f"its scores cannot be recomputed here: tables of schema {evaluation.schema_!r} are scored by "
+        f"package {evaluation.package!r}, which offers no evaluation {evaluation.name!r} here; install "
+        f"{f'{evaluation.package} {version}'.strip()} and verify again (if it is installed, cervbench list "
+        "plugins says what is wrong with it)"
+    )
 
 
 def _chosen_draws(

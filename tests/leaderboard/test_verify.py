@@ -236,7 +236,22 @@ def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[
     offered = SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
     assert verify_file(path, Plugins.of({"of-pairs": offered})) == []
     told = verify_file(path, Plugins.of({"another": offered}))
-    assert "no evaluation 'of-pairs:linear'" in told[0]
+    assert "package 'of-pairs', which offers no evaluation 'linear' here; install of-pairs" in told[0]
+
+
+def test_a_record_whose_package_is_not_installed_is_said_apart_from_one_that_differs(
+    out: Path, write: Callable[..., list[Record]]
+) -> None:
+    """Regression: it was said to differ, whatever had been found of all else in it."""
+    (record,) = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1", evaluated_by="of-pairs")
+    path = Store(out).record_path("cells", record.id)
+    result = CliRunner().invoke(verify_command, [str(path)])
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{path}: NOT SCORED\n  its scores cannot be recomputed here: ")
+    assert "1 record, none differs, 1 of them not scored here" in result.stderr
+    edit(path, "predictions.rows", 3)
+    result = CliRunner().invoke(verify_command, [str(path)])
+    assert result.stdout.startswith(f"{path}: DIFFERS\n  predictions.rows: stored 3, ")
 
 
 @pytest.mark.parametrize("variant", ["herlev", "herlev@7c1d"])
