@@ -145,6 +145,8 @@ def test_answers_that_are_not_what_was_asked_are_refused_with_what_is_wrong(
 def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:
     assert [seen.draw for seen in parts.labelled(10)] == [0, 1, 2, 3, 4]
     assert [seen.draw for seen in parts.labelled(10, 2)] == [0, 1]
+    assert [seen.draw for seen in parts.labelled(10, 0)] == [seen.draw for seen in parts.labelled(10, 7)]
+    assert [seen.draw for seen in parts.labelled(10, 7)] == [0, 1, 2, 3, 4]
     assert [seen.draw for seen in parts.labelled(100)] == [0]
 
 
