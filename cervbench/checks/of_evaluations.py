@@ -92,8 +92,8 @@ def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> str | Non
     ):
         raise CheckFailed(
             f"{len(OTHERS)} other encoders were answered for exactly as the first one",
-            "remember nothing from one call to the next, in a global or a cache by image ids; "
-            "trained.features(…) is computed once a run anyway",
+            "remember nothing from one call to the next, in a global or a cache by image ids "
+            "(trained.features(…) is computed once a run anyway), and let the answers depend on the encoder",
         )
     if content_hash(table) != content_hash(evaluation.answered()):
         raise CheckFailed(
