@@ -9,7 +9,8 @@ A dataset whose source fixes the three parts has one fold, the official one.
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -18,13 +19,14 @@ import numpy as np
 
 from cervbench.error import UsageError
 from cervbench.protocol.labels import uncovered
-from cervbench.protocol.protocol import LabelRules
+from cervbench.protocol.protocol import LabelRules, load_rules
 
 FOLDS = 5
 BINS = 2 * FOLDS
 IN_NO_BIN = -1
 """The bin of groups without any label: nobody can be tested on them, so that all folds train on them."""
 OFFICIAL = {"train": 0, "val": 1, "test": 2}
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
 _SHIPPED = files("cervbench.protocol").joinpath("frozen")
 
 
@@ -108,31 +110,58 @@ class Manifest:
     def to_csv(self) -> str:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        draws = self.orders.shape[1]
-        writer.writerow(
-            [
-                "image",
-                "label",
-                "group",
-                "split" if self.official else "bin",
-                *(f"order_{d}" for d in range(draws)),
-            ]
-        )
+        writer.writerow(_header(self.official, self.orders.shape[1]))
         for row, image in enumerate(self.images):
             writer.writerow([image, self.labels[row], self.groups[row], self.bins[row], *self.orders[row]])
         return out.getvalue()
 
     @classmethod
     def from_csv(cls, text: str) -> "Manifest":
-        header, *rows = list(csv.reader(io.StringIO(text)))
-        return cls(
-            images=tuple(row[0] for row in rows),
-            labels=tuple(row[1] for row in rows),
-            groups=tuple(row[2] for row in rows),
-            bins=np.array([int(row[3]) for row in rows]),
-            orders=np.array([[int(place) for place in row[4:]] for row in rows]),
-            official=header[3] == "split",
+        """What `to_csv` wrote; FoldError names the first row by which a group could be on two sides, say."""
+        header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+        draws = load_rules().labels.draws
+        official = header == _header(True, draws)
+        if not official and header != _header(False, draws):
+            raise FoldError(
+                f"its first row is {','.join(header)!r}, where {','.join(_header(False, draws))!r} is due, "
+                "or `split` in place of `bin` for official parts"
+            )
+        if (wrong := next((n for n, row in enumerate(rows) if len(row) != len(header)), None)) is not None:
+            raise FoldError(f"row {wrong + 2} has {len(rows[wrong])} columns, and the first {len(header)}")
+        images, labels, groups, *numbers = zip(*rows, strict=True) if rows else [()] * len(header)
+        bins, *orders = (
+            _whole_numbers(column, name) for column, name in zip(numbers, header[3:], strict=True)
         )
+        found = cls(images, labels, groups, bins, np.column_stack(orders), official)
+        found._require_sound()
+        return found
+
+    def _require_sound(self) -> None:
+        """Refuse what `deal` would not make. Rows are named as in the file, whose first is the header."""
+        if not self.images:
+            raise FoldError("it has no image")
+        self._refuse(_first_of(self.images) != np.arange(len(self.images)), "has an id that stands above it")
+        least, most = (0, len(OFFICIAL) - 1) if self.official else (IN_NO_BIN, BINS - 1)
+        self._refuse((self.bins < least) | (self.bins > most), f"is in no part from {least} to {most}")
+        self._refuse(
+            self.bins != self.bins[_first_of(self.groups)],
+            "is in another part than an image of its group above it, and a group belongs to one",
+        )
+        labelled = np.array([label != "" for label in self.labels])
+        self._refuse(
+            labelled & (self.bins == IN_NO_BIN), f"has a label, and {IN_NO_BIN} is for groups without any"
+        )
+        for draw, places in enumerate(self.orders.T):
+            self._refuse(places < 0, f"has a place below 0 in order_{draw}")
+            repeated = _first_of(places.tolist()) != np.arange(len(places))
+            self._refuse(
+                repeated, f"has the place in order_{draw} of an image above it, and each has its own"
+            )
+
+    def _refuse(self, wrong: np.ndarray, told: str) -> None:
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise FoldError(f"row {row + 2}, image {self.images[row]!r}, {told}")
 
     def subset(self, images: Sequence[str], labels: Sequence[str]) -> "Manifest":
         """The same bins and orders for the images at hand, with the labels that their card gives."""
@@ -154,6 +183,23 @@ class Manifest:
         )
 
 
+def _first_of(values: Sequence[Hashable]) -> np.ndarray:
+    """For each row, the first row that has the same value."""
+    first: dict[Hashable, int] = {}
+    return np.array([first.setdefault(value, row) for row, value in enumerate(values)])
+
+
+def _header(official: bool, draws: int) -> list[str]:
+    return ["image", "label", "group", "split" if official else "bin", *(f"order_{d}" for d in range(draws))]
+
+
+def _whole_numbers(column: Sequence[str], name: str) -> np.ndarray:
+    for row, value in enumerate(column):
+        if not _WHOLE.fullmatch(value):
+            raise FoldError(f"row {row + 2}: {value!r} is no whole number, and stands in column {name}")
+    return np.array(column).astype(int)
+
+
 def _hash_of(csv: str) -> str:
     return hashlib.sha256(csv.encode()).hexdigest()[:16]
 
@@ -164,14 +210,20 @@ def frozen(name: str) -> Manifest:
     package, _, file = name.rpartition(":")
     try:
         table = files(package).joinpath(file) if package else _SHIPPED.joinpath(f"{name}.csv")
-        return Manifest.from_csv(table.read_text("utf-8"))
+        text = table.read_text("utf-8")
     except (ImportError, TypeError, OSError) as error:  # TypeError: a module that is not a package
         raise FoldError(
             f"the frozen folds {name!r} are not there: {error}. Name a file of a package as "
             f"'my_package:folds.csv', or one of cervbench's: {', '.join(shipped())}"
         ) from error
-    except (ValueError, IndexError, csv.Error) as error:
-        raise FoldError(f"the frozen folds {name!r} are no table of folds: {error}") from error
+    except UnicodeDecodeError as error:
+        raise FoldError(f"the frozen folds {table} are no table of folds: {error}") from error
+    try:
+        return Manifest.from_csv(text)
+    except (FoldError, csv.Error) as error:
+        raise FoldError(
+            f"the frozen folds {table} are no table of folds: {error}; put the file there as a run wrote it"
+        ) from error
 
 
 @cache

@@ -1,3 +1,4 @@
+import hashlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -284,3 +285,62 @@ def test_folds_ship_with_any_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         with pytest.raises(FoldError, match=told):
             frozen(name)
+
+
+def changed(row: int, column: int, value: str, header: str | None = None) -> str:
+    """Sound folds of 40 images in 20 groups, as a file in which one cell is another."""
+    rows = [line.split(",") for line in sound().to_csv().splitlines()]
+    rows[row][column] = value
+    return "\n".join([header or ",".join(rows[0]), *map(",".join, rows[1:])]) + "\n"
+
+
+def sound() -> Manifest:
+    return dealt(["a", "b"] * 20 + [""], [*(f"g{n // 2}" for n in range(40)), "pool"])
+
+
+COLUMNS = "image,label,group,bin,order_0,order_1,order_2,order_3,order_4"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            changed(1, 3, str((sound().bins[0] + 1) % 10)),
+            "row 3, image 'image-0001', is in another part than",
+        ),
+        (changed(3, 0, "image-0000"), "row 4, image 'image-0000', has an id that stands above it"),
+        (changed(1, 3, "12"), "row 2, image 'image-0000', is in no part from -1 to 9"),
+        (changed(2, 3, "-1").replace(f"g0,{sound().bins[0]}", "g0,-1"), "row 2, .* has a label, and -1"),
+        (changed(1, 4, "-3"), "row 2, image 'image-0000', has a place below 0 in order_0"),
+        (changed(6, 5, str(sound().orders[0, 1])), "row 7, .* has the place in order_1 of an image above it"),
+        (changed(6, 5, "7.0"), "row 7: '7.0' is no whole number, and stands in column order_1"),
+        (changed(6, 5, "7,7"), "row 7 has 10 columns, and the first 9"),
+        (changed(1, 0, "x", COLUMNS.replace("bin", "Split")), "its first row is 'image,label,group,Split,"),
+        (
+            "image,label,group,bin,order_0\na,a,g,0,0\n",
+            "its first row is .* where 'image,label,group,bin,order_0,order_1,.* is due",
+        ),
+        (COLUMNS + "\n", "it has no image"),
+        ("", "its first row is ''"),
+    ],
+)
+def test_folds_that_would_leak_or_fail_later_are_refused_by_file_and_row(
+    text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: `verify` found all as recorded where a group of a package's folds was on two sides."""
+    assert Manifest.from_csv(sound().to_csv()).hash == sound().hash
+    package = tmp_path / f"folds_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "mine.csv").write_text(text, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(FoldError, match=rf"{package.name}/mine.csv are no table of folds: {told}"):
+        frozen(f"{package.name}:mine.csv")
+
+
+def test_official_folds_of_a_file_are_three_parts() -> None:
+    splits = (["train"] * 6 + ["val"] * 2 + ["test"] * 2) * 5
+    text = dealt(["a", "b"] * 25, [f"g{n}" for n in range(50)], splits).to_csv()
+    assert Manifest.from_csv(text).official
+    with pytest.raises(FoldError, match="is in no part from 0 to 2"):
+        Manifest.from_csv(text.replace(",g3,0,", ",g3,-1,"))
