@@ -13,9 +13,10 @@ from typing import Literal
 from cervbench.data.cards.card import Card, Item
 from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
+from cervbench.data.frozen_folds import Listed
 from cervbench.error import first_few
 from cervbench.protocol.dealing import require_dealable
-from cervbench.protocol.folds import FoldError, frozen
+from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.watching import WatchStages, unwatched
 
 Kind = Literal[
@@ -67,9 +68,8 @@ def check(card: Card, data_root: Path, watch: WatchStages = unwatched) -> Report
     counts = Counter(item.label for item in items)
     findings = [
         *_classes(card, counts),
-        *_ids(card, items),
         *_extra(card, items, folder),
-        *(list(_crossing(items)) or _undealable(card, items)),
+        *_folds(card, items),
         *_pixels(card, items, watch),
     ]
     return Report(
@@ -94,24 +94,6 @@ def _classes(card: Card, counts: Mapping[str | None, int]) -> Iterator[Finding]:
             yield Finding("class", label, f"{counts[label]} images have a class that the card does not know")
 
 
-def _ids(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
-    """Compares ids with the card's frozen folds, if it has any: they name every image of the dataset."""
-    if not card.manifest:
-        return
-    complete = frozen(card.manifest)
-    label_of = dict(zip(complete.images, complete.labels, strict=True))
-    for item in items:
-        if item.id not in label_of:
-            yield Finding("unknown", item.id, f"{item.path} is no image of the dataset")
-        elif label_of[item.id] != item.label and label_of[item.id] in card.classes:
-            yield Finding(
-                "class", item.id, f"{item.path} is {item.label} here and {label_of[item.id]} in the dataset"
-            )
-    missing = sorted(label_of.keys() - {item.id for item in items})
-    if missing:
-        yield Finding("missing", f"{len(missing)} images", first_few(missing))
-
-
 def _extra(card: Card, items: Sequence[Item], folder: Path) -> Iterator[Finding]:
     """Image files that the card does not use. A folder of the user's own may hold anything besides."""
     if not card.expected or card.synthetic:
@@ -132,18 +114,34 @@ def _crossing(items: Sequence[Item]) -> Iterator[Finding]:
             yield Finding("crossing", group, f"the group is in {' and '.join(sorted(names))}")
 
 
-def _undealable(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
-    """What a run would refuse to divide into folds."""
-    splits = [item.split for item in items]
+def _folds(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
+    """What a run would refuse to divide into folds, and what disagrees with those that the card ships."""
+    listed = Listed(
+        ids=[item.id for item in items],
+        labels=[item.label or "" for item in items],
+        groups=[item.group for item in items],
+        splits=[item.split for item in items],
+    )
+    wrong = list(_crossing(items))
     try:
-        require_dealable(
-            [item.id for item in items],
-            [item.label or "" for item in items],
-            [item.group for item in items],
-            splits if any(splits) else None,
-        )
+        if card.manifest:
+            whole = frozen(card.manifest)
+            wrong += _unlike(card, items, listed, whole)
+            if not wrong:
+                listed.divided(card, whole)
+            if missing := sorted(set(whole.images) - set(listed.ids)):
+                wrong.append(Finding("missing", f"{len(missing)} images", first_few(missing)))
+        elif not wrong:
+            splits = listed.splits if any(listed.splits) else None
+            require_dealable(listed.ids, listed.labels, listed.groups, splits)
     except FoldError as error:
-        yield Finding("folds", card.name, str(error))
+        wrong.append(Finding("folds", card.manifest or card.name, str(error)))
+    yield from wrong
+
+
+def _unlike(card: Card, items: Sequence[Item], listed: Listed, whole: Manifest) -> Iterator[Finding]:
+    for one in listed.disagreements(card, whole):
+        yield Finding(one.kind, items[one.row].id, f"{items[one.row].path} {one.told}")
 
 
 def _pixels(card: Card, items: Sequence[Item], watch: WatchStages) -> Iterator[Finding]:

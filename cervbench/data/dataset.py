@@ -11,9 +11,10 @@ import numpy as np
 from cervbench.atomic import write_text
 from cervbench.data.cards.card import Card
 from cervbench.data.error import DataError
+from cervbench.data.frozen_folds import Listed
 from cervbench.data.pack import Pack, prepare
 from cervbench.error import first_few
-from cervbench.protocol.dealing import deal, require_dealable
+from cervbench.protocol.dealing import deal
 from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.protocol.protocol import Rules
 from cervbench.sealed import is_whole, seal
@@ -60,22 +61,9 @@ def open_dataset(
     _refuse_missing_classes(card, pack)
     _warn_of_twins(card, pack)
     try:
-        return Dataset(card, pack, _frozen(card, pack) if card.manifest else _dealt(pack, rules))
+        return Dataset(card, pack, _folds(card, pack, rules))
     except FoldError as error:
         raise DataError(f"{card.name}: {error}") from None
-
-
-def _frozen(card: Card, pack: Pack) -> Manifest:
-    manifest = frozen(card.manifest).subset(pack.ids, pack.labels)
-    if manifest.groups != pack.groups:
-        wrong = next(i for i, g in enumerate(manifest.groups) if g != pack.groups[i])
-        raise DataError(
-            f"{card.name}: image {pack.ids[wrong]} is of group {pack.groups[wrong]}, "
-            f"in the frozen folds of {manifest.groups[wrong]}"
-        )
-    if not manifest.official:  # in a partial copy, a class may be left in too few groups
-        require_dealable(pack.ids, pack.labels, pack.groups)
-    return manifest
 
 
 def _refuse_missing_classes(card: Card, pack: Pack) -> None:
@@ -103,6 +91,13 @@ def _warn_of_twins(card: Card, pack: Pack) -> None:
             card.name,
             first_few(twins),
         )
+
+
+def _folds(card: Card, pack: Pack, rules: Rules) -> Manifest:
+    """Those that the card ships, held against the images; or else dealt."""
+    if not card.manifest:
+        return _dealt(pack, rules)
+    return Listed(pack.ids, pack.labels, pack.groups, pack.splits).divided(card, frozen(card.manifest))
 
 
 def _dealt(pack: Pack, rules: Rules) -> Manifest:

@@ -22,8 +22,14 @@ def test_groups_that_are_not_those_of_the_frozen_folds_are_refused(monkeypatch: 
     """Images of one session might stand on both sides of a fold."""
     herlev = frozen("herlev")
     groups = list(herlev.groups)
-    digests = range(len(herlev.images))
-    pack = SimpleNamespace(ids=herlev.images, labels=herlev.labels, groups=herlev.groups, digests=digests)
+    count = len(herlev.images)
+    pack = SimpleNamespace(
+        ids=herlev.images,
+        labels=herlev.labels,
+        groups=herlev.groups,
+        splits=(None,) * count,
+        digests=range(count),
+    )
     monkeypatch.setattr("cervbench.data.dataset.prepare", lambda *_: pack)
     asked = (plugins().datasets.get("herlev").offer, Path(), Path(), load_rules())
     assert open_dataset(*asked).manifest.hash == herlev.hash

@@ -98,6 +98,8 @@ class Card:
     synthetic: bool = False
     folder: str = ""
     """A folder below the data root, or an absolute path; by default the name of the dataset."""
+    merges: Mapping[str, str] = field(default_factory=dict)
+    """Filled in by `merged`: from each class of the frozen folds, which know no merged ones, to one here."""
 
     def __post_init__(self) -> None:
         """Refuses slips that would otherwise show after all the training, in a score, or nowhere."""
@@ -199,4 +201,8 @@ class Card:
                 new: sum(self.expected[old] for old in olds) for new, olds in classes.items() if self.expected
             },
             folder=self.folder or self.name,
+            merges={
+                old: new_class[before]
+                for old, before in (self.merges or {name: name for name in self.classes}).items()
+            },
         )
