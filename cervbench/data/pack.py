@@ -107,7 +107,10 @@ def prepare(
     items = card.listed(data_root)
     _refuse_unknown_classes(card, items)
     folder = packs / _fingerprint(card, items, stored_size)
-    return _opened(folder) or _built_once(card, items, folder, stored_size, watch)
+    if (kept := _opened(folder)) is None:
+        return _built_once(card, items, folder, stored_size, watch)
+    _warn_of_another_read(card, items, kept, stored_size)
+    return kept
 
 
 def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, watch: WatchStages) -> Pack:
@@ -157,6 +160,30 @@ def _refuse_unknown_classes(card: Card, items: Sequence[Item]) -> None:
             )
 
 
+def _warn_of_another_read(card: Card, items: Sequence[Item], pack: Pack, side: int) -> None:
+    """Warn if a card's own `read` gives other pixels than are kept: its code is no part of the fingerprint.
+
+    Three images are read for it, so that a kept pack is still at hand at once.
+    """
+    if card.read is read_file:
+        return
+    for row in _sampled(items):
+        if hashlib.sha256(fit(_read(card, items[row]), side).tobytes()).digest() != pack.digests[row]:
+            _LOG.warning(
+                "%s: `read` of its card gives other pixels of image %s than the pack that is kept, and runs "
+                "use the pack. If `read` has changed, raise the card's `revision`; if not (another Pillow "
+                "rounds otherwise, say), remove %s, and it is built anew",
+                card.name,
+                items[row].id,
+                pack.folder,
+            )
+            return
+
+
+def _sampled(items: Sequence[Item]) -> tuple[int, int, int]:
+    return 0, len(items) // 2, len(items) - 1
+
+
 def _form(card: Card, stored_size: int) -> str:
     """What decides a pack apart from the files. Cards of one name may read otherwise."""
     own = card.read is not read_file
@@ -174,7 +201,7 @@ def _fingerprint(card: Card, items: Sequence[Item], stored_size: int) -> str:
             stamp = (status.st_size, status.st_mtime_ns)
         hasher.update(repr((item.id, item.label, item.group, item.split, item.box, stamp)).encode())
     if not card.synthetic:  # other images may have these names, sizes and dates: uncompressed ones, unpacked
-        for item in (items[0], items[len(items) // 2], items[-1]):
+        for item in (items[row] for row in _sampled(items)):
             if item.path.is_file():  # a card may read folders, too
                 with item.path.open("rb") as file:
                     hasher.update(file.read(_LOOKED_AT))

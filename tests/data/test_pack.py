@@ -287,3 +287,28 @@ def test_what_a_cards_read_gives_is_looked_at_before_it_is_stored(
     with pytest.raises(DataError, match=told):
         prepare(card, tmp_path, tmp_path / "cache", 32)
     assert {finding.kind for finding in check(card, tmp_path).findings} >= {"unreadable"}
+
+
+def test_a_read_that_was_changed_without_a_revision_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: runs had the old pixels, while `data check` looked at the new ones and found them sound."""
+
+    def read(item: Item) -> Image.Image:
+        return Image.new("RGB", (9, 9), colours[-1])
+
+    colours = ["red"]
+    card = replace(own_card(folder_of_classes(tmp_path / "own")), read=read)
+    for _ in range(2):
+        prepare(card, tmp_path, tmp_path / "cache", 32)
+    assert caplog.text == ""
+    colours.append("blue")
+    kept = prepare(card, tmp_path, tmp_path / "cache", 32)
+    assert "`read` of its card gives other pixels of image a/0 than the pack that is kept" in caplog.text
+    assert "raise the card's `revision`" in caplog.text
+    assert (kept.pixels[0] == [255, 0, 0]).all()
+    caplog.clear()
+    assert (
+        prepare(replace(card, revision=2), tmp_path, tmp_path / "cache", 32).pixels[0] == [0, 0, 255]
+    ).all()
+    assert caplog.text == ""
