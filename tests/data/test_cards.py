@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cervbench.data.cards import cervbench_datasets
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Archive, Card, Item, Source
 from cervbench.data.error import DataError
 
 CARDS = cervbench_datasets()
@@ -116,9 +116,24 @@ def test_crics_lesions_rank_as_bethesda_has_them():
         ({"expected": {"low": 3, "higher": 3}}, "`expected` names 'higher'"),
         ({"severity": {"low": 0}}, "`severity` ranks all classes or none, and lacks high"),
         ({"hierarchy": {"none": ("cells",)}}, "`hierarchy` names 'none'"),
+        ({"expected": {"low": 3}}, "`expected` counts all classes or none, and lacks high"),
+        ({"abnormal": {"low", "high"}}, "`abnormal` names every class"),
+        ({"severity": {"low": "least", "high": 1}}, "`severity` is {.*'least'.*}, where a dict .* whole num"),
+        ({"severity": {"low": 0.5, "high": 1}}, "where a dict of class names to whole numbers is due"),
+        ({"classes": ("low", "")}, r"`classes` is \('low', ''\), where a tuple of names, none of them empty"),
+        ({"classes": ("low", "high ")}, "or with blanks around it, is due"),
+        ({"classes": "ab"}, "`classes` is 'ab', where a tuple"),
+        ({"abnormal": "high"}, "`abnormal` is 'high', where a set of class names is due"),
+        ({"ignored": "*.png"}, r"`ignored` is '\*.png', where a tuple of patterns is due"),
+        ({"source": "https://example.org"}, "`source` is a str, where a Source is due"),
+        ({"groups_known": "no"}, "`groups_known` is 'no', where True or False is due"),
+        ({"revision": "2"}, "`revision` is '2', where a whole number is due"),
+        ({"hierarchy": {"low": "cells", "high": "cells"}}, "to tuples of names is due"),
+        ({"items": [], "read": None}, r"`items` is \[\], where a function of a folder is due"),
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused_where_it_is_written(slip, told):
+    """Regression: a severity of words was an error of pydantic's, and it came after the training."""
     sound = Card("two", "Two", ("low", "high"), lambda folder: [], "", "", Source(""), "")
     with pytest.raises(DataError, match=told):
         replace(sound, **slip)
@@ -130,3 +145,23 @@ def test_a_name_that_no_table_would_bring_back_is_refused(label, tmp_path):
     card = replace(CARDS["herlev"], items=lambda folder: [Item("1", label, "1", folder / "1.png")])
     with pytest.raises(DataError, match=r"its class .* holds a character that cannot be printed"):
         card.listed(tmp_path)
+
+
+def test_archives_are_a_tuple_of_them():
+    with pytest.raises(DataError, match="`archives` of a Source is a Archive, where a tuple is due"):
+        Source("https://example.org", archives=Archive("https://example.org/cells.zip"))
+
+
+def test_a_class_merged_from_normal_and_abnormal_is_one_of_the_two_when_told():
+    """Regression: normal images became abnormal in silence."""
+    merge = {"few": ("NILM", "ASC-US"), "many": ("LSIL", "ASC-H", "HSIL", "SCC")}
+    with pytest.raises(DataError, match="'few' merges ASC-US, abnormal in cric, with NILM, which is not"):
+        CARDS["cric"].merged("x", "X", merge)
+    assert CARDS["cric"].merged("x", "X", merge, abnormal={"many"}).abnormal == {"many"}
+    with pytest.raises(DataError, match="`abnormal` names 'LSIL'"):
+        CARDS["cric"].merged("x", "X", merge, abnormal={"LSIL"})
+
+
+def test_a_class_merged_from_none_is_refused():
+    with pytest.raises(DataError, match="'none' is merged from no class of cric"):
+        CARDS["cric"].merged("x", "X", {"all": CARDS["cric"].classes, "none": ()})

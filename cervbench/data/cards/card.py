@@ -1,15 +1,15 @@
 """A card: what is known of a dataset before it is on disk, and how its files are read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cervbench.data.cards.demands import require_card
 from cervbench.data.error import DataError
 from cervbench.error import first_few
 from cervbench.plugin.problems import in_words, place_of, shown
-from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,6 +54,14 @@ class Source:
     """What can be downloaded and unpacked without a human."""
     by_hand: str = ""
     """If that is not everything: exactly which file to put where."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.archives, tuple | list) or not all(
+            isinstance(archive, Archive) for archive in self.archives
+        ):
+            raise DataError(
+                f"`archives` of a Source is {shown(self.archives)}, where a tuple is due: (Archive(…),)"
+            )
 
 
 def read_file(item: Item) -> "Image":
@@ -102,26 +110,9 @@ class Card:
     """Filled in by `merged`: from each class of the frozen folds, which know no merged ones, to one here."""
 
     def __post_init__(self) -> None:
-        """Refuses slips that would otherwise show after all the training, in a score, or nowhere."""
-        if not self.classes:
-            raise DataError(f"{self.name}: it has no classes; name at least one")
-        if twice := [name for name, times in Counter(self.classes).items() if times > 1]:
-            raise DataError(f"{self.name}: `classes` names {first_few(twice)} more than once")
-        named = {
-            "abnormal": self.abnormal,
-            "severity": self.severity or (),
-            "hierarchy": self.hierarchy or (),
-            "expected": self.expected,
-        }
-        for where, names in named.items():
-            for name in sorted(set(names) - set(self.classes)):
-                hint = did_you_mean(name, self.classes)
-                raise DataError(f"{self.name}: `{where}` names {name!r}, which is no class of it{hint}")
-        unranked = sorted(set(self.classes) - set(self.severity)) if self.severity is not None else []
-        if unranked:
-            raise DataError(
-                f"{self.name}: `severity` ranks all classes or none, and lacks {first_few(unranked)}"
-            )
+        if not isinstance(self.source, Source):
+            raise DataError(f"{self.name}: `source` is {shown(self.source)}, where a Source is due")
+        require_card(self)
 
     def image(self, item: Item) -> "Image":
         """The RGB image of an item. Whatever fails in `read` becomes a DataError that says what is wrong."""
@@ -169,8 +160,18 @@ class Card:
             )
         return ordered
 
-    def merged(self, name: str, title: str, classes: Mapping[str, Sequence[str]]) -> "Card":
-        """A card of the same images with classes merged: from each new class, in order, to its old ones."""
+    def merged(
+        self,
+        name: str,
+        title: str,
+        classes: Mapping[str, Sequence[str]],
+        abnormal: Set[str] | None = None,
+    ) -> "Card":
+        """A card of the same images with classes merged: from each new class, in order, to its old ones.
+
+        A new class is abnormal if its old ones are; if only some of them are, `abnormal` has to name all the
+        new classes that are. It ranks as its most severe one.
+        """
         merged = [old for olds in classes.values() for old in olds]
         if sorted(merged) != sorted(self.classes):
             wrong = (Counter(merged) - Counter(self.classes)) + (Counter(self.classes) - Counter(merged))
@@ -178,7 +179,12 @@ class Card:
                 f"{name} merges each class of {self.name} into one; look at {first_few(sorted(wrong))}, "
                 "which it names more than once, or not at all, or which is no class there"
             )
+        if empty := [new for new, olds in classes.items() if not olds]:
+            raise DataError(f"{name}: {empty[0]!r} is merged from no class of {self.name}; leave it out")
         new_class = {old: new for new, olds in classes.items() for old in olds}
+        if abnormal is None:
+            self._refuse_mixtures(name, classes)
+            abnormal = {new_class[old] for old in self.abnormal}
 
         def items(folder: Path) -> Sequence[Item]:
             return [
@@ -192,7 +198,7 @@ class Card:
             title=title,
             classes=tuple(classes),
             items=items,
-            abnormal=frozenset(new_class[old] for old in self.abnormal),
+            abnormal=frozenset(abnormal),
             severity=None
             if self.severity is None
             else {new: max(self.severity[old] for old in olds) for new, olds in classes.items()},
@@ -206,3 +212,13 @@ class Card:
                 for old, before in (self.merges or {name: name for name in self.classes}).items()
             },
         )
+
+    def _refuse_mixtures(self, name: str, classes: Mapping[str, Sequence[str]]) -> None:
+        for new, olds in classes.items():
+            of_both = [sorted(self.abnormal.intersection(olds)), sorted(set(olds) - self.abnormal)]
+            if all(of_both):
+                raise DataError(
+                    f"{name}: {new!r} merges {', '.join(of_both[0])}, abnormal in {self.name}, with "
+                    f"{', '.join(of_both[1])}, which is not; say which of the new classes are abnormal, with "
+                    "merged(…, abnormal={…})"
+                )

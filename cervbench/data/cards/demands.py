@@ -1,0 +1,102 @@
+"""What is demanded of a card, so that a slip shows where it was made, and not after a training."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
+from reprlib import repr as shortened
+from typing import TYPE_CHECKING, Any
+
+from cervbench.data.error import DataError
+from cervbench.error import first_few
+from cervbench.plugin.settings import did_you_mean
+
+if TYPE_CHECKING:
+    from cervbench.data.cards.card import Card
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(map(_is_text, value))
+
+
+def _are_names(value: Any) -> bool:
+    return _are_texts(value) and all(name and name == name.strip() for name in value)
+
+
+def _by_name(value: Any, sound: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(sound, value.values()))
+
+
+_OF_A_CARD: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "a str"),
+    "title": (_is_text, "a str"),
+    "classes": (_are_names, "a tuple of names, none of them empty or with blanks around it,"),
+    "items": (callable, "a function of a folder"),
+    "citation": (_is_text, "a str"),
+    "licence": (_is_text, "a str"),
+    "group": (_is_text, "a str"),
+    "abnormal": (lambda value: isinstance(value, Set) and all(map(_is_text, value)), "a set of class names"),
+    "severity": (
+        lambda value: value is None or _by_name(value, _is_whole),
+        "a dict of class names to whole numbers",
+    ),
+    "hierarchy": (
+        lambda value: value is None or _by_name(value, _are_texts),
+        "a dict of class names to tuples of names",
+    ),
+    "expected": (lambda value: _by_name(value, _is_whole), "a dict of class names to whole numbers"),
+    "groups_known": (_is_bool, "True or False"),
+    "read": (callable, "a function of an Item"),
+    "groupings": (lambda value: _by_name(value, callable), "a dict of names to functions of ids"),
+    "ignored": (_are_texts, "a tuple of patterns"),
+    "manifest": (_is_text, "a str"),
+    "revision": (_is_whole, "a whole number"),
+    "synthetic": (_is_bool, "True or False"),
+}
+
+
+def require_card(card: "Card") -> None:
+    """Refuses what would otherwise show after all the training, in a score, or nowhere."""
+    for where, (sound, due) in _OF_A_CARD.items():
+        if not sound(value := getattr(card, where)):
+            raise DataError(f"{card.name}: `{where}` is {shortened(value)}, where {due} is due")
+    if not card.classes:
+        raise DataError(f"{card.name}: it has no classes; name at least one")
+    if twice := [name for name, times in Counter(card.classes).items() if times > 1]:
+        raise DataError(f"{card.name}: `classes` names {first_few(twice)} more than once")
+    _require_known_classes(card)
+    if card.abnormal == set(card.classes):
+        raise DataError(
+            f"{card.name}: `abnormal` names every class, and there is a score of abnormal against normal; "
+            "leave it out where nothing is normal"
+        )
+
+
+def _require_known_classes(card: "Card") -> None:
+    named = {
+        "abnormal": card.abnormal,
+        "severity": card.severity or (),
+        "hierarchy": card.hierarchy or (),
+        "expected": card.expected,
+    }
+    for where, names in named.items():
+        for name in sorted(set(names) - set(card.classes)):
+            hint = did_you_mean(name, card.classes)
+            raise DataError(f"{card.name}: `{where}` names {name!r}, which is no class of it{hint}")
+    if card.severity is not None and (lacking := sorted(set(card.classes) - set(card.severity))):
+        raise DataError(f"{card.name}: `severity` ranks all classes or none, and lacks {first_few(lacking)}")
+    if card.expected and (lacking := sorted(set(card.classes) - set(card.expected))):
+        raise DataError(
+            f"{card.name}: `expected` counts all classes or none, and lacks {first_few(lacking)}: no copy "
+            "could be told to be complete"
+        )
