@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cervbench.data.cards import cervbench_datasets
@@ -62,7 +64,7 @@ def test_herlev_abnormal_classes_are_the_last_four_and_its_normals_share_a_rank(
 
 
 def test_merging_keeps_images_and_adds_up_counts_ranks_and_abnormality():
-    cells = [Item("1", "b", "g", None), Item("2", None, "g", None)]
+    cells = [Item("1", "b", "g", Path("1")), Item("2", None, "g", Path("2"))]
     card = Card(
         "d", "D", ("a", "b", "c"), lambda folder: cells, "", "", Source(""), "", frozenset({"b", "c"}),
         {"a": 0, "b": 1, "c": 2}, expected={"a": 5, "b": 3, "c": 2},
@@ -137,6 +139,72 @@ def test_a_card_that_contradicts_itself_is_refused_where_it_is_written(slip, tol
     sound = Card("two", "Two", ("low", "high"), lambda folder: [], "", "", Source(""), "")
     with pytest.raises(DataError, match=told):
         replace(sound, **slip)
+
+
+def of(*items):
+    """A card that lists these, and a merged one of the same."""
+    card = Card("two", "Two", ("low", "high"), lambda folder: items, "", "", Source(""), "")
+    return card, card.merged("two-2", "Two", {"low": ("low",), "other": ("high",)})
+
+
+@pytest.mark.parametrize(
+    ("slip", "told"),
+    [
+        ({"group": "P1 "}, "id 'a': its group 'P1 ' has blanks around it"),
+        ({"id": " a"}, "id ' a': its id ' a' has blanks around it"),
+        ({"group": ""}, "'a.png', id 'a': its group is empty"),
+        ({"id": ""}, "'a.png', id '': its id is empty"),
+        ({"id": 7}, "`items` of its card, place 0, id 7: `id` is 7, where a str is due"),
+        ({"group": None}, "place 0, id 'a': `group` is None, where a str is due"),
+        ({"label": float("nan")}, "place 0, id 'a': `label` is nan, where a str or None is due"),
+        ({"split": 1}, "place 0, id 'a': `split` is 1, where a str or None is due"),
+        ({"path": "a.png"}, "place 0, id 'a': `path` is 'a.png', where a pathlib.Path is due"),
+    ],
+)
+def test_names_that_are_none_or_look_alike_are_refused(slip, told, tmp_path):
+    """Regression: `P1` and `P1 ` were two groups, on two sides of a fold."""
+    sound = Item("a", "low", "P1", Path("a.png"))
+    for card in of(replace(sound, **slip)):
+        with pytest.raises(DataError, match=told):
+            card.listed(tmp_path)
+
+
+def test_a_label_that_a_merged_card_does_not_know_is_named(tmp_path):
+    """Regression: it was a bare KeyError."""
+    with pytest.raises(DataError, match=r"a\.png has the class 'none', which the card of two does not know"):
+        of(Item("a", "none", "g", Path("a.png")))[1].listed(tmp_path)
+
+
+@pytest.mark.parametrize("listed", [{"a": 1}, [("a", "low", "g")], ["a"]])
+def test_what_is_no_item_is_named_by_its_place(listed, tmp_path):
+    for card in of(*listed):
+        with pytest.raises(DataError, match=r"`items` of its card lists .* at place 0, where an Item is due"):
+            card.listed(tmp_path)
+
+
+def test_what_fails_in_items_is_blamed_on_the_card_with_its_place(tmp_path):
+    """Regression: a traceback through cervbench, and no word of whose card it was."""
+
+    def items(folder):
+        yield Item("a", "low", "g", folder / "a.png")
+        raise KeyError("label")
+
+    for card in [
+        replace(of()[0], items=items),
+        replace(of()[0], items=items).merged("m", "M", {"x": ("low",), "y": ("high",)}),
+    ]:
+        with pytest.raises(
+            DataError, match=r"two: `items` of its card failed: KeyError: 'label' \(at .*\.py:\d+"
+        ):
+            card.listed(tmp_path)
+
+
+def test_strings_of_numpy_are_plain_ones(tmp_path):
+    """Regression: those of pandas made a pack that was "not what was built"."""
+    item = Item(np.str_("a"), np.str_("low"), np.str_("g"), Path("a.png"), split=np.str_("test"))
+    for card in of(item):
+        [found] = card.listed(tmp_path)
+        assert repr(found) == repr(Item("a", "low", "g", Path("a.png"), split="test"))
 
 
 @pytest.mark.parametrize("label", ["low\rgrade", "low\x00", "low\udcff"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cervbench.data.cards.demands import require_card
+from cervbench.data.cards.demands import require_card, require_names, with_plain_texts
 from cervbench.data.error import DataError
 from cervbench.error import first_few
 from cervbench.plugin.problems import in_words, place_of, shown
@@ -71,6 +71,13 @@ def read_file(item: Item) -> "Image":
     return read_image(item.path, item.box)
 
 
+def _told(error: Exception, function: Callable[..., object]) -> str:
+    """An error in a card's function, with its place there."""
+    home = getattr(function, "__module__", "").partition(".")[0]
+    where = place_of(error, home, otherwise="")
+    return f"{in_words(error)} (at {where})" if where else in_words(error)
+
+
 @dataclass(frozen=True)
 class Card:
     """A dataset as its source describes it. Every table has the classes in the order given here."""
@@ -125,10 +132,7 @@ class Card:
         except DataError:
             raise
         except Exception as error:  # `read` is another package's, and may fail in any way
-            home = getattr(self.read, "__module__", "").partition(".")[0]
-            where = place_of(error, home, otherwise="")
-            told = f"{in_words(error)} (at {where})" if where else in_words(error)
-            raise DataError(f"`read` of its card failed: {told}") from error
+            raise DataError(f"`read` of its card failed: {_told(error, self.read)}") from error
         if not isinstance(image, Image) or image.mode != "RGB":
             given = f"an image of mode {image.mode}" if isinstance(image, Image) else shown(image)
             raise DataError(f"`read` of its card gives {given}, where a PIL image of mode RGB is due")
@@ -138,18 +142,30 @@ class Card:
         """Where its files are."""
         return data_root / (self.folder or self.name)
 
+    def found(self, folder: Path) -> list[Item]:
+        """What `items` lists. Whatever fails in it, or is no Item, becomes a DataError that says so."""
+        try:
+            listed = list(self.items(folder))
+        except DataError:
+            raise
+        except Exception as error:  # `items` is another package's, too
+            raise DataError(f"{self.name}: `items` of its card failed: {_told(error, self.items)}") from error
+        for number, item in enumerate(listed):
+            if not isinstance(item, Item):
+                raise DataError(
+                    f"{self.name}: `items` of its card lists {shown(item)} at place {number}, where an Item "
+                    "is due"
+                )
+            listed[number] = with_plain_texts(item, f"{self.name}: `items` of its card, place {number}")
+        return listed
+
     def listed(self, data_root: Path) -> list[Item]:
         """Its images below the data root, sorted by id; refused if there is none, or if two share an id."""
-        ordered = sorted(self.items(self.below(data_root)), key=lambda item: item.id)
+        ordered = sorted(self.found(self.below(data_root)), key=lambda item: item.id)
         if not ordered:
             raise DataError(f"{self.below(data_root)} holds no image of {self.name}; is it the right folder?")
         for item in ordered:
-            for what, name in {"id": item.id, "class": item.label or "", "group": item.group}.items():
-                if not name.isprintable():
-                    raise DataError(
-                        f"{str(item.path)!r}: its {what} {name!r} holds a character that cannot be printed, "
-                        "and that tables would not bring back; rename it"
-                    )
+            require_names(item)
         by_id = defaultdict(list)
         for item in ordered:
             by_id[item.id].append(item.path)
@@ -187,10 +203,14 @@ class Card:
             abnormal = {new_class[old] for old in self.abnormal}
 
         def items(folder: Path) -> Sequence[Item]:
-            return [
-                replace(item, label=None if item.label is None else new_class[item.label])
-                for item in self.items(folder)
-            ]
+            found = self.found(folder)
+            for item in found:
+                if item.label not in (None, *self.classes):
+                    raise DataError(
+                        f"{name}: {item.path} has the class {item.label!r}, which the card of "
+                        f"{self.name} does not know"
+                    )
+            return [replace(item, label=item.label and new_class[item.label]) for item in found]
 
         return replace(
             self,

@@ -1,7 +1,9 @@
-"""What is demanded of a card, so that a slip shows where it was made, and not after a training."""
+"""What is demanded of a card and its images, so that a slip shows where it was made."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
+from pathlib import Path
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from cervbench.error import first_few
 from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
-    from cervbench.data.cards.card import Card
+    from cervbench.data.cards.card import Card, Item
 
 
 def _is_text(value: Any) -> bool:
@@ -100,3 +102,41 @@ def _require_known_classes(card: "Card") -> None:
             f"{card.name}: `expected` counts all classes or none, and lacks {first_few(lacking)}: no copy "
             "could be told to be complete"
         )
+
+
+def with_plain_texts(item: "Item", where: str) -> "Item":
+    """The item with numpy's strings as plain ones, which is what a pack gives back; others are refused."""
+    for field, optional in (("id", False), ("label", True), ("group", False), ("split", True)):
+        value = getattr(item, field)
+        if type(value) is str or (optional and value is None):
+            continue
+        if not isinstance(value, str):
+            due = "a str or None" if optional else "a str"
+            raise DataError(f"{where}, id {item.id!r}: `{field}` is {value!r}, where {due} is due")
+        plain: dict[str, Any] = {field: str(value)}
+        item = replace(item, **plain)
+    if not isinstance(item.path, Path):
+        raise DataError(f"{where}, id {item.id!r}: `path` is {item.path!r}, where a pathlib.Path is due")
+    return item
+
+
+def require_names(item: "Item") -> None:
+    """Refuses names that look alike and are two, and what no table would bring back."""
+    for what, name in (("id", item.id), ("class", item.label), ("group", item.group)):
+        if name is None:
+            continue
+        if not name:
+            raise DataError(
+                f"{str(item.path)!r}, id {item.id!r}: its {what} is empty"
+                + ("; None stands for an unlabelled image" if what == "class" else "")
+            )
+        if name != name.strip():
+            raise DataError(
+                f"{str(item.path)!r}, id {item.id!r}: its {what} {name!r} has blanks around it, and would be "
+                "another without them; remove them"
+            )
+        if not name.isprintable():
+            raise DataError(
+                f"{str(item.path)!r}: its {what} {name!r} holds a character that cannot be printed, "
+                "and that tables would not bring back; rename it"
+            )
