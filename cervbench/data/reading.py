@@ -1,6 +1,7 @@
 """Reading an image file as RGB, or a box of it that may reach beyond its border."""
 
 from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from cervbench.data.error import DataError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What is decoded, whatever a file is called: for EPS, say, PIL would start another program."""
+
+_EDGES = "left, top, right, bottom (COCO gives left, top, width, height)"
 
 
 def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
@@ -33,7 +36,12 @@ def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Imag
 
 
 def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """The part of an image inside a box; beyond the border, the border is repeated."""
+    if len(box) != 4 or not all(isinstance(edge, Integral) for edge in box):
+        raise DataError(f"a box is four whole numbers, {_EDGES}; this one is {box}")
     left, top, right, bottom = box
+    if right <= left or bottom <= top:
+        raise DataError(f"a box is {_EDGES}, and ends behind where it begins; this one is {box}")
     inside = (max(0, left), max(0, top), min(image.width, right), min(image.height, bottom))
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
         raise DataError(f"a box {box} lies outside its image of {image.width} × {image.height} pixels")

@@ -274,6 +274,7 @@ def _opens_alone(item: Item) -> Image.Image:
         (_fails, r"`read` of its card failed: KeyError.* \(at .*test_pack\.py:\d+\)"),
         (lambda item: np.asarray(read_file(item)), r"gives a ndarray of shape \(\d+, 40, 3\)"),
         (_opens_alone, "`read` of its card failed: OSError: image file is truncated"),
+        (lambda item: Image.new("RGB", (0, 0)), "`read` of its card gives an image of 0 × 0 pixels"),
     ],
 )
 def test_what_a_cards_read_gives_is_looked_at_before_it_is_stored(

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,23 @@ def test_a_box_over_the_border_repeats_the_border() -> None:
 def test_a_box_beside_the_image_is_refused() -> None:
     with pytest.raises(DataError, match="outside"):
         cut(Image.new("RGB", (10, 10)), (20, 20, 30, 30))
+
+
+@pytest.mark.parametrize("box", [(1.0, 2.0, 5.0, 6.0), (1, 2, 5), (1, 2, 5, "6"), (1, 2, 5, float("nan"))])
+def test_a_box_of_anything_but_four_whole_numbers_is_refused_in_words(box: Any) -> None:
+    """Regression: numpy's `pad_width` must be of integral type, it said, once an image."""
+    with pytest.raises(DataError, match=r"four whole numbers, left, top, right, bottom \(COCO gives left"):
+        cut(Image.new("RGB", (10, 10)), box)
+    whole = np.array([1, 2, 5, 6])
+    assert cut(Image.new("RGB", (10, 10)), tuple(whole)).size == (4, 4)
+
+
+@pytest.mark.parametrize("box", [(50, 50, 20, 20), (5, 5, 5, 9)])
+def test_a_box_that_ends_before_it_begins_is_not_called_outside(box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(
+        DataError, match=r"COCO gives left, top, width, height\), and ends behind where it begins"
+    ):
+        cut(Image.new("RGB", (100, 100)), box)
 
 
 def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:

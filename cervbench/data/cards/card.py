@@ -136,6 +136,8 @@ class Card:
         if not isinstance(image, Image) or image.mode != "RGB":
             given = f"an image of mode {image.mode}" if isinstance(image, Image) else shown(image)
             raise DataError(f"`read` of its card gives {given}, where a PIL image of mode RGB is due")
+        if 0 in image.size:
+            raise DataError(f"`read` of its card gives an image of {image.width} × {image.height} pixels")
         return image
 
     def below(self, data_root: Path) -> Path:
