@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cervbench.checks.check import CheckFailed
-from cervbench.data.cards.card import Card, read_file
+from cervbench.data.cards.card import Card
 from cervbench.data.error import DataError
 from cervbench.place import data_root
 from cervbench.protocol.folds import frozen
@@ -54,12 +54,12 @@ def an_empty_folder_is_refused(examined: ExaminedDataset) -> str | None:
             return "not looked at: its folder is an absolute path"
         folder.mkdir(parents=True)
         try:
-            found = examined.card.items(folder)
+            found = len(list(examined.card.items(folder)))
         except DataError:
             return None
     if found:
         raise CheckFailed(
-            f"`items` finds {len(found)} images in an empty folder",
+            f"`items` finds {found} images in an empty folder",
             "list what is in the folder that it is given, and look nowhere else",
         )
     return None
@@ -72,27 +72,18 @@ def its_frozen_folds_are_there(examined: ExaminedDataset) -> None:
 
 
 def an_image_of_each_class_can_be_read(examined: ExaminedDataset) -> str | None:
-    """If the files are below CERVBENCH_DATA: the card knows each class, and gives an RGB image of it."""
+    """If the files are below CERVBENCH_DATA: the card lists them, and reads one of each class."""
     card, root = examined.card, data_root()
     if not (card.synthetic or card.below(root).exists()):
         return f"not looked at: there is no folder {card.below(root)}"
-    try:
-        found = card.listed(root)
-    except DataError as error:  # tells of the files on this disk, and nothing of the package
-        return f"not looked at: {error}"
-    first = {item.label: item for item in reversed(found)}
+    first = {item.label: item for item in reversed(card.listed(root))}
     for label, item in first.items():
         if label is not None and label not in card.classes:
             raise CheckFailed(
                 f"{item.path} has the class {label!r}, and its card knows {', '.join(card.classes)}",
                 "give it one of these, or name it in `classes`",
             )
-        try:
-            card.image(item)
-        except DataError as error:
-            if card.read is not read_file:
-                raise
-            return f"not looked at: {error}"
+        card.image(item)
     return None
 
 

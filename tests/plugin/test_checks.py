@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
 from cervbench.checks.pretended_gpu import PretendedGPU
+from cervbench.data.cards.card import read_file
 from cervbench.data.parts import Parts
 from cervbench.evaluations import FineTuneSettings
 from cervbench.evaluations.finetune import fine_tuned
@@ -118,6 +119,10 @@ CARD = Card(
 def of_a_table(folder: Path) -> Sequence[Item]:
     rows = (folder / "labels.csv").read_text().splitlines()
     return [Item(id, label, id, folder / id) for id, label in (row.split(",") for row in rows)]
+
+
+def of_a_generator(folder: Path) -> Iterator[Item]:
+    yield from listed(folder)
 
 
 def of_one_cell(label: str, mode: str = "RGB") -> Card:
@@ -704,6 +709,14 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "an_image_of_each_class_can_be_read": {
         "has a class of its own": (plugin(card=of_one_cell("square")), "'square', and its card knows round"),
         "gives grey": (plugin(card=of_one_cell("round", "L")), "an image of mode L"),
+        "finds no file": (
+            plugin(card=replace(of_one_cell("round"), read=read_file)),
+            "one.png cannot be read as an image",
+        ),
+        "lists what is no item": (
+            plugin(card=replace(of_one_cell("round"), items=lambda _: ["one.png"])),
+            "lists a str at place 0, where an Item is due",
+        ),
     },
     "it_makes_a_vector_of_its_width_at_every_image_size": {
         "has another width": (plugin(backbone=widens), r"at 32 px: it makes \(2, 8\) .* not \(2, 7\)"),
@@ -792,6 +805,12 @@ def test_an_evaluation_that_gives_no_table_is_told_so_once() -> None:
     first, *others = told
     assert re.search(r"KeyError: 'cytoplasm' \(at .*test_checks\.py:\d+\)", first)
     assert set(others) == {of_evaluations.NO_ANSWER}
+
+
+def test_a_card_may_list_by_a_generator() -> None:
+    """Regression: it was told that an `object of type 'generator' has no len()`, though runs accept it."""
+    card = replace(CARD, items=of_a_generator)  # type: ignore[arg-type]
+    assert named("an_empty_folder_is_refused", plugin(card=card))() == ""
 
 
 def fine_tunes(steps: int, fails: bool = False) -> Callable[..., Columns]:
