@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 MANY = 100
@@ -54,10 +55,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def discard(folder: Path) -> None:
     """Remove a folder if it exists, renaming it first: a kill then cannot leave half of it at its path."""
-    for left in folder.parent.glob(".done-*"):  # left by a kill
+    prefix = f".done-{folder.name}."  # of this folder alone: others may be under way under locks of their own
+    for left in folder.parent.glob(f"{escape(prefix)}*"):  # left by a kill
         shutil.rmtree(left, ignore_errors=True)
     if folder.exists():
-        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".done-"))
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
         folder.rename(beside / folder.name)
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -93,7 +93,10 @@ def test_a_folder_half_filled_is_never_in_its_place(tmp_path: Path) -> None:
 def test_a_folder_is_out_of_its_place_before_anything_in_it_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what a kill left then is removed with the next."""
+    """And what a kill left then is removed when a folder of that name is, and not before.
+
+    Regression: what another process was just removing under a lock of its own was removed from below it.
+    """
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights").touch()
@@ -108,4 +111,6 @@ def test_a_folder_is_out_of_its_place_before_anything_in_it_is_removed(
     assert not (tmp_path / "one").exists()
     assert len(list(tmp_path.iterdir())) == 2
     discard(tmp_path / "other")
+    assert len(list(tmp_path.iterdir())) == 1
+    discard(tmp_path / "one")
     assert list(tmp_path.iterdir()) == []
