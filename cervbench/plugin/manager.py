@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,8 @@ from cervbench.plugin.problems import Problem, home_of, in_words, place_of, plac
 
 if TYPE_CHECKING:
     from cervbench.data.cards.card import Card
+
+_DISCOVERING: ContextVar[bool] = ContextVar("discovering", default=False)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,19 @@ class Plugins:
     @classmethod
     def discover(cls) -> Self:
         """All that is installed or, where CERVBENCH_PLUGINS is set, the core and the packages it names."""
+        if _DISCOVERING.get():
+            raise UsageError(
+                "plugins() is called by a package while packages are being found, and would begin anew; to "
+                "build on a card of cervbench's, import it: from cervbench.data.cards.herlev import CARD"
+            )
+        inside = _DISCOVERING.set(True)
+        try:
+            return cls._discovered()
+        finally:
+            _DISCOVERING.reset(inside)
+
+    @classmethod
+    def _discovered(cls) -> Self:
         found = cls()
         installed, found.problems[:] = packages_to_load()
         if CORE not in installed:

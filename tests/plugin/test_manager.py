@@ -467,3 +467,50 @@ def test_what_a_watcher_changes_is_in_no_run_and_no_other_watcher_sees_it() -> N
     )
     untouched = (0, {"temperature": 0.5}, {"loss": 0.25})
     assert [*seen, (run.seed, method.config, values)] == [untouched] * 3
+
+
+@pytest.mark.parametrize("where", ["at import", "in a hook"])
+def test_a_package_that_asks_for_all_plugins_while_they_are_found_is_told(site: Site, where: str) -> None:
+    """Regression: each discovery began another, 77 of them, and every command took half a minute."""
+    calls = {"at import": ("CARD = plugins()", "pass"), "in a hook": ("pass", "CARD = plugins()")}[where]
+    site.install("good-plugin", "1", GOOD)
+    site.install(
+        "asking-plugin",
+        "1",
+        f"""
+        from cervbench.plugin import hookimpl, plugins
+        {calls[0]}
+
+        @hookimpl
+        def cervbench_datasets():
+            {calls[1]}
+            return {{}}
+        """,
+    )
+    found = site.discover()
+    [problem] = found.problems
+    assert problem.package == "asking-plugin"
+    assert re.search(r"asking_plugin\.py:\d+$", problem.where)
+    assert "import it: from cervbench.data.cards.herlev import CARD" in problem.what
+    assert "good" in found.methods
+
+
+def test_a_package_may_build_on_a_card_of_the_core(site: Site) -> None:
+    site.install(
+        "merging-plugin",
+        "1",
+        """
+        from cervbench.data.cards.herlev import CARD
+        from cervbench.plugin import hookimpl
+
+        CLASSES = {"normal": CARD.classes[:3], "abnormal": CARD.classes[3:]}
+        MERGED = CARD.merged("herlev-2", "Herlev, two classes", CLASSES)
+
+        @hookimpl
+        def cervbench_datasets():
+            return {"herlev-2": MERGED}
+        """,
+    )
+    found = site.discover()
+    assert found.problems == []
+    assert found.datasets.get("herlev-2").offer.abnormal == {"abnormal"}
