@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.data.cards.card import Card
+from cervbench.data.cards.card import Archive, Card
 from cervbench.data.download import Download, download, pin
 from cervbench.data.error import DataError
 from cervbench.data.unpack import ArchiveError, unpack
@@ -36,15 +36,17 @@ def fetch(card: Card, data_root: Path, cache: Path, watch: WatchStages = unwatch
                 "To fetch it again, remove or rename it first"
             )
         done = tuple(download(archive, downloads, watch) for archive in card.source.archives)
-        _unpack(done, folder)
+        _unpack(card.source.archives, done, folder)
         for one in done:
             pin(one)
     return Fetched(folder, done)
 
 
-def _unpack(done: Sequence[Download], folder: Path) -> None:
+def _unpack(archives: Sequence[Archive], done: Sequence[Download], folder: Path) -> None:
+    pairs = list(zip(archives, done, strict=True))
+    kept = {archive.keep_as: one.path for archive, one in pairs if archive.keep_as}
     try:
-        unpack([one.path for one in done], folder)
+        unpack([one.path for archive, one in pairs if not archive.keep_as], folder, kept)
     except ArchiveError as error:  # the other archives are kept, to save downloading them again
         error.archive.unlink()
         raise DataError(f"{error}. It was removed: fetch it again") from None

@@ -4,12 +4,15 @@ It guarantees that nothing is written outside the folder, that no link or device
 written than a multiple of the archives' size, and that the folder appears complete or not at all.
 """
 
+import errno
 import lzma
+import os
+import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -55,11 +58,13 @@ class _Member:
     open: Callable[[], IO[bytes] | None]
 
 
-def unpack(archives: Sequence[Path], folder: Path) -> None:
-    """Unpack all archives into `folder`, which must not exist yet."""
+def unpack(archives: Sequence[Path], folder: Path, kept: Mapping[str, Path] | None = None) -> None:
+    """Unpack all archives into `folder`, which must not exist yet, and copy files to `kept` names there."""
     if folder.exists():
         raise DataError(f"{folder} exists already; remove or rename it first")
     with naming(folder), whole_folder(folder) as beside:
+        for name, path in (kept or {}).items():
+            shutil.copyfile(path, beside / name)
         for archive in archives:
             _unpack_one(archive, beside)
 
@@ -82,10 +87,16 @@ def _unpack_one(archive: Path, folder: Path) -> None:
                     f"unpacks to more than {EXPANSION} times its size, at {member.name!r}",
                 )
     except _DAMAGED as error:
-        raise ArchiveError(archive, f"is damaged or no archive: {error}") from None
+        raise ArchiveError(
+            archive,
+            f"is damaged or no archive: {error}. (A card names a file that is none with Archive(keep_as=…))",
+        ) from None
     except FileExistsError as error:
         name = Path(error.filename).relative_to(folder)
-        raise ArchiveError(archive, f"holds {name} twice, or after another archive") from None
+        raise DataError(  # the archive itself may be sound
+            f"{archive} holds {name}, which is there already, from it or from another archive, with other "
+            "content; it is not unpacked"
+        ) from None
     except RuntimeError as error:  # an encrypted member
         raise ArchiveError(archive, f"holds what cannot be read: {error}") from None
     except OSError as error:
@@ -103,15 +114,24 @@ def _parts(member: _Member, archive: Path) -> tuple[str, ...]:
 
 
 def _write(member: _Member, target: Path, budget: int) -> int:
-    """The number of bytes written, whatever the archive announced; it stops when the budget is spent."""
+    """The number of bytes read, whatever the archive announced; it stops when the budget is spent.
+
+    A file that is there already may come again with the same bytes: many archives hold one README.
+    """
     written = 0
     source = member.open()
     if source is None:
         return 0
-    with source, target.open("xb") as out:
+    again = target.is_file()
+    with source, target.open("rb" if again else "xb") as out:
         while written <= budget and (chunk := source.read(_CHUNK)):
             written += len(chunk)
-            out.write(chunk)
+            if not again:
+                out.write(chunk)
+            elif out.read(len(chunk)) != chunk:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        if again and out.read(1):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     return written
 
 

@@ -285,6 +285,56 @@ def test_the_cards_checksum_is_enough(server, tmp_path):
     assert done.path.read_bytes() == GOOD
 
 
+@pytest.mark.parametrize("form", ["sha256:{}", "{}", "SHA256:{}"])
+def test_a_checksum_is_one_however_it_is_written(server, tmp_path, form):
+    """Regression: the right file was refused and removed, since its sum was in capitals."""
+    archive = Archive(server.url, sha256=form.format(hashlib.sha256(GOOD).hexdigest().upper()))
+    assert download(archive, tmp_path, unwatched).published
+
+
+@pytest.mark.parametrize(
+    ("slip", "told"),
+    [
+        ({"sha256": "0" * 63}, "where 64 hexadecimal digits are due"),
+        ({"sha256": 7}, "its sha256 is 7"),
+        ({"size": "5"}, "its size is '5', where a number of bytes is due"),
+        ({"keep_as": "../labels.csv"}, "where the plain name of a file is due"),
+        ({"keep_as": ".."}, "where the plain name of a file is due"),
+    ],
+)
+def test_what_no_file_can_be_is_refused_in_the_card(slip, told):
+    with pytest.raises(DataError, match=told):
+        Archive("https://example.org/cells.zip", **slip)
+
+
+def test_two_files_kept_under_one_name_are_refused():
+    both = tuple(Archive(f"https://example.org/{n}", keep_as="labels.csv") for n in range(2))
+    with pytest.raises(DataError, match=r"keep more than one file as labels\.csv"):
+        Source("", both)
+
+
+def test_a_file_that_is_no_archive_is_kept_as_it_is(server, card, tmp_path):
+    """Regression: a table was damaged, was removed, and was to be fetched again, for ever."""
+    both = (Archive(server.url), Archive(server.url.replace("download=1", "table"), keep_as="labels.csv"))
+    fetched(replace(card, source=Source("", both)), tmp_path)
+    assert (tmp_path / "root" / "set" / "labels.csv").read_bytes() == GOOD
+    assert (tmp_path / "root" / "set" / "a" / "2.bmp").read_bytes() == b"x" * 5000
+
+
+def test_two_archives_that_contradict_each_other_are_kept(server, card, tmp_path):
+    """Regression: the second was removed, though it was sound."""
+
+    def in_turn(handler):
+        handler.answer(200, zip_of({"README": handler.path.encode()}))
+
+    server.behaviour = in_turn
+    both = tuple(Archive(server.url.replace("download=1", which)) for which in ("one", "other"))
+    for _ in range(2):
+        with pytest.raises(DataError, match="holds README, which is there already"):
+            fetched(replace(card, source=Source("", both)), tmp_path)
+    assert len(server.asked) == 2
+
+
 def test_other_bytes_than_the_first_time_are_refused_with_both(server, card, tmp_path):
     first = fetched(card, tmp_path).downloads[0]
     first.path.unlink()

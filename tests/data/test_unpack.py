@@ -125,12 +125,23 @@ def test_an_archive_cut_short_is_refused(place, make):
     refused(place, archive, "damaged or no archive")
 
 
-def test_one_name_twice_is_refused(place):
-    archive = place / "archives" / "twice.tar"
-    with tarfile.open(archive, "w") as out:
-        for _ in range(2):
-            out.addfile(tarfile.TarInfo("same"), io.BytesIO())
-    refused(place, archive, "same.*twice")
+@pytest.mark.parametrize(("first", "second"), [(b"1", b"2"), (b"1", b""), (b"1", b"12"), (b"", b"1")])
+def test_one_name_for_two_contents_is_refused(place, first, second):
+    archives = [place / "archives" / name for name in ("one.zip", "other.zip")]
+    for archive, content in zip(archives, (first, second), strict=True):
+        zipped(archive, {"README.txt": content})
+    with pytest.raises(DataError, match=r"other.zip holds README.txt, which is there already"):
+        unpack(archives, place / "root" / "set")
+    assert list((place / "root").iterdir()) == []
+
+
+def test_one_name_for_the_same_bytes_is_one_file(place):
+    """Regression: two archives with one README were refused, and the sound second was removed."""
+    archives = [place / "archives" / name for name in ("one.zip", "other.zip")]
+    for archive in archives:
+        zipped(archive, {"README.txt": bytes(3 * 2**20), f"{archive.stem}/1": b"1"})
+    unpack(archives, place / "root" / "set")
+    assert set(files_below(place / "root" / "set")) == {"README.txt", "one/1", "other/1"}
 
 
 def test_what_is_no_archive_is_refused(place):

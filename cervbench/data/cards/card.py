@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cervbench.data.cards.demands import require_card, require_names, with_plain_texts
+from cervbench.data.cards.demands import require_archive, require_card, require_names, with_plain_texts
 from cervbench.data.error import DataError
 from cervbench.error import first_few
 from cervbench.plugin.problems import in_words, place_of, shown
@@ -43,6 +43,13 @@ class Archive:
     size: int | None = None
     sha256: str | None = None
     """None if no checksum is published; then the first download's is remembered, and shown to the user."""
+    keep_as: str = ""
+    """If the file is no archive but a table, say: its name in the dataset's folder."""
+
+    def __post_init__(self) -> None:
+        require_archive(self)
+        if self.sha256 is not None:
+            object.__setattr__(self, "sha256", self.sha256.lower().removeprefix("sha256:"))
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,9 @@ class Source:
             raise DataError(
                 f"`archives` of a Source is {shown(self.archives)}, where a tuple is due: (Archive(…),)"
             )
+        names = [archive.keep_as for archive in self.archives if archive.keep_as]
+        if twice := first_few([name for name, times in Counter(names).items() if times > 1]):
+            raise DataError(f"`archives` of a Source keep more than one file as {twice}")
 
 
 def read_file(item: Item) -> "Image":

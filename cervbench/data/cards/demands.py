@@ -1,9 +1,10 @@
 """What is demanded of a card and its images, so that a slip shows where it was made."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from cervbench.error import first_few
 from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
-    from cervbench.data.cards.card import Card, Item
+    from cervbench.data.cards.card import Archive, Card, Item
 
 
 def _is_text(value: Any) -> bool:
@@ -39,6 +40,7 @@ def _by_name(value: Any, sound: Callable[[Any], bool]) -> bool:
     return isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(sound, value.values()))
 
 
+_SHA256 = re.compile(r"(sha256:)?[0-9a-f]{64}", re.IGNORECASE)
 _OF_A_CARD: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, "a str"),
     "title": (_is_text, "a str"),
@@ -65,6 +67,19 @@ _OF_A_CARD: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "revision": (_is_whole, "a whole number"),
     "synthetic": (_is_bool, "True or False"),
 }
+
+
+def require_archive(archive: "Archive") -> None:
+    """Refuses a checksum that no file has: each download of it would be removed."""
+    if archive.sha256 is not None and not (_is_text(archive.sha256) and _SHA256.fullmatch(archive.sha256)):
+        raise DataError(
+            f"{archive.url}: its sha256 is {archive.sha256!r}, where 64 hexadecimal digits are due"
+        )
+    if archive.size is not None and not _is_whole(archive.size):
+        raise DataError(f"{archive.url}: its size is {archive.size!r}, where a number of bytes is due")
+    kept = archive.keep_as
+    if kept and (PureWindowsPath(kept).name != kept or kept.startswith(".")):
+        raise DataError(f"{archive.url}: it is kept as {kept!r}, where the plain name of a file is due")
 
 
 def require_card(card: "Card") -> None:
