@@ -1,5 +1,6 @@
 """The audit of a dataset: the ladder, what can be told without looking at the cell, and near-duplicates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cervbench.audit.ladder import climb, shuffled_within_class
 from cervbench.audit.page import page
 from cervbench.audit.pairs import SHOWN, Pair, closest_pairs, draw_sheet
 from cervbench.data.batches import Images
+from cervbench.data.cards.card import Card
 from cervbench.data.dataset import Dataset
 from cervbench.data.stored import StoredImages
 from cervbench.data.views import Pyramid
@@ -37,12 +39,6 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
     labels = np.array([pack.labels[row] for row in rows])
     ids, groups = [pack.ids[row] for row in rows], [pack.groups[row] for row in rows]
     features = imagenet_features(dataset, rows)
-    groupings = {RANDOM: ids, OWN: groups}
-    groupings |= {name: [str(g) for g in group(ids)] for name, group in card.groupings.items()}
-    by_size = dict(sorted(groupings.items(), key=lambda item: -len(set(item[1]))))
-    by_size[CONTROL] = shuffled_within_class(labels, groups)
-    if not card.groups_known:
-        by_size = {RANDOM: ids}
     pairs = closest_pairs(dataset, LOOKED_AT)
     audited = Audit(
         variant=dataset.variant,
@@ -53,7 +49,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
             for name in card.classes
         },
         group=card.group,
-        ladder=climb(features, labels, by_size),
+        ladder=climb(features, labels, groupings_of(card, ids, groups, labels)),
         without_the_cell=[
             climb(simple, labels, {name: groups})[0]
             for name, simple in (
@@ -73,6 +69,19 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
         ],
     )
     return audited, pairs
+
+
+def groupings_of(
+    card: Card, ids: Sequence[str], groups: Sequence[str], labels: np.ndarray
+) -> dict[str, Sequence[str]]:
+    """What folds may keep together, from the most groups to the fewest, and the control.
+
+    Where the card says that groups are not known, its own are no rung, and there is nothing to control.
+    """
+    found: dict[str, Sequence[str]] = {RANDOM: ids} | ({OWN: groups} if card.groups_known else {})
+    found |= {name: [str(g) for g in group(ids)] for name, group in card.groupings.items()}
+    by_size = dict(sorted(found.items(), key=lambda item: -len(set(item[1]))))
+    return by_size | ({CONTROL: shuffled_within_class(labels, groups)} if card.groups_known else {})
 
 
 def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:

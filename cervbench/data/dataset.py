@@ -71,7 +71,8 @@ def _refuse_missing_classes(card: Card, pack: Pack) -> None:
         if name not in pack.labels:
             raise DataError(
                 f"{card.name} has no image of the class {name!r}; `cervbench data check {card.name}` says "
-                "what is missing. To leave the class out, bring the images as a manifest of your own"
+                "what is missing. To leave the class out, bring the images as a manifest of your own, or "
+                "offer a card without it"
             )
 
 

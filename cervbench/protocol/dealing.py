@@ -55,8 +55,8 @@ def require_dealable(
         raise FoldError(
             f"there are {FOLDS} folds, and a class in fewer groups cannot be tested in each: "
             f"{first_few(rare)}. Merge it with another class (a card may offer that: cric-3 for cric, lbc-2 "
-            "for lbc), leave its labels empty, or say in a column `split` of a manifest which images are "
-            "train, val and test"
+            "for lbc; in a card of your own, CARD.merged(…) does), leave its labels empty, or say which "
+            "images are train, val and test: in a column `split` of a manifest, or in a card by Item.split"
         )
 
 
@@ -85,7 +85,8 @@ def _require_parts(
     if untrained := sorted(classes_of["test"] - classes_of["train"] - {""}):
         raise FoldError(
             f"class {untrained[0]!r} is tested, and no image of it has the split train, so that nobody could "
-            "ever name it right: in a manifest of your own, move some of its groups to train, or leave it out"
+            "ever name it right: move some of its groups to train, or leave it out, in a manifest of your "
+            "own, or in a card by Item.split or CARD.merged(…)"
         )
 
 

@@ -170,7 +170,8 @@ class Manifest:
         if strange:
             raise FoldError(
                 f"{len(strange)} images are not in the frozen folds, the first is {strange[0]!r}; "
-                "they cannot be used under the dataset's own name: bring them as a manifest of your own"
+                "they cannot be used under the dataset's own name: bring them as a manifest of your own, or "
+                "ship folds with your card that have them"
             )
         rows = np.array([row_of[image] for image in images])
         return Manifest(

@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from cervbench.audit import audit
-from cervbench.audit.findings import Audit, NamedPair
+from cervbench.audit.audit import groupings_of
+from cervbench.audit.findings import CONTROL, OWN, RANDOM, Audit, NamedPair
 from cervbench.audit.ladder import Rung, climb, shuffled_within_class
 from cervbench.audit.page import page
 from cervbench.audit.pairs import closest_pairs, draw_sheet
@@ -54,6 +55,19 @@ def test_what_is_the_same_in_all_images_says_nothing_and_warns_of_nothing() -> N
     """Regression: images of one size flooded the terminal."""
     [rung] = climb(np.ones((320, 5)), LABEL, {"images": [str(n) for n in range(320)]})
     assert rung.balanced_accuracy == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_ways_to_group_that_a_card_knows_are_climbed_though_its_own_groups_are_not_known() -> None:
+    """Regression: an audit of such a card had random images alone, whatever its `groupings` said."""
+    card = replace(
+        plugins().datasets.get("synthetic").offer,
+        groupings={"slides": lambda ids: [id[0] for id in ids], "visits": lambda ids: [id[:2] for id in ids]},
+    )
+    ids, labels = ["aa1", "ab2", "ba3", "ab4"], np.array(list("xyxy"))
+    known = groupings_of(card, ids, ["1", "1", "2", "2"], labels)
+    assert list(known) == [RANDOM, "visits", OWN, "slides", CONTROL]
+    unknown = groupings_of(replace(card, groups_known=False), ids, ids, labels)
+    assert unknown == {RANDOM: ids, "visits": ["aa", "ab", "ba", "ab"], "slides": ["a", "a", "b", "a"]}
 
 
 def test_the_control_has_groups_of_the_same_sizes_and_classes() -> None:
