@@ -813,6 +813,19 @@ def test_a_card_may_list_by_a_generator() -> None:
     assert named("an_empty_folder_is_refused", plugin(card=card))() == ""
 
 
+def test_a_listing_that_fails_is_told_where_there_are_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it was "not looked at", and the package passed."""
+    monkeypatch.setattr(of_datasets, "data_root", lambda: tmp_path)
+    (tmp_path / "cells").mkdir()
+    check = named("an_image_of_each_class_can_be_read", plugin(card=replace(CARD, items=of_a_table)))
+    assert check().startswith("not looked at: ")
+    Image.new("RGB", (8, 8)).save(tmp_path / "cells" / "1.png")
+    with pytest.raises(CheckFailed, match="`items` of its card failed: FileNotFoundError"):
+        check()
+
+
 def fine_tunes(steps: int, fails: bool = False) -> Callable[..., Columns]:
     settings = FineTuneSettings(
         steps=steps,
