@@ -127,10 +127,11 @@ def _folds(card: Card, items: Sequence[Item]) -> Iterator[Finding]:
         if card.manifest:
             whole = frozen(card.manifest)
             wrong += _unlike(card, items, listed, whole)
-            if not wrong:
-                listed.divided(card, whole)
+            sound = not wrong
             if missing := sorted(set(whole.images) - set(listed.ids)):
                 wrong.append(Finding("missing", f"{len(missing)} images", first_few(missing)))
+            if sound:
+                listed.divided(card, whole)
         elif not wrong:
             splits = listed.splits if any(listed.splits) else None
             require_dealable(listed.ids, listed.labels, listed.groups, splits)

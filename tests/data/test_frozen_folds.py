@@ -163,7 +163,9 @@ def test_official_folds_that_test_nothing_are_refused_before_a_run(
     listed[:] = [item for item, split in zip(listed, SPLITS, strict=True) if split == "train"]
     refused, found = told(card, tmp_path)
     assert "the splits name no image for test" in refused
-    assert ("folds", card.manifest) in [(kind, subject) for kind, subject, _ in found]
+    named = [(kind, subject) for kind, subject, _ in found]
+    assert ("folds", card.manifest) in named
+    assert ("missing", "8 images") in named
 
 
 def test_a_part_has_the_folds_of_the_whole(
