@@ -716,7 +716,7 @@ def test_that_groups_are_unknown_is_told(
     list(execute([asked], Place(cache=tmp_path / "cache", out=out)))
     [told] = caplog.messages
     assert "nothing says which images belong together" in told
-    assert "unknown: each image stands for itself" in cervbench("data", "prepare", clinic).stdout
+    assert "unknown: folds may leak, and no interval is shown" in cervbench("data", "prepare", clinic).stdout
 
 
 @pytest.mark.parametrize("kind", ["predictions", "records"])

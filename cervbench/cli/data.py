@@ -82,7 +82,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(known | {"lacking": lacking}, ensure_ascii=False))
         return
-    known["groups"] = known["groups"] or "unknown: each image stands for itself, and folds may leak"
+    known["groups"] = known["groups"] or "unknown: folds may leak, and no interval is shown"
     for key, value in known.items():
         told = ", ".join(f"{name} {n}" for name, n in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key:>11}  {told}")
