@@ -85,20 +85,28 @@ def run(
 
 
 def compare(
-    one: str, other: str, *, metric: str = "balanced_accuracy", place: Place | None = None
+    one: str,
+    other: str,
+    *,
+    metric: str = "balanced_accuracy",
+    everything: bool = False,
+    place: Place | None = None,
 ) -> "pd.DataFrame":
     """How far one row of the pages is above another, paired, at every ratio of every table that has both.
 
-    Rows are called as on their page; `metric` may be `abnormal_auc`, too. The figures are shares, and NaN
-    where `why_not` says why. `p` is of each difference alone: who looks at several has to correct it.
+    Rows are called as on their page; `metric` may be `abnormal_auc`, too. `everything` includes those off
+    protocol and of the smoke tier. The figures are shares, and NaN where `why_not` says why. `p` is of each
+    difference alone: who looks at several has to correct it.
     """
     import pandas as pd
 
     from cervbench.leaderboard import compare_rows
 
     here = place or Place()
-    found = compare_rows(here.out, one, other, here.cache, metric)
-    return pd.DataFrame([compared.flat() for compared in found])
+    found = compare_rows(here.out, one, other, here.cache, metric, everything)
+    table = pd.DataFrame([compared.flat() for compared in found])
+    figures = ["difference", "low", "high", "p", "mean_of_folds"]
+    return table.astype(dict.fromkeys(figures, float))
 
 
 def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":

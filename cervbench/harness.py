@@ -82,8 +82,9 @@ class _Work:
     def outcomes(self) -> Iterator[Outcome]:
         self._store.write_folds(self.planned.dataset.manifest)
         done = self._done()  # refuses a damaged record before any work
-        evaluations = [entry for entry, _ in self.planned.resolved.evaluations]
-        warn_of_records_of_other_code([outcome.record for outcome in done], self._code, evaluations)
+        warn_of_records_of_other_code(
+            [outcome.record for outcome in done], self._code, self._code_of_evaluations
+        )
         if len(done) == len(self.planned.records):
             yield from done
             return
@@ -109,6 +110,8 @@ class _Work:
                 if made is None:
                     return
                 yield made
+        except GeneratorExit:  # whoever receives the records wants no more of them
+            raise
         except BaseException as raised:
             error = in_words(raised)
             raise
@@ -164,7 +167,7 @@ class _Work:
                 **observed,
                 **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
                 "code": self._code,
-                "evaluation_code": evaluation_code_hash(wanted.entry),
+                "evaluation_code": self._code_of_evaluations[wanted.entry.package, wanted.entry.name],
                 "chosen": sorted(changed_settings(self.run, self.plugins)),
                 "draws": len(labelled),
                 **({"pooling": trained.pooling(wanted.entry.offer.frozen)} if trained.method.encoder else {}),
@@ -185,6 +188,12 @@ class _Work:
     @cached_property
     def _code(self) -> str:
         return code_hash(self.planned.resolved.used)
+
+    @cached_property
+    def _code_of_evaluations(self) -> dict[tuple[str, str], str]:
+        """By package and name; of the files as they are when the run begins, for that is what is imported."""
+        entries = [entry for entry, _ in self.planned.resolved.evaluations]
+        return {(entry.package, entry.name): evaluation_code_hash(entry) for entry in entries}
 
     @property
     def _store(self) -> Store:

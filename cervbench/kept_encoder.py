@@ -42,6 +42,11 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
         encoder = built(str(path), size, ())
         if run.init == "imagenet" and not run.weights.startswith("timm ") and input_of(path) is None:
             # A file older than this entry of headers. A package's own weights may want another input.
+            if offered is None or offered.offer.weights != run.weights:
+                raise WeightsError(
+                    f"{path} does not say how its input is normalised, and began from {run.weights}, which "
+                    "does: install that"
+                )
             encoder.normalise = built("imagenet", size, ()).normalise
     stored_size = load(run.protocol.tier).pack.stored_size
 

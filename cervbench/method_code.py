@@ -7,7 +7,7 @@ gets the records of the older code. A warning says so.
 import hashlib
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,24 +45,23 @@ def _hash_of(named: Sequence[Any]) -> str:
 
 
 def warn_of_records_of_other_code(
-    records: Sequence[Record], code: str, evaluations: Sequence[Entry[EvaluationOffer]] = ()
+    records: Sequence[Record], code: str, of_evaluations: Mapping[tuple[str, str], str]
 ) -> None:
-    """Warn of those that other code of their method has made, or of one of these evaluations."""
+    """Warn of those that other code of their method has made, or of an evaluation, by package and name."""
     older = [
         record
         for record in records
         if {record.observed.get("code", code), record.observed.get("pretext_code") or code} != {code}
     ]
     _warn(older, "this method", "Offer")
-    for entry in evaluations:
-        own = evaluation_code_hash(entry)
+    for (package, name), own in of_evaluations.items():
         answered = [
             record
             for record in records
-            if (record.evaluation.package, record.evaluation.name) == (entry.package, entry.name)
+            if (record.evaluation.package, record.evaluation.name) == (package, name)
             and record.observed.get("evaluation_code", own) != own
         ]
-        _warn(answered, f"evaluation {entry.name}", "EvaluationOffer")
+        _warn(answered, f"evaluation {name}", "EvaluationOffer")
 
 
 def _warn(older: Sequence[Record], changed: str, offer: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.error import CervbenchError
 from cervbench.place import Place
 from cervbench.plugin.catalog import CORE, Entry
 from cervbench.plugin.manager import Plugins
@@ -98,21 +99,23 @@ class PlannedRecord:
             answers = predict(trained, labelled, parts.test, self.settings)
             try:
                 return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
-            except (ValueError, TypeError) as error:  # of numpy or Arrow: a ragged column, say
-                if isinstance(error, AnswerError):
-                    raise
+            except (CervbenchError, MemoryError):
+                raise
+            except Exception as error:  # of torch, numpy or Arrow: a ragged column, say
                 raise AnswerError(f"its columns cannot be stored: {in_words(error)}") from error
 
     def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
         """The evaluation's scores of the stored table; AnswerError if a record cannot hold them."""
         score = imported(self.entry.offer.score)
         with _placed(score):
+            if wrong := wrong_arguments(score, self.entry.offer.called_with["score"]):
+                raise AnswerError(f"score {wrong}")
             return self._scored(score, table, task)
 
     def _scored(self, score: Callable[..., Any], table: pa.Table, task: Task) -> dict[str, Any]:
         try:
             scores = score(to_columns(table), task)
-        except (ValueError, TypeError) as error:  # the core's own refuses what is no probability
+        except ValueError as error:  # the core's own refuses what is no probability
             raise AnswerError(str(error) if home_of(score) == CORE else in_words(error)) from error
         if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):
             raise AnswerError(f"score returns {shown(scores)}, where a dict of names to numbers is due")
@@ -136,7 +139,7 @@ def _placed(function: Callable[..., Any]) -> Iterator[None]:
             told = in_words(error)
         else:
             raise
-        cause = error.__cause__ or error
+        cause = (isinstance(error, AnswerError) and error.__cause__) or error
         where = place_of(cause, home, place_of_function(function)) if home != CORE else ""
         raise AnswerError(f"{told} (at {where})" if where else told) from error
 

@@ -10,7 +10,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from cervbench.plugin.settings import SettingsError, did_you_mean, refuse_truth_values, wrong_values
@@ -21,9 +21,12 @@ def _listed(value: Any) -> Any:
     listed = (value,) if isinstance(value, Integral | str) else value
     if isinstance(listed, Sized) and not len(listed):
         raise ValueError("is empty; left out, it asks for all")
-    if isinstance(listed, Sequence) and all(isinstance(one, Integral | str) for one in listed):
-        return tuple(dict.fromkeys(listed))  # whoever asks twice wants one record, and one row of a table
     return listed
+
+
+def _once(listed: Any) -> Any:
+    """Whoever asks twice wants one record, and one row of a table."""
+    return listed and tuple(dict.fromkeys(listed))
 
 
 def _numbers(value: Any) -> Any:
@@ -34,8 +37,8 @@ def _numbers(value: Any) -> Any:
     return listed
 
 
-Numbers = Annotated[tuple[int, ...] | None, BeforeValidator(_numbers)]
-Names = Annotated[tuple[str, ...] | None, BeforeValidator(_listed)]
+Numbers = Annotated[tuple[int, ...] | None, BeforeValidator(_numbers), AfterValidator(_once)]
+Names = Annotated[tuple[str, ...] | None, BeforeValidator(_listed), AfterValidator(_once)]
 NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
 
 OF_THE_COMMAND_LINE = {"labels": "ratios", "eval": "evaluations"}

@@ -295,6 +295,21 @@ def test_a_watcher_sees_the_run_its_steps_and_its_records(place: Place) -> None:
     assert seen == []  # all was done already
 
 
+def test_a_run_of_which_no_more_records_are_wanted_has_not_failed(place: Place) -> None:
+    seen: list[str] = []
+
+    class Watcher:
+        @hookimpl
+        def cervbench_run_ended(self, error: str) -> None:
+            seen.append(error)
+
+    request = replace(SIMCLR, evaluations=("knn",), ratios=(10, 100), seed=78)
+    records = execute([request], place, found=with_package(Watcher(), "watcher"))
+    next(records)
+    records.close()
+    assert seen == [""]
+
+
 def test_a_watcher_is_told_why_a_run_failed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
@@ -857,8 +872,8 @@ def test_records_that_other_code_of_an_evaluation_has_made_are_told(
     )
     older = {name: value for name, value in one.record.observed.items() if name != "evaluation_code"}
     caplog.clear()
-    entry = found.evaluations.get("shares")
-    warn_of_records_of_other_code([one.record.model_copy(update={"observed": older})], older["code"], [entry])
+    today = {("cervbench-shares", "shares"): "of today"}
+    warn_of_records_of_other_code([one.record.model_copy(update={"observed": older})], older["code"], today)
     assert not caplog.records
 
 
@@ -888,10 +903,10 @@ def test_a_record_of_an_older_encoder_is_told_though_it_is_of_todays_code(
     record = done[1][0].record
     own = record.observed["code"]
     assert record.observed["pretext_code"] == own
-    warn_of_records_of_other_code([record], own)
+    warn_of_records_of_other_code([record], own, {})
     assert not caplog.messages
     later = record.model_copy(update={"observed": {**record.observed, "code": "edited"}})
-    warn_of_records_of_other_code([later], "edited")
+    warn_of_records_of_other_code([later], "edited", {})
     assert len(caplog.messages) == 1
 
 

@@ -29,6 +29,7 @@ def test_what_is_asked_for_twice_is_done_once() -> None:
     asked = {"method": "simclr", "dataset": "herlev", "folds": [1, 0, 1], "evaluations": ["knn", "knn"]}
     request = Request.parse(asked, "here")
     assert (request.folds, request.evaluations) == ((1, 0), ("knn",))
+    assert Request.parse({**asked, "folds": iter([0, 0])}, "here").folds == (0,)
 
 
 def test_lists_are_every_combination() -> None:

@@ -109,8 +109,9 @@ def each_parameter_has_a_gradient(examined: ExaminedBackbone) -> str | None:
     strength = encoder(examined.images).square().sum()
     if strength.requires_grad:
         strength.backward()
-    idle = [name for name, p in encoder.backbone.named_parameters() if p.grad is None]
-    if len(idle) == len(list(encoder.parameters())):
+    learning = {name: p for name, p in encoder.backbone.named_parameters() if p.requires_grad}
+    idle = [name for name, p in learning.items() if p.grad is None]
+    if len(idle) == len(learning):
         raise CheckFailed(
             "no parameter gets a gradient from the vectors, so that nothing can be learnt",
             "leave requires_grad on, and no_grad and detach out of `forward_features`",

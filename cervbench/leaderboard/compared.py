@@ -66,24 +66,25 @@ def compare_rows(
     """
     if metric not in (HEADLINE, AUC):
         raise ComparisonError(f"rows are compared by {HEADLINE} or {AUC}, and not by {metric}")
-    store, rows = Store(out), set[str]()
-    found: list[Compared] = []
+    store, found = Store(out), list[Compared]()
     with Cache(cache) as kept:
-        for variant in variants(store, store.paths(), kept, everything):
+        shown = list(variants(store, store.paths(), kept, everything))
+        rows = {line.name for variant in shown for table in variant.tables for line in table.lines}
+        for variant in shown:
             for table in variant.tables:
-                rows |= {line.name for line in table.lines}
-                pair = _called(table, one), _called(table, other)
-                if pair[0] and pair[1] and metric in table.metrics:
+                pair = _called(table, one, rows), _called(table, other, rows)
+                if pair[0] and pair[1] and pair[0] is not pair[1] and metric in table.metrics:
                     found += _of_table(variant.name, table, pair[0], pair[1], metric, variant.figures, store)
     if not found:
-        raise ComparisonError(_told(one, other, metric, out, rows))
+        hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
+        raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
     return found
 
 
-def _called(table: Table, name: str) -> Line | None:
-    """The line of this name, or the only one of the method of this name."""
-    if exact := [line for line in table.lines if line.name == name]:
-        return exact[0]
+def _called(table: Table, name: str, rows: set[str]) -> Line | None:
+    """The line of this name or, if no row of any table has it, the only one of the method of this name."""
+    if name in rows:
+        return next((line for line in table.lines if line.name == name), None)
     of_method = [line for line in table.lines if _method(line.name) == name]
     return of_method[0] if len(of_method) == 1 else None
 
@@ -127,18 +128,18 @@ def _method(row: str) -> str:
 
 def _told(one: str, other: str, metric: str, out: Path, rows: set[str]) -> str:
     if not rows:
-        return f"{out} has no records to compare: run something with --out {out} first"
+        return f"{out} has no records to compare: run something with --out {out} first."
     for name in (one, other):
         if name in rows:
             continue
         of_method = sorted(row for row in rows if _method(row) == name)
         if len(of_method) > 1:
-            return f"there are several rows of {name}; say which: {', '.join(of_method)}"
+            return f"there are several rows of {name}; say which: {', '.join(of_method)}."
         if not of_method:
             meant = nearest(name, [*rows, *map(_method, rows)])
-            hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(rows))}"
+            hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(rows))}."
             return f"no table of {out} has a row called {name}: {hint}"
     return (
-        f"no table of {out} has both {one} and {other} with {metric}: rows of two tables, as of two "
-        "backbones, are not compared"
+        f"no table of {out} has two rows {one} and {other}, and {metric}: rows of two tables, as of two "
+        "backbones, are not compared."
     )

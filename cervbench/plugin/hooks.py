@@ -51,4 +51,4 @@ def cervbench_record_written(run: "Run", record: "Record") -> None:
 
 @hookspec
 def cervbench_run_ended(run: "Run", error: str) -> None:
-    """A run that was started is done, or has failed: `error` says why, and is empty if it is done."""
+    """A run that was started has ended: `error` says why it failed, and is empty if it did not."""

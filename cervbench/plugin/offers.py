@@ -121,6 +121,12 @@ class BackboneOffer:
     """The ImageNet weights that `pretrained=True` loads, by package and version: records and pages show it.
     Without it there are none, and `--init imagenet` is refused."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.weights, str):
+            raise OfferError(
+                f"`weights` of a BackboneOffer is {self.weights!r}; name their package and version"
+            )
+
 
 def imported(target: Any) -> Any:
     """The object that `package.module:name` stands for; anything but a string is itself."""

@@ -60,11 +60,17 @@ def is_of_package(error: BaseException, package: str) -> bool:
 
     Only its own mistake is its to mend: not what the core refuses with a message, and no lack of memory.
     """
-    if isinstance(error, CervbenchError | MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, CervbenchError) or _lacks_memory(error):
         return False
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     last = [name for name in modules if belongs(name, package) or _is_of_core(name)][-1:]
     return bool(last) and not _is_of_core(last[0])
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Of Python, of a GPU, or of torch on a processor, which has no class of its own for it."""
+    named = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or named or "DefaultCPUAllocator" in str(error)
 
 
 def _is_of_core(module: str) -> bool:

@@ -158,7 +158,7 @@ def _as_meant(key: str, old: Any, value: Any) -> Any:
     """A value in the type that the protocol has: 10.0 epochs are 10, not another row of a page."""
     if type(old) is bool and type(value) is not bool:
         raise SettingsError(f"protocol.{key} is true or false, and cannot be {value!r}")
-    if isinstance(old, list) and old and isinstance(value, list):
+    if isinstance(old, list) and old and isinstance(value, list | tuple):
         return [_as_meant(key, old[0], one) for one in value]
     if type(old) not in (int, float):
         return value

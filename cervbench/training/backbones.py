@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -36,19 +36,28 @@ def cervbench_backbones() -> Mapping[str, BackboneOffer]:
             f"{here}:lite0",
             "Tan and Le, ICML 2019",
             "of ImageNet weights that need no model hub",
-            weights=f"{LITE0_PACKAGE} {version(LITE0_PACKAGE)}" if _is_packaged() else weights,
+            weights=_packaged() or weights,
         ),
     }
 
 
 def weights_of_timm() -> str:
     """What records say of ImageNet weights that timm fetches from its hub."""
-    return f"timm {version('timm')}"
+    return _with_version("timm") or "timm"
 
 
-def _is_packaged() -> bool:
-    """Whether the package is installed whose ImageNet weights of Lite0 need no hub."""
-    return find_spec(LITE0_PACKAGE.replace("-", "_")) is not None
+def _packaged() -> str:
+    """The package whose ImageNet weights of Lite0 need no hub; empty if it is not installed."""
+    found = find_spec(LITE0_PACKAGE.replace("-", "_"))
+    return _with_version(LITE0_PACKAGE) if found else ""
+
+
+def _with_version(package: str) -> str:
+    """Empty if it has none: what lies on the path without having been installed must not stop the others."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
 
 
 def require_timm_name(name: str, offered: Iterable[str] = ()) -> None:
@@ -99,7 +108,7 @@ def vit(image_size: int, pretrained: bool) -> Any:
 
 def lite0(image_size: int, pretrained: bool) -> Any:
     """EfficientNet-Lite0, with the ImageNet weights of its package if that is installed."""
-    packaged = pretrained and _is_packaged()
+    packaged = pretrained and _packaged()
     model = by_timm_name(LITE0, image_size, pretrained and not packaged)
     if packaged:
         _load_packaged(model)

@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions
 from pathlib import Path
 from textwrap import dedent
 from types import SimpleNamespace
@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from cervbench.error import UsageError
-from cervbench.plugin import EvaluationOffer, MethodConfig, Offer, Settings, hookimpl
+from cervbench.plugin import BackboneOffer, EvaluationOffer, MethodConfig, Offer, Settings, hookimpl
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
+from cervbench.plugin.offers import OfferError
 from cervbench.records.record import MethodOfRun, Run
+from cervbench.training.backbones import LITE0, cervbench_backbones
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 GOOD = """
@@ -516,3 +518,21 @@ def test_a_package_may_build_on_a_card_of_the_core(site: Site) -> None:
     found = site.discover()
     assert found.problems == []
     assert found.datasets.get("herlev-2").offer.abnormal == {"abnormal"}
+
+
+def test_weights_that_lie_on_the_path_without_being_installed_stop_no_backbone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Regression: what has no version made every backbone of the core unknown."""
+
+    def version(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("cervbench.training.backbones.version", version)
+    offers = cervbench_backbones()
+    assert offers["resnet18"].weights == offers[LITE0].weights == "timm"
+
+
+def test_weights_that_are_no_text_are_told_where_they_are_offered() -> None:
+    with pytest.raises(OfferError, match="name their package and version"):
+        BackboneOffer("a:b", "A paper, 2024", weights=True)  # type: ignore[arg-type]

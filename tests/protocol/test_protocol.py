@@ -38,7 +38,8 @@ def test_a_changed_number_is_off_protocol_and_says_which() -> None:
     assert load("quick", {"finetune.weight_decay": 0}) == load("quick", {"finetune.weight_decay": 0.0})
     assert load("quick", {"finetune.steps": float(load("quick").evaluations["finetune"]["steps"])}).off == ()
     # Regression: one run had two ids, by how its numbers were written.
-    assert load("quick", {"linear.grid": [1, 2]}) == load("quick", {"linear.grid": [1.0, 2.0]})
+    for same in ([1, 2], (1, 2)):
+        assert load("quick", {"linear.grid": same}) == load("quick", {"linear.grid": [1.0, 2.0]})
     for wrong in (1, "yes"):
         with pytest.raises(SettingsError, match="compile is true or false"):
             load("quick", {"pretext.compile": wrong})

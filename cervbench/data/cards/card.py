@@ -110,7 +110,7 @@ class Card:
     expected: Mapping[str, int] = field(default_factory=dict)
     """How many images of each class the complete dataset has; empty if that is not known."""
     groups_known: bool = True
-    """If False, no interval is shown, and users are told that folds may leak; `Item.group` still deals them."""
+    """If False, no interval is shown, and users are told that folds may leak: `Item.group` deals them."""
     read: Callable[[Item], "Image"] = read_file
     groupings: Mapping[str, Callable[[Sequence[str]], Sequence[str]]] = field(default_factory=dict)
     """Other ways to group the images, for the audit: ids to groups."""
