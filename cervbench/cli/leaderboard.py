@@ -103,7 +103,7 @@ def _as_table(found: "list[Compared]") -> str:
         [
             f"{compared.ratio} %",
             compared.why_not or figure(compared.gain[:3], signed=True),
-            "" if compared.gain.p is None else f"{compared.gain.p:.4f}",
+            "" if (p := compared.gain.p) is None else f"{p:.4f}" if p >= 1e-4 else "below 0.0001",
             points(compared.mean_of_folds),
             ", ".join(map(points, compared.by_fold)),
         ]

@@ -120,8 +120,8 @@ def test_no_row_is_compared_with_itself(out: Path, cache: Path, write: Write) ->
 
 
 def test_the_command_prints_a_table_or_one_object_a_ratio(out: Path, write: Write) -> None:
-    write("simclr", 0.7)
-    write("byol", 0.5, ratios=(100,))
+    write("simclr", 0.9)
+    write("byol", 0.3, ratios=(100,))
     code, text = told(out, "simclr", "byol")
     (line,) = [line for line in text.splitlines() if line.startswith("100 %")]
     code_of_json, lines = told(out, "simclr", "byol", "--json")
@@ -130,6 +130,7 @@ def test_the_command_prints_a_table_or_one_object_a_ratio(out: Path, write: Writ
     assert "cells, linear · resnet18, random init · quick\nsimclr above byol" in text
     assert entry["ratio"] == 100
     assert f"{100 * entry['difference']:+.1f} [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]" in line
+    assert "  below 0.0001  " in line
     assert told(out, "simclr", "bioyl")[0] == 2
 
 
