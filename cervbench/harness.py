@@ -22,7 +22,7 @@ from cervbench.plugin.problems import AnswerError, ContractError, in_words
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
-from cervbench.runs import changed_settings, name_init, task_of
+from cervbench.runs import changed_settings, init_of, task_of
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
@@ -221,7 +221,7 @@ def pretrained(
     from cervbench.training.workshop import Workshop
 
     resolved, run = planned.resolved, planned.run
-    if name_init(resolved) != run.init:  # hours may have passed since it was planned
+    if init_of(resolved) != run.init:  # hours may have passed since it was planned
         raise WeightsError(
             f"{resolved.init_file} is another file than when this run was planned; give the command again, "
             "and leave the file as it is meanwhile"

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cervbench.data.dataset import Dataset, open_dataset
+from cervbench.data.dataset import (
+    Dataset,
+    open_dataset,
+    warn_of_unknown_groups,
+    warn_of_untrained_classes,
+)
 from cervbench.error import CervbenchError
 from cervbench.place import Place
 from cervbench.plugin.catalog import CORE, Entry
@@ -29,7 +34,7 @@ from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
 from cervbench.records.table import canonical, to_columns
 from cervbench.resolve import Resolved, resolve
-from cervbench.runs import recipe_of, runs, warn_of_unknown_groups, warn_of_untrained_classes
+from cervbench.runs import recipe_of, runs
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.recipe import Recipe
@@ -57,9 +62,7 @@ class PlannedRun:
     def records(self) -> list["PlannedRecord"]:
         """The records wanted from it, by evaluation and ratio."""
         return [
-            PlannedRecord(
-                entry, settings, ratio, record_id(self.run, name_evaluation(entry, settings), ratio)
-            )
+            PlannedRecord(entry, settings, ratio, record_id(self.run, evaluation_of(entry, settings), ratio))
             for entry, settings in self.resolved.evaluations
             for ratio in self.resolved.ratios
         ]
@@ -76,7 +79,7 @@ class PlannedRecord:
 
     @property
     def evaluation(self) -> EvaluationOfRecord:
-        return name_evaluation(self.entry, self.settings)
+        return evaluation_of(self.entry, self.settings)
 
     def labelled(self, parts: "Parts") -> "list[Labelled]":
         """The labels that may be seen, once per draw; an evaluation may set `draws` to ask for fewer."""
@@ -144,7 +147,7 @@ def _placed(function: Callable[..., Any]) -> Iterator[None]:
         raise AnswerError(f"{told} (at {where})" if where else told) from error
 
 
-def name_evaluation(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:
+def evaluation_of(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:
     return EvaluationOfRecord(
         name=entry.name,
         package=entry.package,

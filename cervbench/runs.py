@@ -1,14 +1,12 @@
 """Makes the runs of a resolved request, one per fold; each holds everything that decides its encoder."""
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from cervbench.data.dataset import Dataset
-from cervbench.data.error import DataError
+from cervbench.data.dataset import Dataset, require_fold
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import of_pretext
@@ -21,7 +19,7 @@ from cervbench.training.recipe import Recipe
 from cervbench.weight_history import warn_of_tests_seen
 
 
-def name_run(resolved: Resolved, dataset: Dataset, fold: int) -> Run:
+def run_of(resolved: Resolved, dataset: Dataset, fold: int) -> Run:
     """Everything that decides an encoder."""
     offer, protocol = resolved.method.offer, resolved.protocol
     return Run(
@@ -43,7 +41,7 @@ def name_run(resolved: Resolved, dataset: Dataset, fold: int) -> Run:
         ),
         backbone=resolved.backbone,
         backbone_revision=resolved.backbone_offer.revision if resolved.backbone_offer else 1,
-        init=name_init(resolved),
+        init=init_of(resolved),
         weights=_weights_source(resolved),
         fold=fold,
         seed=resolved.request.seed,
@@ -96,52 +94,11 @@ def runs(resolved: Resolved, dataset: Dataset, plugins: Plugins) -> Iterator[Run
     """One run per fold; a fold that cannot be used is refused before anything is trained."""
     folds = resolved.request.folds or range(dataset.manifest.folds)
     for fold in folds:
-        _require_fold(dataset, fold)
+        require_fold(dataset, fold)
     if resolved.init_file:
         warn_of_tests_seen(resolved.init_file, resolved.card, folds, plugins)
     for fold in folds:
-        yield name_run(resolved, dataset, fold)
-
-
-def _require_fold(dataset: Dataset, fold: int) -> None:
-    """Refuse a fold that does not exist, tests nothing, or has a single class to train on.
-
-    A part of a dataset has the folds of the whole, so its folds may well be like that.
-    """
-    manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
-    classes = {manifest.labels[row] for row in parts.train} - {""}
-    if len(parts.test) and len(classes) > 1:
-        return
-    lacking = "tests no image" if not len(parts.test) else f"has {len(classes)} classes to train on"
-    raise DataError(
-        f"{dataset.variant}: fold {fold} {lacking}; name others with --folds, or bring the images as a "
-        "manifest of your own, whose folds are dealt from what is there"
-    )
-
-
-def warn_of_unknown_groups(dataset: Dataset) -> None:
-    """Warn that images of one patient, say, may be on two sides of a fold."""
-    if not dataset.card.groups_known:
-        logging.getLogger("cervbench").warning(
-            "%s: nothing says which images belong together, so folds may leak and scores may be too high; in "
-            "a manifest of your own, the column `group` says it",
-            dataset.variant,
-        )
-
-
-def warn_of_untrained_classes(dataset: Dataset) -> None:
-    """Warn of folds of a partial dataset that test a class without any image of it left to train on."""
-    for name, lacking in dataset.manifest.lacking().items():
-        untrained = [where.removesuffix(": train") for where in lacking if where.endswith(": train")]
-        tested = [fold for fold in untrained if f"{fold}: test" not in lacking]
-        if tested:
-            logging.getLogger("cervbench").warning(
-                "%s: images of class %s are tested in %s and trained on in none of these, where no method "
-                "can name it right",
-                dataset.variant,
-                name,
-                ", ".join(tested),
-            )
+        yield run_of(resolved, dataset, fold)
 
 
 def changed_settings(run: Run, plugins: Plugins) -> dict[str, Any]:
@@ -165,7 +122,7 @@ def _weights_source(resolved: Resolved) -> str:
     return weights_of_timm() if offered is None else offered.weights
 
 
-def name_init(resolved: Resolved) -> str:
+def init_of(resolved: Resolved) -> str:
     """What the run calls its initial weights; a file is named by its content, not by its path."""
     path = resolved.init_file
     if path is None:

