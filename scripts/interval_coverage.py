@@ -14,6 +14,7 @@ import numpy as np
 
 from cervbench.data.cards.herlev import EXPECTED, SEVERITY
 from cervbench.protocol.folds import frozen
+from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import best_of, compare
 from cervbench.scoring.intervals import design, interval, replicates
 from cervbench.scoring.metrics import METRICS
@@ -57,7 +58,6 @@ SETTINGS = (
     Setting("good, all labels", 3.2, draw=0, draws=1),
     Setting("very good", 4.5),
 )
-HEADLINE = "balanced_accuracy"
 OTHERS = tuple(name for name in METRICS if name not in (HEADLINE, "macro_auc"))
 """Macro AUC has no interval on Herlev."""
 

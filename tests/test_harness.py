@@ -812,16 +812,26 @@ def test_the_code_of_a_method_is_hashed_wherever_it_is(
             assert len({before, code(home), nothing}) == 3
 
 
-def test_the_code_of_a_class_that_was_typed_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: whatever stood in a notebook had one hash, so that no edit of it was noticed."""
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    """Runs what was typed into one, whose source Python keeps; gives what it defines."""
     monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
 
-    def code(typed: str) -> str:
+    def names_of(typed: str) -> dict[str, Any]:
         name = f"<typed {typed}>"
         linecache.cache[name] = (len(typed), None, typed.splitlines(keepends=True), name)
         namespace: dict[str, Any] = {"__name__": "notebook"}
         exec(compile(typed, name, "exec"), namespace)
-        entry: Any = SimpleNamespace(offer=Offer(MethodConfig, namespace["Learner"], "nobody"))
+        return namespace
+
+    return names_of
+
+
+def test_the_code_of_a_class_that_was_typed_is_hashed(notebook: Callable[[str], dict[str, Any]]) -> None:
+    """Regression: whatever stood in a notebook had one hash, so that no edit of it was noticed."""
+
+    def code(typed: str) -> str:
+        entry: Any = SimpleNamespace(offer=Offer(MethodConfig, notebook(typed)["Learner"], "nobody"))
         return code_hash([entry])
 
     once = "class Learner:\n    def loss(self, views):\n        return 1\n"
@@ -881,15 +891,12 @@ class Neighbours(Settings):
     neighbours: int = 1
 
 
-def test_the_code_of_an_evaluation_that_was_typed_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
-
+def test_the_code_of_an_evaluation_that_was_typed_is_hashed(
+    notebook: Callable[[str], dict[str, Any]],
+) -> None:
     def code(typed: str) -> str:
-        name = f"<typed {typed}>"
-        linecache.cache[name] = (len(typed), None, typed.splitlines(keepends=True), name)
-        namespace: dict[str, Any] = {"__name__": "notebook"}
-        exec(compile(typed, name, "exec"), namespace)
-        return evaluation_code_hash(Entry("typed", "a", "1", EvaluationOffer(namespace["predict"], "nobody")))
+        offer = EvaluationOffer(notebook(typed)["predict"], "nobody")
+        return evaluation_code_hash(Entry("typed", "a", "1", offer))
 
     once = "def predict(trained, labelled, images, settings):\n    return 1\n"
     assert code(once) == code(once)
