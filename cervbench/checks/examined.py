@@ -124,13 +124,13 @@ class ExaminedMethod:
 
         def watch(stage: str, at: int, steps: int, values: Mapping[str, float]) -> None:
             if at == step:
-                raise _Killed
+                raise Killed
 
         parts = parts_at(recipe.image_size)
         workshop = Workshop(folder, CPU, 0.0, watch)
         try:
             pretrain(recipe, parts.train, parts.everything, workshop)
-        except _Killed:
+        except Killed:
             return
 
     def losses(self, recipe: Recipe, until: int | None = None, learning: bool = True) -> list[float]:
@@ -152,7 +152,7 @@ class ExaminedMethod:
         return Path(tempfile.mkdtemp(dir=drawn_dataset.folder(), prefix=f"{self.offered_as}-"))
 
 
-class _Killed(BaseException):
+class Killed(BaseException):
     """Stands in for a kill, as something that no method catches."""
 
 

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 from torch import Tensor, nn
 
 from cervbench.checks import drawn_dataset
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import ExaminedMethod, differing, parts_at
+from cervbench.checks.examined import ExaminedMethod, Killed, differing, parts_at
 from cervbench.error import first_few
 from cervbench.methods import cervbench_methods
 from cervbench.plan import PlannedRecord
@@ -127,6 +128,34 @@ def it_leaves_the_encoder_as_it_was(evaluation: ExaminedEvaluation) -> str | Non
     return None
 
 
+def it_goes_on_after_a_kill(evaluation: ExaminedEvaluation) -> str | None:
+    """Killed before its second stage begins to train, it goes on to the answers of a run without a stop."""
+    if isinstance(evaluation.first, BaseException):
+        return NO_ANSWER
+    trained = evaluation.handed()
+    begun = evaluation.record.begin(trained)
+    fit, fitted = begun.fit, list[object]()
+
+    def fit_until_killed(*asked: Any, **named: Any) -> None:
+        if fitted:
+            raise Killed
+        fitted.append(asked)
+        fit(*asked, **named)
+
+    begun.fit = fit_until_killed  # type: ignore[method-assign]
+    try:
+        evaluation.answered(begun)
+    except Killed:
+        table, _ = evaluation.first
+        if content_hash(table) != content_hash(evaluation.answered(evaluation.record.begin(trained))):
+            raise CheckFailed(
+                "killed between two stages and asked again, it gave another table of predictions",
+                "call trained.seed(…) before each draw, stage or model that anything is drawn for: what was "
+                "trained before the kill is loaded, and draws nothing this time",
+            ) from None
+    return None
+
+
 def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> str | None:
     """`score` works from the stored table alone and gives named numbers that JSON can hold."""
     if isinstance(evaluation.first, BaseException):
@@ -143,6 +172,7 @@ DEMANDS: tuple[Callable[[ExaminedEvaluation], str | None], ...] = (
     it_answers_each_test_image_once_a_draw,
     it_gives_the_same_answers_again,
     it_leaves_the_encoder_as_it_was,
+    it_goes_on_after_a_kill,
     its_scores_are_a_function_of_the_table,
 )
 

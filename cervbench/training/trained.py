@@ -131,6 +131,8 @@ class Trained:
         self._fitted.add(name)
         sitting = self.workshop.sitting(name, self.record)
         train(stage, begin(stage, sitting), feed, steps, sitting)
+        # One that was finished before a kill takes no step; what is drawn next must not depend on that.
+        self.seed(*purpose, "fitted")
 
     def clear_checkpoints(self) -> None:
         """Delete the checkpoints of the record that was worked on, once it is written."""

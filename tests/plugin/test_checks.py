@@ -23,10 +23,11 @@ from cervbench.checks.pretended_gpu import PretendedGPU
 from cervbench.data.cards.card import read_file
 from cervbench.data.parts import Parts
 from cervbench.evaluations import FineTuneSettings
-from cervbench.evaluations.finetune import fine_tuned
+from cervbench.evaluations.finetune import FineTuning, fine_tuned
 from cervbench.place import data_root
 from cervbench.plugin import (
     BackboneOffer,
+    Batch,
     Card,
     Columns,
     Encoder,
@@ -544,6 +545,53 @@ def freezes_the_runs_own(trained: Trained, *asked: Any) -> dict[str, np.ndarray]
     return sound_predict(trained, *asked)
 
 
+class Noisy(FineTuning):
+    """Draws its noise from a generator that goes on from draw to draw."""
+
+    def __init__(self, noise: np.random.Generator, *asked: Any) -> None:
+        super().__init__(*asked)
+        self.noise = noise
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        loss, parts = super().forward(batch)
+        return loss * self.noise.uniform(0.5, 2.0), parts
+
+
+class WithAHead(nn.Module):
+    """The encoder with a head whose first weights torch draws."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(encoder.width, 7)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.encoder(images))
+        return logits
+
+
+def trains_noisily(trained: Trained, labelled: Any, images: Images, settings: Any) -> Columns:
+    noise = np.random.default_rng(trained.seed("noise"))
+
+    def answer(seen: Labelled) -> np.ndarray:
+        stage = Noisy(noise, trained.classifier(7), seen.train.labels, 7, 1e-2, 0.0)
+        trained.fit(stage, seen.train, 2, 8, "noisily", seen.draw)
+        return trained.probabilities(stage.classifier, images)
+
+    return one_answer_a_draw(labelled, images, answer)
+
+
+def trains_a_head(trained: Trained, labelled: Any, images: Images, settings: Any) -> Columns:
+    """Regression: its second head began from other weights where the first stage had been finished before."""
+
+    def answer(seen: Labelled) -> np.ndarray:
+        head = WithAHead(trained.classifier(7).encoder)
+        stage = FineTuning(head, seen.train.labels, 7, 1e-2, 0.0)
+        trained.fit(stage, seen.train, 2, 8, "a head", seen.draw)
+        return trained.probabilities(head, images)
+
+    return one_answer_a_draw(labelled, images, answer)
+
+
 def wants_the_parts(trained: Trained, parts: Parts, settings: Settings) -> Columns:
     return {}
 
@@ -685,6 +733,12 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "trains it in place": (plugin(predict=trains_in_place), r"trained\.encoder is not .*conv1\.weight"),
         "freezes the run's own": (plugin(predict=freezes_the_runs_own), r"trained\.method is not"),
     },
+    "it_goes_on_after_a_kill": {
+        "draws on from stage to stage": (
+            plugin(predict=trains_noisily, frozen=False),
+            "between two stages .* another table",
+        )
+    },
     "its_scores_are_a_function_of_the_table": {
         "scores at random": (plugin(score=scores_at_random), "two results"),
         "scores a list": (plugin(score=scores_a_list), "returns a list"),
@@ -782,6 +836,10 @@ def test_a_sound_plugin_passes(check: Check) -> None:
 
 def test_an_evaluation_may_freeze_the_encoder_that_is_its_own() -> None:
     assert named("it_leaves_the_encoder_as_it_was", plugin(predict=freezes))() == ""
+
+
+def test_an_evaluation_that_draws_from_torch_goes_on_after_a_kill() -> None:
+    assert named("it_goes_on_after_a_kill", plugin(predict=trains_a_head, frozen=False))() == ""
 
 
 @pytest.mark.parametrize("predict", [looks, draws])
