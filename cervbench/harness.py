@@ -23,6 +23,7 @@ from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Ru
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
 from cervbench.runs import changed_settings, init_of, task_of
+from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
@@ -146,23 +147,23 @@ class _Work:
     def _evaluate(
         self, wanted: PlannedRecord, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]
     ) -> Record:
-        """Predict the test images once, join the truth, score the table in its stored form, store both."""
+        """Predict the test images once, join the truth and store the table; score it as it is read back."""
         reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = wanted.labelled(parts)
-        task = task_of(self.planned.dataset)
         with _blamed_on(wanted):
             table = wanted.table(wanted.begin(trained), labelled, parts)
-            scores = wanted.scores(table, task)
         seconds = time.perf_counter() - started
+        self._store.write_predictions(self.run.dataset.variant, wanted.id, table)
+        predictions = PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows)
         record = Record.sealed(
             run=self.run,
             evaluation=wanted.evaluation,
             ratio=wanted.ratio,
-            task=task,
+            task=self._task,
             labels=LabelCount(train=len(labelled[0].train), val=len(labelled[0].val)),
-            predictions=PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows),
-            scores=scores,
+            predictions=predictions,
+            scores=self._scores(wanted, predictions),
             observed={
                 **observed,
                 **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
@@ -175,9 +176,17 @@ class _Work:
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
-        self._store.write_predictions(self.run.dataset.variant, wanted.id, table)
         self._store.write(record)
         return record
+
+    def _scores(self, wanted: PlannedRecord, predictions: PredictionsOfRecord) -> dict[str, Any]:
+        columns = self._store.columns(self.run.dataset.variant, wanted.id, predictions.hash)
+        with _blamed_on(wanted):
+            return wanted.scores(columns, self._task)
+
+    @cached_property
+    def _task(self) -> Task:
+        return task_of(self.planned.dataset)
 
     def _observed_of_init(self) -> dict[str, list[int]]:
         """The folds that its initial weights were trained on, if they come from a file that says so."""
@@ -203,7 +212,18 @@ class _Work:
         variant = self.run.dataset.variant
         if not self._store.has(variant, wanted.id):
             return None
-        return Outcome(self._store.record(self._store.record_path(variant, wanted.id)), fresh=False)
+        record = self._store.record(self._store.record_path(variant, wanted.id))
+        if record.task != self._task:
+            record = self._scored_again(wanted, record)
+        return Outcome(record, fresh=False)
+
+    def _scored_again(self, wanted: PlannedRecord, record: Record) -> Record:
+        """Its card now says something else of its classes; the predictions are as good as before."""
+        self._say(f"{wanted.entry.name} at {wanted.ratio} %: scored again, by what the card says now")
+        scores = self._scores(wanted, record.predictions)
+        record = Record.sealed(**{**dict(record), "task": self._task, "scores": scores})
+        self._store.write(record)
+        return record
 
     def _say(
         self, doing: str, step: int = 0, steps: int = 0, values: Mapping[str, float] | None = None

@@ -18,6 +18,7 @@ from cervbench.data.dataset import (
 from cervbench.error import CervbenchError
 from cervbench.place import Place
 from cervbench.plugin.catalog import CORE, Entry
+from cervbench.plugin.evaluation import Columns
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import EvaluationOffer, imported
 from cervbench.plugin.problems import (
@@ -32,7 +33,7 @@ from cervbench.plugin.problems import (
 )
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
-from cervbench.records.table import canonical, to_columns
+from cervbench.records.table import canonical
 from cervbench.resolve import Resolved, resolve
 from cervbench.runs import recipe_of, runs
 from cervbench.scoring.task import Task
@@ -107,17 +108,17 @@ class PlannedRecord:
             except Exception as error:  # of torch, numpy or Arrow: a ragged column, say
                 raise AnswerError(f"its columns cannot be stored: {in_words(error)}") from error
 
-    def scores(self, table: pa.Table, task: Task) -> dict[str, Any]:
-        """The evaluation's scores of the stored table; AnswerError if a record cannot hold them."""
+    def scores(self, columns: Columns, task: Task) -> dict[str, Any]:
+        """The evaluation's scores of a stored table; AnswerError if a record cannot hold them."""
         score = imported(self.entry.offer.score)
         with _placed(score):
             if wrong := wrong_arguments(score, self.entry.offer.called_with["score"]):
                 raise AnswerError(f"score {wrong}")
-            return self._scored(score, table, task)
+            return self._scored(score, columns, task)
 
-    def _scored(self, score: Callable[..., Any], table: pa.Table, task: Task) -> dict[str, Any]:
+    def _scored(self, score: Callable[..., Any], columns: Columns, task: Task) -> dict[str, Any]:
         try:
-            scores = score(to_columns(table), task)
+            scores = score(columns, task)
         except ValueError as error:  # the core's own refuses what is no probability
             raise AnswerError(str(error) if home_of(score) == CORE else in_words(error)) from error
         if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cervbench
+from cervbench.data.cards.synthetic import CARD as SYNTHETIC
 from cervbench.data.dataset import open_dataset, warn_of_untrained_classes
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
@@ -61,6 +62,7 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
+from cervbench.records.verify import verify_file
 from cervbench.resolve import resolve
 from cervbench.runs import recipe_of, run_of, runs, task_of
 from cervbench.scoring.metrics import METRICS
@@ -1192,6 +1194,30 @@ def test_a_record_never_stands_beside_predictions_of_another_making(
     assert list(store.paths()) == []
     [again] = execute([MAJORITY], place)
     assert again.fresh
+
+
+def test_a_card_that_says_something_else_of_its_classes_has_its_records_scored_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: they were taken as they were, and stood in a table of their own beside newer ones."""
+
+    def asked_of(abnormal: Sequence[str], **change: Any) -> list[Outcome]:
+        card = replace(SYNTHETIC, name="mine", abnormal=frozenset(abnormal))
+        package = SimpleNamespace(cervbench_datasets=hookimpl(lambda: {"mine": card}))
+        request = replace(MAJORITY, method="image-size", dataset="mine", **change)
+        return list(execute([request], place, found=with_package(package, "notebook")))
+
+    classes = SYNTHETIC.classes
+    [before] = asked_of(classes[3:])
+    other, again = asked_of(classes[5:], ratios=(50, 100))
+    assert (other.fresh, again.fresh) == (True, False)
+    assert again.record.task == other.record.task != before.record.task
+    assert again.record.predictions == before.record.predictions
+    assert again.record.scores["abnormal_auc"] != before.record.scores["abnormal_auc"]
+    path = Store(place.out).record_path(again.record.run.dataset.variant, again.record.id)
+    assert verify_file(path) == []
+    monkeypatch.setattr(Store, "write", kill)  # once is enough
+    assert asked_of(classes[5:], ratios=(100,)) == [again]
 
 
 def test_what_weights_had_been_trained_on_is_known_though_their_file_is_gone_at_the_end(

@@ -19,7 +19,7 @@ from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
 from cervbench.plugin.problems import home_of
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash
+from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import task_of
 from cervbench.training.trained import Trained
 
@@ -162,7 +162,7 @@ def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> st
         return NO_ANSWER
     table, _ = evaluation.first
     one, task = evaluation.record, task_of(drawn_dataset.dataset())
-    first, second = (one.scores(table, task) for _ in range(2))
+    first, second = (one.scores(to_columns(table), task) for _ in range(2))
     if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
         raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")
     return None
