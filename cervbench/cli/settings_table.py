@@ -7,7 +7,16 @@ from cervbench.plugin.settings import Settings
 
 Schema = Mapping[str, Any]
 
-_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "exclusiveMaximum": "<", "maximum": "≤"}
+_BOUNDS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "exclusiveMaximum": "<",
+    "maximum": "≤",
+    "multipleOf": "a multiple of",
+    "minLength": "of length ≥",
+    "maxLength": "of length ≤",
+    "pattern": "like",
+}
 
 
 def described(config: type[Settings]) -> list[dict[str, Any]]:
@@ -37,5 +46,9 @@ def accepted(schema: Schema, definitions: Mapping[str, Schema]) -> str:
         return f"list of {', '.join(accepted(one, definitions) for one in schema['prefixItems'])}"
     if kind == "array":
         return f"list of {accepted(schema.get('items', {}), definitions)}"
-    bounds = " and ".join(f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema)
+    bounds = " and ".join(f"{sign} {_plain(schema[key])}" for key, sign in _BOUNDS.items() if key in schema)
     return f"{kind} {bounds}".strip()
+
+
+def _plain(bound: float | str) -> str:
+    return bound if isinstance(bound, str) else f"{bound:g}"

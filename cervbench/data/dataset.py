@@ -60,6 +60,7 @@ def open_dataset(
     pack = prepare(card, data_root, cache, rules.pack.stored_size, watch)
     _refuse_missing_classes(card, pack)
     _warn_of_twins(card, pack)
+    _warn_of_like_groups(card, pack)
     try:
         return Dataset(card, pack, _folds(card, pack, rules))
     except FoldError as error:
@@ -91,6 +92,21 @@ def _warn_of_twins(card: Card, pack: Pack) -> None:
             "%s: the same pixels are in two groups, so that they may be trained on and tested: %s",
             card.name,
             first_few(twins),
+        )
+
+
+def _warn_of_like_groups(card: Card, pack: Pack) -> None:
+    """Warn of groups that differ in case alone: if they are one, it may be on both sides of a fold."""
+    if not card.groups_known:
+        return
+    first: dict[str, str] = {}
+    alike = [(first.setdefault(name.casefold(), name), name) for name in sorted(set(pack.groups))]
+    if pairs := [f"{before} and {name}" for before, name in alike if before != name]:
+        logging.getLogger("cervbench").warning(
+            "%s: these groups differ in upper and lower case alone; if they are one, write them alike, or it "
+            "may be trained on and tested: %s",
+            card.name,
+            first_few(pairs),
         )
 
 

@@ -169,6 +169,14 @@ def test_names_that_are_none_or_look_alike_are_refused(slip, told, tmp_path):
             card.listed(tmp_path)
 
 
+def test_a_group_that_is_spelt_in_two_ways_is_refused(tmp_path):
+    """Regression: `é` is one character in one name and two in the other."""
+    one, two = Item("a", "low", "Zo\u00e9", Path("a.png")), Item("b", "low", "Zoe\u0301", Path("b.png"))
+    for card in of(one, two):
+        with pytest.raises(DataError, match=r"the groups 'Zo\\xe9' and 'Zoe\\u0301' read the same"):
+            card.listed(tmp_path)
+
+
 def test_a_label_that_a_merged_card_does_not_know_is_named(tmp_path):
     """Regression: it was a bare KeyError."""
     with pytest.raises(DataError, match=r"a\.png has the class 'none', which the card of two does not know"):

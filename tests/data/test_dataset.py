@@ -98,6 +98,18 @@ def test_ones_own_images_are_known_by_their_content(tmp_path: Path) -> None:
     assert own(tmp_path / "again", "x" * 12).variant == first.variant
 
 
+def test_groups_that_differ_in_case_alone_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: `W3` and `w3` were two groups without a word."""
+    folder = tmp_path / "mine"
+    own(folder, "x" * 12)
+    table = folder / "manifest.csv"
+    table.write_text(table.read_text("utf-8").replace("g3", "G2"), "utf-8")
+    rules = replace(load_rules(), pack=PackRules(stored_size=8))
+    open_dataset(own_card(table), folder, folder / "cache", rules)
+    assert "these groups differ in upper and lower case alone" in caplog.text
+    assert "G2 and g2" in caplog.text
+
+
 def test_pixels_that_are_in_two_groups_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Regression: `data check` alone said so, and runs trained and tested on the same image."""
     folder = tmp_path / "mine"

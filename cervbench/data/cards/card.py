@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cervbench.data.cards.demands import require_archive, require_card, require_names, with_plain_texts
+from cervbench.data.cards.demands import (
+    require_archive,
+    require_card,
+    require_distinct_groups,
+    require_names,
+    with_plain_texts,
+)
 from cervbench.data.error import DataError
 from cervbench.error import first_few
 from cervbench.plugin.problems import in_words, place_of, shown
@@ -178,6 +184,7 @@ class Card:
             raise DataError(f"{self.below(data_root)} holds no image of {self.name}; is it the right folder?")
         for item in ordered:
             require_names(item)
+        require_distinct_groups(item.group for item in ordered)
         by_id = defaultdict(list)
         for item in ordered:
             by_id[item.id].append(item.path)

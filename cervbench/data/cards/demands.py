@@ -1,8 +1,9 @@
 """What is demanded of a card and its images, so that a slip shows where it was made."""
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from reprlib import repr as shortened
@@ -154,4 +155,15 @@ def require_names(item: "Item") -> None:
             raise DataError(
                 f"{str(item.path)!r}: its {what} {name!r} holds a character that cannot be printed, "
                 "and that tables would not bring back; rename it"
+            )
+
+
+def require_distinct_groups(groups: Iterable[str]) -> None:
+    """Refuses two spellings of a group that cannot be told apart on a screen: it could cross a fold."""
+    first: dict[str, str] = {}
+    for name in groups:
+        if (before := first.setdefault(unicodedata.normalize("NFC", name), name)) != name:
+            raise DataError(
+                f"the groups {before!a} and {name!a} read the same and would be two; write them with the "
+                "same characters (unicodedata.normalize('NFC', …) makes them so)"
             )
