@@ -14,7 +14,7 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from cervbench.host import observe_host
-from cervbench.method_code import code_hash, evaluation_code_hash, warn_of_records_of_other_code
+from cervbench.offered_code import code_hash, warn_of_records_of_other_code
 from cervbench.place import Place
 from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins, plugins
@@ -196,13 +196,13 @@ class _Work:
 
     @cached_property
     def _code(self) -> str:
-        return code_hash(self.planned.resolved.used)
+        return self.planned.resolved.code
 
     @cached_property
     def _code_of_evaluations(self) -> dict[tuple[str, str], str]:
         """By package and name; of the files as they are when the run begins, for that is what is imported."""
         entries = [entry for entry, _ in self.planned.resolved.evaluations]
-        return {(entry.package, entry.name): evaluation_code_hash(entry) for entry in entries}
+        return {(entry.package, entry.name): code_hash(entry.offer) for entry in entries}
 
     @property
     def _store(self) -> Store:
@@ -247,7 +247,7 @@ def pretrained(
             "and leave the file as it is meanwhile"
         )
     host = observe_host(device, {method.package: method.version for method in resolved.used})
-    folder, weights_say = place.pretraining(run.id), header(run, resolved.used, resolved.init_file)
+    folder, weights_say = place.pretraining(run.id), header(run, resolved.code, resolved.init_file)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, weights_say)
     return pretrain(planned.recipe, parts.train, parts.everything, workshop)
 

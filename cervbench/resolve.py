@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cervbench.data.cards.card import Card
+from cervbench.offered_code import code_hash
 from cervbench.place import folder
 from cervbench.plugin.catalog import CORE, Entry, UnknownName
 from cervbench.plugin.manager import Plugins
@@ -42,6 +43,12 @@ class Resolved:
     def used(self) -> tuple[Entry[Offer], ...]:
         """Every method whose code has a part in the encoder."""
         return (self.method, *self.builds_on)
+
+    @property
+    def code(self) -> str:
+        """A hash of the code behind its encoder, that of the core left out."""
+        backbone = [self.backbone_offer] if self.backbone_offer else []
+        return code_hash(*(entry.offer for entry in self.used), *backbone)
 
 
 def resolve(request: Request, plugins: Plugins) -> Resolved:

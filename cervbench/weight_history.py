@@ -7,18 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from cervbench.data.cards.card import Card
-from cervbench.method_code import code_hash
-from cervbench.plugin.catalog import Entry
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import Offer
 from cervbench.records.record import Run
 
 
-def header(run: Run, methods: Sequence[Entry[Offer]], init_file: Path | None) -> dict[str, str]:
+def header(run: Run, code: str, init_file: Path | None) -> dict[str, str]:
     """The header for the weights of a run; `init_file` is what it started from, if that was a file."""
     from cervbench.training.weight_file import BEFORE, CODE, RUN
 
-    told = {RUN: run.model_dump_json(), CODE: code_hash(methods)}
+    told = {RUN: run.model_dump_json(), CODE: code}
     before = _runs_behind(init_file) if init_file else []
     return {**told, BEFORE: json.dumps(before)} if before else told
 

@@ -33,7 +33,7 @@ from cervbench.data.parts import opaque
 from cervbench.harness import Outcome, execute, pretrained
 from cervbench.host import observe_host
 from cervbench.leaderboard import build
-from cervbench.method_code import code_hash, evaluation_code_hash, warn_of_records_of_other_code
+from cervbench.offered_code import code_hash, warn_of_records_of_other_code
 from cervbench.place import Place
 from cervbench.plan import PlannedRun, plan
 from cervbench.plugin import (
@@ -55,7 +55,7 @@ from cervbench.plugin import (
     hookimpl,
     named_policy,
 )
-from cervbench.plugin.catalog import Entry, UnknownName
+from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.plugin.settings import SettingsError
@@ -802,8 +802,7 @@ def test_the_code_of_a_method_is_hashed_wherever_it_is(
 
     def code(home: str) -> str:
         method: Any = type("Learner", (), {"__module__": home})
-        entry: Any = SimpleNamespace(offer=Offer(MethodConfig, method, "nobody"))
-        return code_hash([entry])
+        return code_hash(Offer(MethodConfig, method, "nobody"))
 
     nothing = code("in_memory")
     assert code("cervbench.methods") == nothing
@@ -833,8 +832,7 @@ def test_the_code_of_a_class_that_was_typed_is_hashed(notebook: Callable[[str], 
     """Regression: whatever stood in a notebook had one hash, so that no edit of it was noticed."""
 
     def code(typed: str) -> str:
-        entry: Any = SimpleNamespace(offer=Offer(MethodConfig, notebook(typed)["Learner"], "nobody"))
-        return code_hash([entry])
+        return code_hash(Offer(MethodConfig, notebook(typed)["Learner"], "nobody"))
 
     once = "class Learner:\n    def loss(self, views):\n        return 1\n"
     assert code(once) == code(once)
@@ -850,7 +848,7 @@ def test_records_that_other_code_has_made_are_told(
     place, outcomes = done
     list(execute([SIMCLR], place))
     assert not caplog.records
-    monkeypatch.setattr("cervbench.harness.code_hash", lambda methods: "edited")
+    monkeypatch.setattr("cervbench.resolve.code_hash", lambda *offers: "edited")
     again = list(execute([SIMCLR], place))
     assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in outcomes]
     [told] = caplog.messages
@@ -893,12 +891,36 @@ class Neighbours(Settings):
     neighbours: int = 1
 
 
+def test_records_of_a_backbone_that_was_edited_are_told(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: kept weights went into the edited network, and its records stood beside the older ones."""
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "thin.py"
+    file.write_text(
+        "import timm\n"
+        "def build(image_size, pretrained):\n"
+        "    return timm.create_model('test_resnet', num_classes=0)\n"
+    )
+    offer = BackboneOffer("thin:build", "a test")
+    found = with_package(
+        SimpleNamespace(cervbench_backbones=hookimpl(lambda: {"thin": offer})), "cervbench-thin"
+    )
+    asked = replace(SIMCLR, method="supervised", backbone="thin", evaluations=("knn",), ratios=(100,))
+    list(execute([asked], place, found=found))
+    list(execute([asked], place, found=found))
+    assert not caplog.records
+    file.write_text(file.read_text() + "# more\n")
+    list(execute([asked], place, found=found))
+    [told] = caplog.messages
+    assert "the code of this method, or of its backbone, has changed" in told
+
+
 def test_the_code_of_an_evaluation_that_was_typed_is_hashed(
     notebook: Callable[[str], dict[str, Any]],
 ) -> None:
     def code(typed: str) -> str:
-        offer = EvaluationOffer(notebook(typed)["predict"], "nobody")
-        return evaluation_code_hash(Entry("typed", "a", "1", offer))
+        return code_hash(EvaluationOffer(notebook(typed)["predict"], "nobody"))
 
     once = "def predict(trained, labelled, images, settings):\n    return 1\n"
     assert code(once) == code(once)
@@ -1146,11 +1168,10 @@ def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
     """Regression: only the last run was looked at, so that scratch from weights of fold 0 hid that fold."""
     place, outcomes = done
     weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
-    method = plugins().methods.get("supervised")
     for generation in (1, 2):
         resolved = resolve(replace(SIMCLR, method="supervised", init=str(weights), folds=(1,)), plugins())
         data = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
-        told = header(run_of(resolved, data, fold=1), [method], weights)
+        told = header(run_of(resolved, data, fold=1), resolved.code, weights)
         weights = tmp_path / f"{generation}.safetensors"
         save_file({}, weights, {"cervbench": json.dumps(told)})
     begins = replace(SIMCLR, init=str(weights), folds=(1,))

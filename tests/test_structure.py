@@ -18,7 +18,7 @@ ORDER = [
     {"scoring"},
     {"records"},
     {"methods", "evaluations"},
-    {"study", "method_code", "host", "overview"},
+    {"study", "offered_code", "host", "overview"},
     {"resolve", "weight_history"},
     {"runs"},
     {"plan"},

@@ -1,4 +1,4 @@
-"""Detects that the code of a method or an evaluation has changed since records were made, by a hash.
+"""Detects that the code of what a package offers has changed since records were made, by a hash.
 
 A record's id covers what was asked for and not the code, so an author who edits the code and runs it again
 gets the records of the older code. A warning says so.
@@ -14,30 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from cervbench.error import first_few
-from cervbench.plugin.catalog import CORE, Entry
-from cervbench.plugin.offers import EvaluationOffer, Offer
+from cervbench.plugin.catalog import CORE
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, Offer
 from cervbench.plugin.problems import home_of
 from cervbench.records.record import Record
 
 
-def code_hash(methods: Sequence[Entry[Offer]]) -> str:
-    """A hash of the sources of their packages, read without importing them."""
-    return _hash_of([method.offer.method for method in methods])
-
-
-def evaluation_code_hash(evaluation: Entry[EvaluationOffer]) -> str:
-    """Likewise of what predicts and what scores."""
-    return _hash_of([evaluation.offer.predict, evaluation.offer.score])
-
-
-def _hash_of(named: Sequence[Any]) -> str:
-    """Of the packages of what offers name.
+def code_hash(*offers: Offer | BackboneOffer | EvaluationOffer) -> str:
+    """A hash of the sources of the packages that they name, read without importing them.
 
     The core is left out: a change there that matters raises the training rules (`cervbench.training.RULES`),
     or a revision.
     """
     code = hashlib.sha256()
-    for target in named:
+    named = [getattr(offer, part) for offer in offers for part in offer.code]
+    for target in filter(None, named):
         if (home := home_of(target)) != CORE:
             for source in _sources(home) or _written(target):
                 code.update(source)
@@ -47,13 +38,13 @@ def _hash_of(named: Sequence[Any]) -> str:
 def warn_of_records_of_other_code(
     records: Sequence[Record], code: str, of_evaluations: Mapping[tuple[str, str], str]
 ) -> None:
-    """Warn of those that other code of their method has made, or of an evaluation, by package and name."""
+    """Warn of those that other code has made: of method or backbone, or of evaluations, by package and name."""
     older = [
         record
         for record in records
         if {record.observed.get("code", code), record.observed.get("pretext_code") or code} != {code}
     ]
-    _warn(older, "this method", "Offer")
+    _warn(older, "this method, or of its backbone,", "Offer")
     for (package, name), own in of_evaluations.items():
         answered = [
             record
