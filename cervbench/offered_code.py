@@ -38,7 +38,7 @@ def code_hash(*offers: Offer | BackboneOffer | EvaluationOffer) -> str:
 def warn_of_records_of_other_code(
     records: Sequence[Record], code: str, of_evaluations: Mapping[tuple[str, str], str]
 ) -> None:
-    """Warn of those that other code has made: of method or backbone, or of evaluations, by package and name."""
+    """Warn of those that other code has made: of method, backbone, or evaluations by package and name."""
     older = [
         record
         for record in records

@@ -10,6 +10,7 @@ import click
 from cervbench import place
 from cervbench.cli import options
 from cervbench.cli.errors import Failed
+from cervbench.cli.output import stdout_alone
 from cervbench.data.cards.card import Card
 from cervbench.error import first_few
 from cervbench.plugin.manager import plugins
@@ -42,7 +43,7 @@ def fetch(card: Card, data_root: Path, as_json: bool) -> None:
     """Download a dataset from its official source and unpack it below the data root."""
     from cervbench.data.fetch import fetch as fetch_card
 
-    with shown_on_stderr() as watch:
+    with shown_on_stderr() as watch, stdout_alone():
         fetched = fetch_card(card, data_root, place.cache_root(), watch)
     if as_json:
         files = [{"url": one.url, "size": one.size, "sha256": one.sha256} for one in fetched.downloads]
@@ -63,7 +64,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
-    with shown_on_stderr() as watch:
+    with shown_on_stderr() as watch, stdout_alone():
         dataset = open_dataset(card, data_root, place.cache_root(), load_rules(), watch)
     pack = dataset.pack
     lacking = dataset.manifest.lacking()
@@ -98,7 +99,7 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
     """Read every image, compare all with the card, and name whatever would mislead or end a run."""
     from cervbench.data.check import check as check_card
 
-    with shown_on_stderr() as watch:
+    with shown_on_stderr() as watch, stdout_alone():
         report = check_card(card, data_root, watch)
     for finding in report.findings:
         if as_json:
@@ -126,8 +127,9 @@ def audit(card: Card, data_root: Path, as_json: bool, out: Path) -> None:
     from cervbench.data.dataset import open_dataset
     from cervbench.protocol.protocol import load_rules
 
-    with shown_on_stderr() as watch:
+    with shown_on_stderr() as watch, stdout_alone():
         dataset = open_dataset(card, data_root, place.cache_root(), load_rules(), watch)
     click.echo(f"auditing {dataset.variant}: {len(dataset.pack.ids)} images", err=True)
-    found, paths = audit_dataset(dataset, out / "audits")
+    with stdout_alone():
+        found, paths = audit_dataset(dataset, out / "audits")
     click.echo(json.dumps(asdict(found)) if as_json else "\n".join(str(path.resolve()) for path in paths))

@@ -1,11 +1,9 @@
 """Turns errors that the user can mend into one message and an exit code, without a traceback."""
 
 import errno
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 import click
 
@@ -52,17 +50,6 @@ def explained(ctx: click.Context) -> Iterator[None]:
         if told := expected(error):
             raise told from None
         raise
-
-
-def tell(line: str, stdout: TextIO) -> None:
-    """Print a line to stdout, and end the command if nobody reads it any more, as behind `head`."""
-    try:
-        click.echo(line, file=stdout)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stdout.fileno())  # or Python would flush it on exit, and complain
-        os.close(nowhere)
-        raise Failed("stdout was closed; what is done is kept, and the same command goes on") from None
 
 
 def expected(error: Exception) -> click.ClickException | None:

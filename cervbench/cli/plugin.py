@@ -7,6 +7,7 @@ import click
 
 from cervbench.cli import options
 from cervbench.cli.errors import FAILED
+from cervbench.cli.output import stdout_alone
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.scaffold import new_package
 
@@ -49,7 +50,8 @@ def check(package: str, as_json: bool) -> None:
     checks = checks_of(package)
     for one in checks:
         try:
-            told = {"passed": True, "why": one(), "to_do": ""}
+            with stdout_alone():
+                told = {"passed": True, "why": one(), "to_do": ""}
         except CheckFailed as failure:
             told = {"passed": False, "why": failure.why, "to_do": failure.to_do}
         failed += not told["passed"]

@@ -1,19 +1,18 @@
 """`cervbench run`: do the runs that are asked for, and build the pages."""
 
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from traceback import format_exception
-from typing import Any, TextIO
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from cervbench import place
 from cervbench.cli import options, parsing
-from cervbench.cli.errors import Failed, WrongUsage, expected, tell
+from cervbench.cli.errors import Failed, WrongUsage, expected
+from cervbench.cli.output import stdout_alone, tell
 from cervbench.error import UsageError
 from cervbench.harness import Outcome, execute
 from cervbench.leaderboard.pages import build, refuse_foreign
@@ -101,7 +100,7 @@ def _run(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
             raise error
         summary.fail(run, error)
 
-    with shown_on_stderr() as watch, _stdout_alone() as records:
+    with shown_on_stderr() as watch, stdout_alone() as records:
         for outcome in execute(requests, here, watch, failed=failed):
             tell(_as_json(outcome) if as_json else _in_words(outcome), records)
             summary.add(outcome)
@@ -152,14 +151,6 @@ class _Summary:
         raise Failed(f"{told}; the same command does what is missing")
 
 
-@contextmanager
-def _stdout_alone() -> Iterator[TextIO]:
-    """stdout, kept free for records: whatever plugins print meanwhile goes to stderr."""
-    stdout = sys.stdout
-    with redirect_stdout(sys.stderr):
-        yield stdout
-
-
 def _of_a_folder_of(here: place.Place, error: Exception) -> bool:
     """Whether the output folder or the cache cannot be used (a full disk, say), which stops every run."""
     if not isinstance(error, OSError) or not isinstance(error.filename, str):
@@ -193,7 +184,7 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
 
         named_device(here.device)  # which refuses one that is not there
     store = Store(here.out)
-    with shown_on_stderr() as watch, _stdout_alone() as lines:
+    with shown_on_stderr() as watch, stdout_alone() as lines:
         for planned in plan(requests, here, watch, plugins()):
             run = planned.run
             for one in planned.records:

@@ -1,7 +1,9 @@
 """Finds the packages that offer something, and keeps a broken one from disturbing the others."""
 
 import logging
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
@@ -92,8 +94,9 @@ class Plugins:
             found.problems.append(
                 Problem(CORE, f"entry points of {CORE}", "is not installed", "in a clone: pip install -e .")
             )
-        for package in sorted(installed, key=lambda name: (name != CORE, name)):
-            found._load(package, installed)
+        with redirect_stdout(sys.stderr):  # what packages print must not be read as what a command tells
+            for package in sorted(installed, key=lambda name: (name != CORE, name)):
+                found._load(package, installed)
         return found
 
     @classmethod
@@ -152,13 +155,15 @@ class Plugins:
                 for part in entry.offer.code:
                     target = getattr(entry.offer, part)
                     try:
-                        imported(target)
+                        with redirect_stdout(sys.stderr):
+                            imported(target)
                     except OfferError as error:
                         why = error.__cause__ or error
+                        whose = "" if part == catalog.kind else f"{part} of "
                         self._problem(
                             entry.package,
-                            place_of(why, home_of(target), str(target)),
-                            f"{part} of {catalog.kind} {name!r} cannot be imported: {in_words(why)}",
+                            place_of(why, home_of(target), entry.where),
+                            f"{whose}{catalog.kind} {name!r} cannot be imported: {in_words(why)}",
                             f"repair {target}",
                         )
 

@@ -261,6 +261,26 @@ def test_a_class_that_cannot_be_imported_shows_when_everything_is_loaded(site: S
     assert len(found.problems) == 1  # regression: it was told once a time
 
 
+def test_a_module_that_is_missing_is_told_with_the_line_of_its_offer(site: Site) -> None:
+    """Regression: it was told at the name of the module that is not there, as `method of method 'good'`."""
+    site.install("good-plugin", "1.0", GOOD.replace("good_plugin:Learner", "no_such_plugin:Learner"))
+    found = site.discover()
+    found.load_everything()
+    [problem] = found.problems
+    assert problem.where == f"{site.folder / 'good_plugin.py'}:3"
+    assert problem.what.startswith("method 'good' cannot be imported: ModuleNotFoundError")
+
+
+def test_what_a_package_prints_when_it_is_found_goes_to_stderr(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Regression: it stood before the JSON that a script was to read."""
+    site.install("good-plugin", "1.0", dedent(GOOD) + "print('how good I am')\n")
+    site.discover().load_everything()
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "how good I am\n")
+
+
 def test_a_classifier_that_cannot_be_imported_shows_as_well() -> None:
     offer = EvaluationOffer("json:dumps", "a test", classifier="json:no_such")
     package = SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"some": offer}))
