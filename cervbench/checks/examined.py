@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cervbench.checks import drawn_dataset
+from cervbench.checks.check import CheckFailed
 from cervbench.checks.drawn_dataset import BATCH
 from cervbench.checks.small_backbones import BACKBONES
 from cervbench.data.parts import Parts
@@ -186,6 +187,12 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
     """The names of tensors that differ in a bit, or are in only one of the two."""
     names = sorted({*one, *other})
     return [n for n in names if n not in one or n not in other or not torch.equal(one[n], other[n])]
+
+
+def require_close(one: Tensor, other: Tensor, why: str, to_do: str) -> None:
+    """Up to rounding, by the largest number: with random weights the vectors may all be tiny."""
+    if not bool((one - other).abs().max() <= 1e-3 * one.abs().max()):
+        raise CheckFailed(why, to_do)
 
 
 Demand = Callable[[ExaminedMethod], str | None]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cervbench.checks.check import CheckFailed
-from cervbench.checks.examined import differing
+from cervbench.checks.examined import differing, require_close
 from cervbench.error import first_few
 from cervbench.plugin import BackboneOffer
 from cervbench.plugin.problems import ContractError, home_of
@@ -82,7 +82,7 @@ def it_answers_the_same_again_at_rest(examined: ExaminedBackbone) -> None:
     """In eval mode the same images get the same vectors each time."""
     encoder = examined.encoder()
     with torch.no_grad():
-        _require_close(
+        require_close(
             encoder(examined.images),
             encoder(examined.images),
             "in eval mode the same images get other vectors the second time",
@@ -95,7 +95,7 @@ def its_vectors_are_of_one_image_each(examined: ExaminedBackbone) -> None:
     """In eval mode the vector of an image does not depend on the images beside it."""
     encoder, half = examined.encoder(), len(examined.images) // 2
     with torch.no_grad():
-        _require_close(
+        require_close(
             encoder(examined.images)[half:],
             encoder(examined.images[half:]),
             "in eval mode an image gets another vector where fewer images are beside it",
@@ -117,12 +117,6 @@ def each_parameter_has_a_gradient(examined: ExaminedBackbone) -> str | None:
             "leave requires_grad on, and no_grad and detach out of `forward_features`",
         )
     return f"{first_few(idle)} have no part in the vectors" if idle else None
-
-
-def _require_close(one: Tensor, other: Tensor, why: str, to_do: str) -> None:
-    """Up to rounding, by the largest number: with random weights the vectors may all be tiny."""
-    if not bool((one - other).abs().max() <= 1e-3 * one.abs().max()):
-        raise CheckFailed(why, to_do)
 
 
 DEMANDS: tuple[Callable[[ExaminedBackbone], str | None], ...] = (

@@ -14,7 +14,12 @@ from cervbench.checks.of_devices import (
     it_has_one_loss_on_several_devices,
     it_keeps_to_the_device_of_its_views,
 )
+from cervbench.checks.of_features import (
+    its_classifier_answers_for_one_image_each,
+    its_features_are_of_one_image_each,
+)
 from cervbench.checks.of_states import (
+    it_begins_elsewhere_with_another_seed,
     it_gives_the_same_bits_again,
     it_learns_the_same_whatever_the_labels,
     it_resumes_to_the_same_bits,
@@ -125,9 +130,11 @@ def it_trains_the_encoder(method: ExaminedMethod) -> None:
 
 def it_survives_odd_batches_and_image_sizes(method: ExaminedMethod) -> None:
     """It trains with two, three, four or five images in a batch, and at several image sizes."""
-    odd = 45 if method.backbone == "CNN" else 40  # a ViT needs whole patches
-    for size, batch in ((32, 2), (32, 3), (odd, 5), (64, 4)):
-        method.losses(method.recipe(method.backbone, size, batch), until=SOME_STEPS)
+    for kind in BACKBONES:
+        odd = 45 if kind == "CNN" else 40  # a ViT needs whole patches
+        for size, batch in ((32, 2), (32, 3), (odd, 5), (64, 4)):
+            if kind not in method.refusals:
+                method.losses(method.recipe(kind, size, batch), until=SOME_STEPS)
 
 
 def its_encoder_can_be_used_afterwards(method: ExaminedMethod) -> None:
@@ -173,6 +180,7 @@ WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
     its_views_are_of_one_image_each,
     it_trains_and_its_loss_falls,
     it_trains_the_encoder,
+    it_begins_elsewhere_with_another_seed,
     it_gives_the_same_bits_again,
     it_resumes_to_the_same_bits,
     it_learns_the_same_whatever_the_labels,
@@ -181,13 +189,18 @@ WITH_A_PRETEXT_STAGE: tuple[Demand, ...] = (
     it_has_one_loss_on_several_devices,
     its_state_goes_through_safetensors,
 )
-WITH_AN_ENCODER: tuple[Demand, ...] = (its_encoder_is_stored_once, its_encoder_can_be_used_afterwards)
+WITH_AN_ENCODER: tuple[Demand, ...] = (
+    its_encoder_is_stored_once,
+    its_encoder_can_be_used_afterwards,
+    its_features_are_of_one_image_each,
+    its_classifier_answers_for_one_image_each,
+)
 
 
 def demands(offer: Offer) -> Sequence[Demand]:
     """The demands that apply: there are fewer for a method without a pretext stage, or without an encoder."""
     if not offer.has_encoder:
-        return (*ALWAYS, it_gives_finite_features)
+        return (*ALWAYS, it_gives_finite_features, its_features_are_of_one_image_each)
     return (*ALWAYS, *(WITH_A_PRETEXT_STAGE if offer.pretrains else ()), *WITH_AN_ENCODER)
 
 

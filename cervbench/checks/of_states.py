@@ -2,6 +2,9 @@
 file."""
 
 import copy
+from dataclasses import replace
+
+import torch
 
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, differing
@@ -10,7 +13,27 @@ from cervbench.training.pretrain import build_method
 from cervbench.training.weight_file import load_weights
 
 KILLED_AT = 5
+OTHER_SEED = 1
 UNSTEADY = "not looked at: two runs of the same seed differ already"
+
+
+def it_begins_elsewhere_with_another_seed(method: ExaminedMethod) -> None:
+    """Another seed gives other first weights, to the encoder and to whatever else is drawn."""
+    recipe = method.recipe(method.backbone)
+    one, other = (build_method(replace(recipe, seed=seed)) for seed in (recipe.seed, OTHER_SEED))
+    drawn = dict(one.named_parameters())
+    # Zeros and ones are not drawn, and what is fixed, such as positions by a formula, needs no seed.
+    alike = [
+        name
+        for name, weight in other.named_parameters()
+        if weight.requires_grad and len(weight.unique()) > 1 and torch.equal(weight, drawn[name])
+    ]
+    if alike:
+        raise CheckFailed(
+            f"{first_few(alike)} begin alike with two seeds",
+            "torch is seeded before `build`, from seed and fold: draw from it and from nothing else, and do "
+            "not seed it",
+        )
 
 
 def it_gives_the_same_bits_again(method: ExaminedMethod) -> None:

@@ -80,6 +80,44 @@ class Sound(Method):
         return (one - two).square().mean() + (1 - gather(one).std(0)).relu().mean()
 
 
+class SeedsItself(Sound):
+    def build(self, encoder: Encoder) -> None:
+        torch.manual_seed(42)
+        super().build(encoder)
+
+
+class DrawsAtRest(Sound):
+    def features(self, images: Tensor, native_size: Tensor) -> Tensor:
+        vectors = super().features(images, native_size)
+        return vectors + 0.1 * torch.randn_like(vectors)
+
+
+class CentresItsFeatures(Sound):
+    def features(self, images: Tensor, native_size: Tensor) -> Tensor:
+        vectors = super().features(images, native_size)
+        return vectors - vectors.mean(0)
+
+
+class TellsTheNativeSize(Sound):
+    """Regression: it passed, and stood among rows that are not told what the strongest reference row is."""
+
+    def features(self, images: Tensor, native_size: Tensor) -> Tensor:
+        return torch.cat([super().features(images, native_size), native_size.float()], 1)
+
+
+class CentresItsAnswers(Sound):
+    def classifier(self, encoder: Encoder, classes: int) -> nn.Module:
+        of_the_batch = nn.BatchNorm1d(encoder.width, track_running_stats=False)
+        return nn.Sequential(encoder, of_the_batch, nn.Linear(encoder.width, classes))
+
+
+class KnowsItsGridOfTokens(Sound):
+    def projected(self, view: Tensor) -> Tensor:
+        if hasattr(self.encoder.backbone, "patch_embed") and view.shape[-1] != 32:
+            raise ValueError("32 px alone")
+        return super().projected(view)
+
+
 def sound_predict(
     trained: Trained, labelled: Sequence[Labelled], images: Images, settings: Settings
 ) -> dict[str, np.ndarray]:
@@ -696,6 +734,17 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_gives_the_same_bits_again": {
         "draws elsewhere": (plugin(DrawsFromNumpy), "between two runs of the same seed")
     },
+    "it_begins_elsewhere_with_another_seed": {
+        "seeds itself": (plugin(SeedsItself), r"projector\.weight; projector\.bias begin alike")
+    },
+    "its_features_are_of_one_image_each": {
+        "draws at rest": (plugin(DrawsAtRest), "at rest features of the same images are others the second"),
+        "centres its features": (plugin(CentresItsFeatures), "others where fewer images are beside it"),
+        "tells the native size": (plugin(TellsTheNativeSize), "twice as large before"),
+    },
+    "its_classifier_answers_for_one_image_each": {
+        "centres its answers": (plugin(CentresItsAnswers), "answers of an image are others where fewer"),
+    },
     "it_resumes_to_the_same_bits": {
         "counts in an attribute": (plugin(CountsAside), "after a kill in step 5 and a resume")
     },
@@ -708,6 +757,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
     "it_survives_odd_batches_and_image_sizes": {
         "knows the grid of one size": (plugin(KnowsItsGrid), "shapes cannot be multiplied"),
         "halves its batch": (plugin(OneByOne), "unflatten"),
+        "knows the grid of one ViT": (plugin(KnowsItsGridOfTokens), "32 px alone"),
     },
     "its_state_goes_through_safetensors": {
         "remembers aside": (plugin(RemembersAside), "after storing and loading")
