@@ -99,7 +99,7 @@ def name_of(project: Path) -> str:
 def installed(wheels: dict[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Core and plugins, a stranger's package, and a broken one."""
     folder = tmp_path_factory.mktemp("installed")
-    chosen = "cervbench-simclr,stranger,broken"
+    chosen = ",".join(map(name_of, [*PROJECTS, *OTHERS]))
     return new_environment(folder, folder / "cache", [*wheels.values()], chosen)
 
 
@@ -124,9 +124,11 @@ def test_the_licence_is_in_the_core_wheel(wheels: dict[Path, Path]) -> None:
 
 
 def test_what_is_imported_is_what_was_installed(installed: Command) -> None:
-    where = installed("python", "-c", "import cervbench.cli as cli; print(cli.__file__)").stdout
-    assert "environment" in where
-    assert str(ROOT) not in where
+    modules = ["cervbench.cli", *(path.parent.name for path in ROOT.glob("plugins/*/src/*/__init__.py"))]
+    say_where = "import importlib, sys; [print(importlib.import_module(m).__file__) for m in sys.argv[1:]]"
+    files = installed("python", "-c", say_where, *modules).stdout.splitlines()
+    assert len(files) == len(modules) == len(PROJECTS)
+    assert [file for file in files if "environment" not in file or str(ROOT) in file] == []
 
 
 def test_the_command_line_works_from_another_folder(installed: Command) -> None:

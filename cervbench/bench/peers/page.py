@@ -26,7 +26,9 @@ that were tried.
 - **kornia** and **torchvision v2** make views of stored images in the memory of the device, in batch where
   they can, and train that same model of lightly's, in bf16 where the device has it. kornia is also given
   images stored at 1.5 times the training size, which are less sharp and quicker to crop.
-- **cervbench** runs as `cervbench run` does; its ceiling is the same loop on one batch on the device already.
+- **cervbench** runs as `cervbench run` does after its first epochs, in which images are made at the sizes
+  that views ask for, and kept (docs/speed.md says what these epochs cost); its ceiling is the same loop on
+  one batch on the device already. lightly's recipe keeps nothing, so its first epochs are as its others.
 - Views/s: N images of two views are 2 N. Reading and decoding are in lightly's end-to-end figure, since its
   recipe does them at each step, and not in its figure for views alone."""
 
