@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
@@ -97,20 +97,13 @@ class _Work:
         return [stored for wanted in self.planned.records if (stored := self._stored(wanted))]
 
     def _carry_out(self) -> Iterator[Outcome]:
-        """Make the records, between which torch is as whoever receives them left it."""
-        from cervbench.training.device import named_device, working_on
+        from cervbench.training.device import named_device
 
         device = named_device(self.place.device)
-        making = self._make(device)
         self.plugins.notify("cervbench_run_started", run=self.run)
         error = ""
         try:
-            while True:
-                with working_on(device, self.place.threads):
-                    made = next(making, None)
-                if made is None:
-                    return
-                yield made
+            yield from self._make(device)
         except GeneratorExit:  # whoever receives the records wants no more of them
             raise
         except BaseException as raised:
@@ -120,21 +113,22 @@ class _Work:
             self.plugins.notify("cervbench_run_ended", run=self.run, error=error)
 
     def _make(self, device: "torch.device") -> Iterator[Outcome]:
+        """Make the records, between which torch is as whoever receives them left it."""
         from cervbench.data.parts import Parts
+        from cervbench.training.device import working_on
 
-        parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
-        init = self._observed_of_init()  # now, while the file is the one that was planned with
-        trained, observed = self._pretrain(parts, device)
+        work = partial(working_on, device, self.place.threads)
+        with work():
+            parts = Parts.of(self.planned.dataset, self.run.fold, self.planned.resolved.protocol, device)
+            init = self._observed_of_init()  # now, while the file is the one that was planned with
+            trained, observed = self._pretrain(parts, device)
         for wanted in self.planned.records:
-            if stored := self._stored(wanted):
-                trained.at(wanted.id).clear_checkpoints()  # left by a kill just before they were cleared
-                yield stored
-                continue
-            self._say(f"{wanted.entry.name} at {wanted.ratio} %")
-            record = self._evaluate(wanted, parts, trained, {**observed, **init})
-            trained.at(wanted.id).clear_checkpoints()
-            self.plugins.notify("cervbench_record_written", run=self.run, record=record)
-            yield Outcome(record, fresh=True)
+            with work():
+                outcome = self._stored(wanted) or self._evaluate(wanted, parts, trained, {**observed, **init})
+                trained.at(wanted.id).clear_checkpoints()  # of a stored one, what a kill left
+                if outcome.fresh:
+                    self.plugins.notify("cervbench_record_written", run=self.run, record=outcome.record)
+            yield outcome
 
     def _pretrain(self, parts: "Parts", device: "torch.device") -> tuple["Trained", Mapping[str, Any]]:
         def watch(stage: str, step: int, steps: int, values: Mapping[str, float]) -> None:
@@ -146,8 +140,9 @@ class _Work:
 
     def _evaluate(
         self, wanted: PlannedRecord, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]
-    ) -> Record:
+    ) -> Outcome:
         """Predict the test images once, join the truth and store the table; score it as it is read back."""
+        self._say(f"{wanted.entry.name} at {wanted.ratio} %")
         reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = wanted.labelled(parts)
@@ -177,7 +172,7 @@ class _Work:
             },
         )
         self._store.write(record)
-        return record
+        return Outcome(record, fresh=True)
 
     def _scores(self, wanted: PlannedRecord, predictions: PredictionsOfRecord) -> dict[str, Any]:
         columns = self._store.columns(self.run.dataset.variant, wanted.id, predictions.hash)
