@@ -13,12 +13,13 @@ from functools import cached_property, partial
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
+from cervbench.answers import scores_of, table_of
 from cervbench.host import observe_host
 from cervbench.offered_code import code_hash, warn_of_records_of_other_code
 from cervbench.place import Place
 from cervbench.plan import PlannedRecord, PlannedRun, plan
 from cervbench.plugin.manager import Plugins, plugins
-from cervbench.plugin.problems import AnswerError, ContractError, in_words
+from cervbench.plugin.problems import ContractError, in_words
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
@@ -146,8 +147,7 @@ class _Work:
         reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = wanted.labelled(parts)
-        with _blamed_on(wanted):
-            table = wanted.table(wanted.begin(trained), labelled, parts)
+        table = table_of(wanted.entry, wanted.settings, wanted.begin(trained), labelled, parts)
         seconds = time.perf_counter() - started
         self._store.write_predictions(self.run.dataset.variant, wanted.id, table)
         predictions = PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows)
@@ -176,8 +176,7 @@ class _Work:
 
     def _scores(self, wanted: PlannedRecord, predictions: PredictionsOfRecord) -> dict[str, Any]:
         columns = self._store.columns(self.run.dataset.variant, wanted.id, predictions.hash)
-        with _blamed_on(wanted):
-            return wanted.scores(columns, self._task)
+        return scores_of(wanted.entry, columns, self._task)
 
     @cached_property
     def _task(self) -> Task:
@@ -257,17 +256,4 @@ def _refusing_to_exit(run: Run) -> Iterator[None]:
         raise ContractError(
             f"sys.exit is called at {last.filename}:{last.lineno}, in a run of method {run.method.name}; "
             "raise an error there that says what is wrong"
-        ) from error
-
-
-@contextmanager
-def _blamed_on(wanted: PlannedRecord) -> Iterator[None]:
-    """Puts the package of the evaluation into an error about its answer."""
-    try:
-        yield
-    except AnswerError as error:
-        entry = wanted.entry
-        raise AnswerError(
-            f"evaluation {entry.name} of package {entry.package} {entry.version}: {error}. "
-            "That is for its authors to mend; until then leave it out with --eval"
         ) from error

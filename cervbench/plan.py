@@ -1,13 +1,9 @@
 """The plan: every run and record that is asked for, known before the first of them begins."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from cervbench.data.dataset import (
     Dataset,
@@ -15,28 +11,14 @@ from cervbench.data.dataset import (
     warn_of_unknown_groups,
     warn_of_untrained_classes,
 )
-from cervbench.error import CervbenchError
 from cervbench.place import Place
-from cervbench.plugin.catalog import CORE, Entry
-from cervbench.plugin.evaluation import Columns
+from cervbench.plugin.catalog import Entry
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import EvaluationOffer, imported
-from cervbench.plugin.problems import (
-    AnswerError,
-    home_of,
-    in_words,
-    is_of_package,
-    place_of,
-    place_of_function,
-    shown,
-    wrong_arguments,
-)
+from cervbench.plugin.offers import EvaluationOffer
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
-from cervbench.records.table import canonical
 from cervbench.resolve import Resolved, resolve
 from cervbench.runs import recipe_of, runs
-from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.recipe import Recipe
 from cervbench.watching import WatchStages
@@ -71,7 +53,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class PlannedRecord:
-    """A record wanted from a run. Runs and `plugin check` both call an evaluation through this class."""
+    """A record wanted from a run, and what its evaluation is handed: by runs, and by `plugin check`."""
 
     entry: Entry[EvaluationOffer]
     settings: Settings
@@ -90,62 +72,6 @@ class PlannedRecord:
         """The trained method, with an encoder, checkpoints and random numbers of this record's own."""
         trained.seed(self.entry.name, self.ratio)
         return trained.at(self.id, self.entry.offer.frozen)
-
-    def table(self, trained: "Trained", labelled: "Sequence[Labelled]", parts: "Parts") -> pa.Table:
-        """Predict the test images once and join the truth, in the form in which the table is stored.
-
-        `trained` is what `begin` gives.
-        """
-        predict = imported(self.entry.offer.predict)
-        with _placed(predict):
-            if wrong := wrong_arguments(predict, self.entry.offer.called_with["predict"]):
-                raise AnswerError(f"predict {wrong}")
-            answers = predict(trained, labelled, parts.test, self.settings)
-            try:
-                return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
-            except (CervbenchError, MemoryError):
-                raise
-            except Exception as error:  # of torch, numpy or Arrow: a ragged column, say
-                raise AnswerError(f"its columns cannot be stored: {in_words(error)}") from error
-
-    def scores(self, columns: Columns, task: Task) -> dict[str, Any]:
-        """The evaluation's scores of a stored table; AnswerError if a record cannot hold them."""
-        score = imported(self.entry.offer.score)
-        with _placed(score):
-            if wrong := wrong_arguments(score, self.entry.offer.called_with["score"]):
-                raise AnswerError(f"score {wrong}")
-            return self._scored(score, columns, task)
-
-    def _scored(self, score: Callable[..., Any], columns: Columns, task: Task) -> dict[str, Any]:
-        try:
-            scores = score(columns, task)
-        except ValueError as error:  # the core's own refuses what is no probability
-            raise AnswerError(str(error) if home_of(score) == CORE else in_words(error)) from error
-        if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):
-            raise AnswerError(f"score returns {shown(scores)}, where a dict of names to numbers is due")
-        try:
-            json.dumps(scores, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise AnswerError(f"its scores are not what JSON can hold: {error}") from error
-        return dict(scores)
-
-
-@contextmanager
-def _placed(function: Callable[..., Any]) -> Iterator[None]:
-    """Makes an AnswerError of a mistake of a package's function, and says where in the package it is."""
-    try:
-        yield
-    except Exception as error:
-        home = home_of(function)
-        if isinstance(error, AnswerError):
-            told = str(error)
-        elif is_of_package(error, home):
-            told = in_words(error)
-        else:
-            raise
-        cause = (isinstance(error, AnswerError) and error.__cause__) or error
-        where = place_of(cause, home, place_of_function(function)) if home != CORE else ""
-        raise AnswerError(f"{told} (at {where})" if where else told) from error
 
 
 def evaluation_of(entry: Entry[EvaluationOffer], settings: Settings) -> EvaluationOfRecord:

@@ -20,7 +20,7 @@ ORDER = [
     {"scoring"},
     {"records"},
     {"methods", "evaluations"},
-    {"study", "offered_code", "host", "overview"},
+    {"study", "answers", "offered_code", "host", "overview"},
     {"resolve", "weight_history"},
     {"runs"},
     {"plan"},

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor, nn
 
+from cervbench.answers import scores_of, table_of
 from cervbench.checks import drawn_dataset
 from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import ExaminedMethod, Killed, differing, parts_at
@@ -72,7 +73,7 @@ class ExaminedEvaluation:
     def answered(self, trained: Trained | None = None) -> pa.Table:
         """The table of predictions, joined with the truth, stored, and read back."""
         one, parts, store = self.record, parts_at(32), Store(drawn_dataset.folder())
-        table = one.table(trained or self.handed(), one.labelled(parts), parts)
+        table = table_of(one.entry, one.settings, trained or self.handed(), one.labelled(parts), parts)
         store.write_predictions(self.offered_as, one.id, table)
         return store.table(self.offered_as, one.id)
 
@@ -161,8 +162,8 @@ def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> st
     if isinstance(evaluation.first, BaseException):
         return NO_ANSWER
     table, _ = evaluation.first
-    one, task = evaluation.record, task_of(drawn_dataset.dataset())
-    first, second = (one.scores(to_columns(table), task) for _ in range(2))
+    task = task_of(drawn_dataset.dataset())
+    first, second = (scores_of(evaluation.entry, to_columns(table), task) for _ in range(2))
     if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
         raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")
     return None
