@@ -126,7 +126,7 @@ class _Work:
         for wanted in self.planned.records:
             with work():
                 outcome = self._stored(wanted) or self._evaluate(wanted, parts, trained, {**observed, **init})
-                trained.at(wanted.id).clear_checkpoints()  # of a stored one, what a kill left
+                trained.workshop.clear(wanted.id)  # of a stored one, what a kill left
                 if outcome.fresh:
                     self.plugins.notify("cervbench_record_written", run=self.run, record=outcome.record)
             yield outcome

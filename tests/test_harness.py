@@ -518,7 +518,7 @@ def test_checkpoints_of_a_record_that_was_written_when_its_run_was_killed_are_cl
     """Regression: they stayed for ever."""
     request = replace(SIMCLR, method="supervised", evaluations=("finetune",))
     with monkeypatch.context() as patch:
-        patch.setattr("cervbench.training.trained.Trained.clear_checkpoints", kill)
+        patch.setattr("cervbench.training.workshop.Workshop.clear", kill)
         with pytest.raises(KeyboardInterrupt):
             list(execute([request], place))
     assert list(place.cache.glob("pretrainings/*/*/finetune*"))

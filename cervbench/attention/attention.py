@@ -80,7 +80,7 @@ def attention(
         train = imported(one.entry.offer.classifier)
         assert train is not None
         classifier: nn.Module = train(trained, seen, one.settings)
-        trained.clear_checkpoints()
+        trained.workshop.clear(one.id)
         attentive = _attentive(classifier, run)
         answers = trained.probabilities(classifier, parts.test)
         weights, places = _weights(attentive, parts.test, trained)

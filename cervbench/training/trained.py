@@ -1,13 +1,13 @@
 """A trained method, as it is handed to evaluations."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import nn
 
-from cervbench.atomic import discard
 from cervbench.data.batches import Examples, Feed, Images
 from cervbench.data.views.normalise import UNIT, Normalise
 from cervbench.plugin.method import Method
@@ -40,23 +40,21 @@ class Trained:
     """That of its pretraining; checkpoints of fine-tuning are below its folder."""
     record: str = ""
     """The record that is being worked on."""
+    frozen: bool = False
+    """Whether the encoder must not be trained further."""
     _features: list[np.ndarray] = field(default_factory=list, init=False)
+    """Those of all images, once they are made; the list is shared by all records of a run."""
     _fitted: set[str] = field(default_factory=set, init=False)
     """The purposes for which stages were fitted since work on the record began."""
-    _own: Encoder | None = field(default=None, init=False)
-    _frozen: bool = field(default=False, init=False)
-    """Whether the encoder must not be trained further."""
 
     @property
     def device(self) -> torch.device:
         return self.workshop.device
 
-    @property
+    @cached_property
     def encoder(self) -> Encoder | None:
         """A copy at rest, made when it is first asked for: most evaluations never do."""
-        if self._own is None and self.method.encoder is not None:
-            self._own = copy.deepcopy(self.method.encoder).eval()
-        return self._own
+        return None if self.method.encoder is None else copy.deepcopy(self.method.encoder).eval()
 
     @property
     def normalise(self) -> Normalise:
@@ -72,8 +70,8 @@ class Trained:
 
     def at(self, record: str, frozen: bool = False) -> "Trained":
         """For work on one record: its checkpoints and its encoder are never those of another."""
-        at_work = copy.copy(self)  # shares the list of features, which are made only once
-        at_work.record, at_work._fitted, at_work._own, at_work._frozen = record, set(), None, frozen
+        at_work = replace(self, record=record, frozen=frozen)
+        at_work._features = self._features
         return at_work
 
     def features(self, images: Images) -> np.ndarray:
@@ -99,7 +97,7 @@ class Trained:
         """A fresh classifier on a copy of the encoder: the method's own, or a linear layer on its vector."""
         if self.method.encoder is None:
             raise AnswerError(f"{type(self.method).__name__} has no encoder for it to train further")
-        if self._frozen:  # or what was trained would stand in tables of frozen encoders
+        if self.frozen:  # or what was trained would stand in tables of frozen encoders
             raise AnswerError(
                 "it is offered as an evaluation of frozen encoders, and trained.classifier(…) is there to be "
                 "trained: offer it with frozen=False"
@@ -133,11 +131,6 @@ class Trained:
         train(stage, begin(stage, sitting), feed, steps, sitting)
         # One that was finished before a kill takes no step; what is drawn next must not depend on that.
         self.seed(*purpose, "fitted")
-
-    def clear_checkpoints(self) -> None:
-        """Delete the checkpoints of the record that was worked on, once it is written."""
-        assert self.record  # without one, this would be the folder of the whole pretraining
-        discard(self.workshop.folder / self.record)
 
     def probabilities(self, classifier: nn.Module, images: Images) -> np.ndarray:
         """The softmax of a classifier on unchanged images, in float32."""

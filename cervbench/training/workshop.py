@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cervbench.atomic import discard
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.loop import Sitting
 from cervbench.training.weight_file import HOST
@@ -36,6 +37,11 @@ class Workshop:
             self.folder / record / stage, {**self.header, HOST: self._decides_the_bits()}
         )
         return Sitting(checkpoints, self.checkpoint_seconds, partial(self.watch, stage), measure)
+
+    def clear(self, record: str) -> None:
+        """Delete the checkpoints of a record, once it is written."""
+        assert record  # without one, this would be the folder of the whole pretraining
+        discard(self.folder / record)
 
     def _decides_the_bits(self) -> str:
         """What the bits of a stage depend on in this host, in words."""

@@ -14,7 +14,6 @@ from cervbench.sealed import seal
 from cervbench.training.checkpoint import Checkpoints
 from cervbench.training.kept import Kept
 from cervbench.training.state import State
-from cervbench.training.trained import Trained
 from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, warn_of_other_code
 from cervbench.training.workshop import Workshop
 
@@ -23,10 +22,8 @@ def test_without_a_record_there_is_nothing_to_clear(tmp_path: Path) -> None:
     """Regression: it was the folder of the pretraining, encoder included, that went."""
     weights = tmp_path / "method.safetensors"
     weights.touch()
-    nothing: Any = None
-    trained = Trained(nothing, True, nothing, (), Workshop(tmp_path, torch.device("cpu")))
     with pytest.raises(AssertionError):
-        trained.clear_checkpoints()
+        Workshop(tmp_path, torch.device("cpu")).clear("")
     assert weights.exists()
 
 
