@@ -23,7 +23,7 @@ from cervbench.plugin.problems import ContractError, in_words
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash
-from cervbench.runs import changed_settings, init_of, task_of
+from cervbench.runs import changed_settings, init_of
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
@@ -180,7 +180,7 @@ class _Work:
 
     @cached_property
     def _task(self) -> Task:
-        return task_of(self.planned.dataset)
+        return Task.of(self.planned.dataset.card)
 
     def _observed_of_init(self) -> dict[str, list[int]]:
         """The folds that its initial weights were trained on, if they come from a file that says so."""

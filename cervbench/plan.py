@@ -18,7 +18,7 @@ from cervbench.plugin.offers import EvaluationOffer
 from cervbench.plugin.settings import Settings
 from cervbench.records.record import EvaluationOfRecord, Run, record_id
 from cervbench.resolve import Resolved, resolve
-from cervbench.runs import recipe_of, runs
+from cervbench.runs import runs
 from cervbench.study import Request
 from cervbench.training.recipe import Recipe
 from cervbench.watching import WatchStages
@@ -39,7 +39,7 @@ class PlannedRun:
 
     @property
     def recipe(self) -> Recipe:
-        return recipe_of(self.resolved, self.run)
+        return self.resolved.recipe(self.run.fold)
 
     @cached_property
     def records(self) -> list["PlannedRecord"]:

@@ -14,6 +14,7 @@ from cervbench.protocol.protocol import Protocol, load
 from cervbench.records.record import NO_BACKBONE
 from cervbench.study import Request
 from cervbench.training.backbones import LOCATION_PREFIXES, require_timm_name
+from cervbench.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,20 @@ class Resolved:
         """A hash of the code behind its encoder, that of the core left out."""
         backbone = [self.backbone_offer] if self.backbone_offer else []
         return code_hash(*(entry.offer for entry in self.used), *backbone)
+
+    def recipe(self, fold: int) -> Recipe:
+        """What decides the trained method of a fold."""
+        return Recipe(
+            offer=self.method.offer,
+            config=self.config,
+            backbone=self.backbone,
+            backbone_offer=self.backbone_offer,
+            init=self.request.init,
+            image_size=self.protocol.image_size,
+            pretext=self.protocol.pretext,
+            seed=self.request.seed,
+            fold=fold,
+        )
 
 
 def resolve(request: Request, plugins: Plugins) -> Resolved:

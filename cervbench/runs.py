@@ -12,10 +12,8 @@ from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import DatasetOfRun, MethodOfRun, ProtocolOfRun, Run
 from cervbench.resolve import Resolved
-from cervbench.scoring.task import Task
 from cervbench.training import RULES
 from cervbench.training.backbones import weights_of_timm
-from cervbench.training.recipe import Recipe
 from cervbench.weight_history import warn_of_tests_seen
 
 
@@ -64,30 +62,6 @@ def _revisions_built_on(resolved: Resolved) -> dict[str, int]:
         for one in resolved.builds_on
         if one.offer.revision > 1
     }
-
-
-def recipe_of(resolved: Resolved, run: Run) -> Recipe:
-    return Recipe(
-        offer=resolved.method.offer,
-        config=resolved.config,
-        backbone=resolved.backbone,
-        backbone_offer=resolved.backbone_offer,
-        init=resolved.request.init,
-        image_size=resolved.protocol.image_size,
-        pretext=resolved.protocol.pretext,
-        seed=run.seed,
-        fold=run.fold,
-    )
-
-
-def task_of(dataset: Dataset) -> Task:
-    card = dataset.card
-    return Task(
-        classes=card.classes,
-        abnormal=tuple(name for name in card.classes if name in card.abnormal),
-        severity=None if card.severity is None else dict(card.severity),
-        groups_known=card.groups_known,
-    )
 
 
 def runs(resolved: Resolved, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:

@@ -64,8 +64,9 @@ from cervbench.records.record import NO_BACKBONE, Run
 from cervbench.records.store import Store
 from cervbench.records.verify import verify_file
 from cervbench.resolve import resolve
-from cervbench.runs import recipe_of, run_of, runs, task_of
+from cervbench.runs import run_of, runs
 from cervbench.scoring.metrics import METRICS
+from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
@@ -1290,9 +1291,9 @@ def test_a_run_names_what_it_is_made_of(shared_cache: Path) -> None:
     run = run_of(resolved, data, fold=3)
     assert (run.dataset.pack, run.dataset.manifest) == (data.pack.hash, data.manifest.hash)
     assert (run.protocol.image_size, run.seed, run.fold) == (48, 4, 3)
-    recipe = recipe_of(resolved, run)
+    recipe = resolved.recipe(run.fold)
     assert (recipe.seed, recipe.fold, recipe.init, recipe.image_size) == (4, 3, "random", 48)
-    task = task_of(data)
+    task = Task.of(data.card)
     assert task.abnormal == tuple(name for name in data.card.classes if name in data.card.abnormal) != ()
 
 

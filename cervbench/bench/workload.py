@@ -15,7 +15,6 @@ from cervbench.place import Place
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.resolve import Resolved, resolve
-from cervbench.runs import recipe_of, run_of
 from cervbench.study import Request
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.pretrain import build_method, pretext_stage
@@ -86,7 +85,7 @@ class Bench:
         """On the train images of fold 0, without their labels."""
         resolved = self.resolved(setup)
         dataset = open_dataset(resolved.card, self.place.data_root, self.place.cache, resolved.protocol)
-        recipe = recipe_of(resolved, run_of(resolved, dataset, 0))
+        recipe = resolved.recipe(fold=0)
         images = Parts.of(dataset, recipe.fold, resolved.protocol, self.device).train
         stage, feed = pretext_stage(build_method(recipe).to(self.device), recipe, images)
         for step in range(min(EPOCHS_OF_VIEWS * feed.steps_per_epoch, MOST_STEPS_OF_VIEWS)):

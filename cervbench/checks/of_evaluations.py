@@ -21,7 +21,7 @@ from cervbench.plugin.catalog import Entry
 from cervbench.plugin.problems import home_of
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash, to_columns
-from cervbench.runs import task_of
+from cervbench.scoring.task import Task
 from cervbench.training.trained import Trained
 
 RATIO = 50
@@ -162,7 +162,7 @@ def its_scores_are_a_function_of_the_table(evaluation: ExaminedEvaluation) -> st
     if isinstance(evaluation.first, BaseException):
         return NO_ANSWER
     table, _ = evaluation.first
-    task = task_of(drawn_dataset.dataset())
+    task = Task.of(drawn_dataset.dataset().card)
     first, second = (scores_of(evaluation.entry, to_columns(table), task) for _ in range(2))
     if json.dumps(first, allow_nan=False) != json.dumps(second, allow_nan=False):
         raise CheckFailed("the same table was scored with two results", "draw nothing at random in `score`")

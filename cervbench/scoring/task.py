@@ -1,11 +1,14 @@
 """What a score has to know besides the predictions."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import model_validator
 
 from cervbench.plugin.settings import Closed
+
+if TYPE_CHECKING:
+    from cervbench.data.cards.card import Card
 
 
 class Task(Closed):
@@ -18,6 +21,16 @@ class Task(Closed):
     abnormal: tuple[str, ...] = ()
     severity: dict[str, int] | None = None
     groups_known: bool = True
+
+    @classmethod
+    def of(cls, card: "Card") -> Self:
+        """What its card says of a dataset."""
+        return cls(
+            classes=card.classes,
+            abnormal=tuple(name for name in card.classes if name in card.abnormal),
+            severity=None if card.severity is None else dict(card.severity),
+            groups_known=card.groups_known,
+        )
 
     @model_validator(mode="after")
     def _require_known_classes(self) -> Self:
