@@ -220,7 +220,7 @@ def test_a_record_says_what_was_seen_and_what_it_took(done: tuple[Place, list[Ou
 
 
 def test_what_a_method_logs_of_its_loss_is_kept_in_the_record(place: Place) -> None:
-    """Of AGBT the diagonal of C before and after attention: what the attention does by itself is to be seen."""
+    """Of AGBT the diagonal of C before and after attention: what attention does by itself is to be seen."""
     [outcome] = execute([replace(SIMCLR, method="agbt", ratios=(100,), evaluations=("knn",))], place)
     last = outcome.record.observed["pretext_last"]
     assert -1 <= last["diagonal_before_attention"] < last["diagonal_after_attention"] <= 1
