@@ -198,11 +198,10 @@ def significant(layout: Layout, setting: Setting, lift: float, repeats: int, see
         a, b = simulate(layout, setting, rng, (lift, 0.0))
         plan = design(a)
         ours, theirs = (replicates(pooled, plan, HEADLINE) for pooled in (a, b))
-        try:
-            found = compare(ours, theirs, plan.folds)
-        except ValueError:  # a class of the sessions drawn hangs on one of them
+        found = compare(ours, theirs, plan.folds)
+        if found.value is None or found.p is None:  # a class of the sessions drawn hangs on one of them
             continue
-        differences.append(found.difference)
+        differences.append(found.value)
         seen += found.p <= 0.05
         of_a, of_b = (interval(values, plan.folds, HEADLINE) for values in (ours, theirs))
         apart += bool(of_a and of_b and (of_a[0] > of_b[1] or of_b[0] > of_a[1]))

@@ -28,15 +28,6 @@ class Figure(NamedTuple):
     high: float | None = None
 
 
-class Gain(NamedTuple):
-    """How far the headline of a row is above another's, paired. `p` is not corrected for other rows."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One row at one ratio, over all the folds that it has."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cervbench.error import UsageError
 from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.cells import AUC, Gain
+from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Line, Table, title
@@ -16,6 +16,7 @@ from cervbench.leaderboard.variants import variants
 from cervbench.plugin.settings import nearest
 from cervbench.records.store import Store
 from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.comparison import Difference
 
 
 class ComparisonError(UsageError, LookupError):
@@ -32,7 +33,7 @@ class Compared:
     other: str
     metric: str
     ratio: int
-    gain: Gain
+    gain: Difference
     """On predictions pooled over folds, as on pages; without a value where `why_not` says why."""
     by_fold: tuple[float | None, ...] = ()
     """The difference of each fold alone."""
@@ -95,9 +96,9 @@ def _of_table(
     what = variant, title(table), one.name, other.name, metric
     for ratio in sorted(one.cells.keys() & other.cells.keys()):
         if why_not := _why_not(table, one, other, ratio):
-            yield Compared(*what, ratio, Gain(None), why_not=why_not)
+            yield Compared(*what, ratio, Difference(), why_not=why_not)
             continue
-        gain = figures.gain(one.name, one.row, other.row, ratio, metric) or Gain(None)
+        gain = figures.gain(one.name, one.row, other.row, ratio, metric) or Difference()
         ours, theirs = (_scores(line.row, ratio, metric, store) for line in (one, other))
         apart = tuple(None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True))
         undefined = "" if gain.value is not None else f"{metric} is not defined for all groups and draws"

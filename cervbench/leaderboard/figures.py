@@ -18,7 +18,6 @@ from cervbench.leaderboard.cells import (
     Cell,
     ClassFigures,
     Figure,
-    Gain,
     Replicates,
     Source,
     computed,
@@ -28,8 +27,7 @@ from cervbench.leaderboard.cells import (
 from cervbench.leaderboard.rows import Row
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.comparison import best_of, compare, refuse_unpaired
-from cervbench.scoring.tally import Floats, Ints
+from cervbench.scoring.comparison import Difference, best_of, compare, refuse_unpaired
 
 RowAtRatio = tuple[Row, int]
 
@@ -82,7 +80,7 @@ class Figures:
         names = list(rows)
         return {metric: frozenset(names[index] for index in known[keys[metric]]) for metric in metrics}
 
-    def gain(self, name: str, row: Row, base: Row, ratio: int, metric: str = HEADLINE) -> Gain | None:
+    def gain(self, name: str, row: Row, base: Row, ratio: int, metric: str = HEADLINE) -> Difference | None:
         """How far a row is above another; None if the paired test cannot be made of them."""
         wanted = [(row, ratio), (base, ratio)]
         if not self._testable(wanted):
@@ -92,9 +90,9 @@ class Figures:
         if not known:
             self._refuse_unpaired([name, "what it is compared with"], wanted)
             ours, theirs = self.replicates(wanted)
-            known = {own: _difference(ours.values[metric], theirs.values[metric], ours.folds)}
+            known = {own: compare(ours.values[metric], theirs.values[metric], ours.folds)}
             self.cache.keep(known)
-        return Gain(*known[own])
+        return Difference(*known[own])
 
     def replicates(self, wanted: Sequence[RowAtRatio]) -> list[Replicates]:
         """The metrics of a cell, with each group left out in turn."""
@@ -170,14 +168,6 @@ class Figures:
         records = tuple((fold, record.id, record.predictions) for fold, record in by_fold)
         variant = row.sample.run.dataset.variant
         return Source(self.store.root, variant, row.task, records, in_full or ratio == max(row.records))
-
-
-def _difference(ours: Floats, theirs: Floats, folds: Ints) -> Gain:
-    try:
-        found = compare(ours, theirs, folds)
-    except ValueError:
-        return Gain(None)
-    return Gain(found.difference, found.low, found.high, found.p)
 
 
 def _described(at: RowAtRatio) -> tuple[Any, ...]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.row_names import NamedRow
 from cervbench.leaderboard.rows import Row
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.comparison import holm
+from cervbench.scoring.comparison import Difference, holm
 
 
 def gains(
     name: str, row: Row, others: Sequence[Row], metrics: Sequence[str], figures: Figures
-) -> dict[str, dict[int, Gain]]:
+) -> dict[str, dict[int, Difference]]:
     """By metric and ratio, how far a row is above the one that began alike and had no pretext stage.
 
     Only ratios at which both have all folds; empty if there is no such row, or more than one.
@@ -57,7 +56,9 @@ def best_references(
     return best
 
 
-def above_references(name: str, row: Row, best: Mapping[int, NamedRow], figures: Figures) -> dict[int, Gain]:
+def above_references(
+    name: str, row: Row, best: Mapping[int, NamedRow], figures: Figures
+) -> dict[int, Difference]:
     """By ratio, how far a row is above the best reference row, if both were tested alike.
 
     They may not have been: a reference row can have other draws.
@@ -74,7 +75,7 @@ def above_references(name: str, row: Row, best: Mapping[int, NamedRow], figures:
     }
 
 
-def corrected(gains_of: Mapping[str, Mapping[int, Gain]]) -> dict[tuple[str, int], float]:
+def corrected(gains_of: Mapping[str, Mapping[int, Difference]]) -> dict[tuple[str, int], float]:
     """By name and ratio, the p-value of a gain, corrected (Holm) for the number of rows at that ratio."""
     found: dict[tuple[str, int], float] = {}
     for ratio in sorted({ratio for gains in gains_of.values() for ratio in gains}):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, Gain, metrics_of
+from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
 from cervbench.leaderboard.figures import Figures, RowAtRatio
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
 from cervbench.leaderboard.row_names import NamedRow, differing, names
@@ -16,6 +16,7 @@ from cervbench.markup.escaping import short
 from cervbench.plugin.catalog import CORE
 from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.comparison import Difference
 
 FEWEST_TEST_IMAGES = 5
 Best = Mapping[tuple[str, int], frozenset[str]]
@@ -36,9 +37,9 @@ class Line:
     """The metrics that are not in cells, at the table's largest ratio; empty if folds are missing there."""
     classes: Mapping[str, ClassFigures]
     """The recall of each class, at the same ratio; empty under the same condition."""
-    gains: Mapping[str, Mapping[int, Gain]]
+    gains: Mapping[str, Mapping[int, Difference]]
     """By metric and ratio, how far it is above the same encoder without a pretext stage."""
-    above_reference: Mapping[int, Gain]
+    above_reference: Mapping[int, Difference]
     """By ratio, how far its headline is above the best reference row there."""
 
     @property

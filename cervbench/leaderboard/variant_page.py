@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from cervbench.leaderboard import details
-from cervbench.leaderboard.cells import Gain
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.tables import Best, Line, Table, title
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import duration, figure, grid
 from cervbench.scoring.classification import HEADLINE
-from cervbench.scoring.comparison import SIGNIFICANCE
+from cervbench.scoring.comparison import SIGNIFICANCE, Difference
 from cervbench.scoring.metrics import METRICS
 
 MARK = "<!-- Written by `cervbench leaderboard build` from the records beside it: edits are lost. -->"
@@ -95,13 +94,16 @@ def _above_references(table: Table) -> str:
 
 
 def _gained(
-    name: str, gains: Mapping[int, Gain], ratios: Sequence[int], p_values: Mapping[tuple[str, int], float]
+    name: str,
+    gains: Mapping[int, Difference],
+    ratios: Sequence[int],
+    p_values: Mapping[tuple[str, int], float],
 ) -> list[str]:
     bold = {ratio: p_values.get((name, ratio), 1.0) <= SIGNIFICANCE for ratio in ratios}
     return [markdown(name), *(_gain(gains.get(ratio), bold[ratio]) for ratio in ratios)]
 
 
-def _gain(shown: Gain | None, bold: bool) -> str:
+def _gain(shown: Difference | None, bold: bool) -> str:
     """`+4.2 [−0.3, +8.7]`: the interval is for this row alone, bold is corrected for the number of rows."""
     return figure(shown[:3], bold, signed=True) if shown else ""
 

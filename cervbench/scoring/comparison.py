@@ -1,7 +1,7 @@
 """Tests whether one method is better than another, by their difference paired by group and draw."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,47 +13,52 @@ from cervbench.scoring.tally import Floats, Ints
 SIGNIFICANCE = 0.05
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """`a` minus `b`, the interval of that, and how often chance alone would make a difference as large."""
+class Difference(NamedTuple):
+    """`a` minus `b`, the interval of that, and how often chance alone would make a difference as large.
 
-    difference: float
-    low: float
-    high: float
-    p: float
+    All four are None where nothing can be said. `p` is not corrected for other differences.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
 
 
-def compare(a: Floats, b: Floats, folds: Ints) -> Comparison:
+def compare(a: Floats, b: Floats, folds: Ints) -> Difference:
     """The paired test, from the replicates of two methods and the fold of each group.
 
     Both were tested alike (`refuse_unpaired`): the same groups are left out of both, and draws are paired by
-    their number. ValueError where nothing can be said.
+    their number. Nothing can be said if the metric is not defined for all groups and draws, or if a fold has
+    a single group.
     """
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 
     found = estimate(a - b, folds)
     if found is None:
-        raise ValueError("the metric is not defined for all groups and draws: the two cannot be compared")
+        return Difference()
     if found.error == 0:
         p = 1.0 if found.value == 0 else 0.0
     else:
         p = float(2 * stdtr(found.freedom, -abs(found.value) / found.error))
-    return Comparison(found.value, found.value - found.reach, found.value + found.reach, p)
+    return Difference(found.value, found.value - found.reach, found.value + found.reach, p)
 
 
 def best_of(values: Mapping[str, Floats], folds: Ints, metric: str) -> set[str]:
     """The names to print in bold: the best, and all that Holm's test over the column cannot tell from it.
 
     `values` are the replicates of rows that were tested alike, `folds` the fold of each group. A row whose
-    metric is undefined is never in bold.
+    metric is undefined is never in bold. ValueError if a fold has a single group: no test can be made then.
     """
     means = {name: own[0].mean() for name, own in values.items() if not np.isnan(own).any()}
     if not means:
         return set()
     top = (min if METRICS[metric].lower_is_better else max)(means, key=lambda name: means[name])
     others = [name for name in means if name != top]
-    adjusted = holm([compare(values[top], values[name], folds).p for name in others])
-    return {top} | {name for name, p in zip(others, adjusted, strict=True) if p > SIGNIFICANCE}
+    p_values = [p for name in others if (p := compare(values[top], values[name], folds).p) is not None]
+    if len(p_values) < len(others):
+        raise ValueError("a fold has a single group: the rows cannot be compared")
+    return {top} | {name for name, p in zip(others, holm(p_values), strict=True) if p > SIGNIFICANCE}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -50,24 +50,30 @@ def test_of_independent_images_it_is_the_paired_t_test(task) -> None:
     (a, right_a), (b, right_b) = (one_image_a_group(int(seed)) for seed in rng.integers(1000, size=2))
     found = compared(a, b, "accuracy")
     t = (right_a - right_b).mean() / stats.sem(right_a - right_b)
-    assert found.difference == pytest.approx((right_a - right_b).mean())
+    assert found.value == pytest.approx((right_a - right_b).mean())
     assert found.p == pytest.approx(2 * stats.t.sf(abs(t), 59))
-    assert found.high - found.difference == pytest.approx(
-        stats.t.ppf(0.975, 59) * stats.sem(right_a - right_b)
-    )
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 59) * stats.sem(right_a - right_b))
 
 
 def test_swapping_the_two_turns_the_difference_round(make) -> None:
     there, back = compared(make(0.7), make(0.5, 1)), compared(make(0.5, 1), make(0.7))
-    assert (there.difference, there.low, there.high) == pytest.approx(
-        (-back.difference, -back.high, -back.low)
-    )
+    assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low))
     assert there.p == pytest.approx(back.p)
 
 
 def test_a_method_does_not_differ_from_itself(make) -> None:
     found = compared(make(0.6), make(0.6))
-    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_nothing_is_said_of_a_metric_that_is_undefined_nor_of_a_fold_with_a_single_group(make, task) -> None:
+    one, other = make(0.8), make(0.6, 1)
+    plain = Task(classes=task.classes)
+    assert compared(replace(one, task=plain), replace(other, task=plain), "abnormal_auc") == (None,) * 4
+    lonely = {"one": np.ones((4, 2)), "other": np.zeros((4, 2))}, np.array([0, 0, 1])
+    assert compare(*lonely[0].values(), lonely[1]) == (None,) * 4
+    with pytest.raises(ValueError, match="a single group"):
+        best_of(*lonely, "accuracy")
 
 
 def test_only_what_was_tested_alike_is_compared(make, task) -> None:
@@ -149,7 +155,7 @@ def test_p_is_students_with_the_degrees_of_freedom_of_the_estimate() -> None:
     found, apart = compare(a, b, folds), estimate(a - b, folds)
     assert apart.freedom < 24 - 3
     assert found.p == pytest.approx(2 * stats.t.sf(abs(apart.value) / apart.error, apart.freedom))
-    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, apart.freedom) * apart.error)
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, apart.freedom) * apart.error)
 
 
 def test_bold_is_corrected_for_the_number_of_rows() -> None:
