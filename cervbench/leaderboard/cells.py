@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -61,6 +61,22 @@ class ClassFigures(NamedTuple):
     groups: int
 
 
+class Details(NamedTuple):
+    """What is shown of a row only at the largest ratio of its table."""
+
+    others: Mapping[str, Figure]
+    """The metrics that are not in a cell."""
+    classes: Mapping[str, ClassFigures]
+
+    @classmethod
+    def from_json(cls, kept: Sequence[Mapping[str, Any]]) -> Self:
+        others, classes = kept
+        return cls(
+            {metric: Figure(*figure) for metric, figure in others.items()},
+            {name: ClassFigures(Figure(*recall), *counts) for name, (recall, *counts) in classes.items()},
+        )
+
+
 @dataclass(frozen=True)
 class Replicates:
     """The metrics of a row with each group left out in turn, which is what the paired test works on."""
@@ -91,7 +107,7 @@ class Source:
     records: tuple[tuple[int, str, str], ...]
     """The fold and id of each record, and the hash of its predictions."""
     in_full: bool
-    """Also compute what is shown only at a row's largest ratio."""
+    """Also compute the details, which are shown only at a row's largest ratio."""
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
@@ -106,7 +122,7 @@ def others_of(task: Task) -> tuple[str, ...]:
 
 
 def computed(source: Source) -> dict[str, Any]:
-    """As JSON: the `cell`, its `replicates` if groups are known, and, in full, `others` and `classes`."""
+    """As JSON: the `cell`, its `replicates` if groups are known, and, in full, the `details`."""
     pooled, task = pooled_from(source), source.task
     plan, found = design(pooled), dict[str, Any]()
     if task.groups_known:
@@ -116,8 +132,8 @@ def computed(source: Source) -> dict[str, Any]:
     else:
         figures = {metric: _figure(pooled, metric, plan) for metric in metrics_of(task)}
     if source.in_full:
-        found["others"] = {metric: _figure(pooled, metric, plan) for metric in others_of(task)}
-        found["classes"] = _classes(pooled)
+        others = {metric: _figure(pooled, metric, plan) for metric in others_of(task)}
+        found["details"] = others, _classes(pooled)
     return found | {"cell": {"figures": figures} | _counts(pooled)}
 
 

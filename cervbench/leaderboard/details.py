@@ -2,27 +2,27 @@
 
 from collections.abc import Sequence
 
-from cervbench.leaderboard.cells import FEWEST_GROUPS
-from cervbench.leaderboard.tables import Line, Table
+from cervbench.leaderboard.cells import FEWEST_GROUPS, Details
+from cervbench.leaderboard.tables import Table
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import figure, grid
 from cervbench.scoring.metrics import METRICS
 
 
-def others(table: Table, lines: Sequence[Line]) -> str:
+def others(table: Table, known: Sequence[tuple[str, Details]]) -> str:
     """The metrics that have no table of their own, at the largest ratio."""
     shown = {
         name: METRICS[name]
-        for name in lines[0].others
-        if any(line.others[name].value is not None for line in lines)
+        for name in known[0][1].others
+        if any(own.others[name].value is not None for _, own in known)
     }
     header = ["method", *(metric.heading + " ↓" * metric.lower_is_better for metric in shown.values())]
     rows = [
         [
-            markdown(line.name),
-            *(figure(line.others[name], per_cent=metric.unit == "%") for name, metric in shown.items()),
+            markdown(row),
+            *(figure(own.others[name], per_cent=metric.unit == "%") for name, metric in shown.items()),
         ]
-        for line in lines
+        for row, own in known
     ]
     note = "↓: lower is better."
     if table.sample.task.abnormal:
@@ -34,17 +34,17 @@ def others(table: Table, lines: Sequence[Line]) -> str:
     return unfolded(summary, f"{grid(header, rows)}\n\n{note}")
 
 
-def class_wise(table: Table, lines: Sequence[Line]) -> str:
+def class_wise(table: Table, known: Sequence[tuple[str, Details]]) -> str:
     """Recall by class at the largest ratio, with the images and groups that each class rests on."""
     classes = table.sample.task.classes
-    one = lines[0].classes
-    known = table.sample.task.groups_known
+    one = known[0][1].classes
+    groups_known = table.sample.task.groups_known
     header = ["method"]
     for name in classes:
-        groups = f", {one[name].groups} groups" if known else ""
+        groups = f", {one[name].groups} groups" if groups_known else ""
         header.append(f"{markdown(name)}<br>{one[name].images} images{groups}")
-    rows = [[markdown(line.name), *(figure(line.classes[name].recall) for name in classes)] for line in lines]
-    note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if known else ""
+    rows = [[markdown(row), *(figure(own.classes[name].recall) for name in classes)] for row, own in known]
+    note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if groups_known else ""
     return unfolded(
         f"Recall class by class, at {table.ratios[-1]} % of the labels", f"{grid(header, rows)}\n\n{note}"
     )

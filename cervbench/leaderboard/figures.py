@@ -16,8 +16,7 @@ from threadpoolctl import threadpool_limits
 from cervbench.leaderboard.cache import DEFINITIONS, Cache, in_batches, key_of
 from cervbench.leaderboard.cells import (
     Cell,
-    ClassFigures,
-    Figure,
+    Details,
     Replicates,
     Source,
     computed,
@@ -52,18 +51,8 @@ class Figures:
         wanted = [(row, ratio) for row in self.rows for ratio in row.records]
         return {at: Cell.from_json(kept) for at, kept in self._of("cell", wanted)}
 
-    def classes(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, dict[str, ClassFigures]]:
-        return {
-            at: {name: ClassFigures(Figure(*recall), *counts) for name, (recall, *counts) in kept.items()}
-            for at, kept in self._of("classes", wanted)
-        }
-
-    def others(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, dict[str, Figure]]:
-        """The metrics that are not in a cell."""
-        return {
-            at: {metric: Figure(*figure) for metric, figure in kept.items()}
-            for at, kept in self._of("others", wanted)
-        }
+    def details(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, Details]:
+        return {at: Details.from_json(kept) for at, kept in self._of("details", wanted)}
 
     def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:
         """By metric, the names of the best row and of all rows that the paired test cannot tell from it."""
@@ -137,7 +126,7 @@ class Figures:
                 else:
                     missing.append(at)
         with self._mapping(sum(len(row.records[ratio]) for row, ratio in missing)) as mapped:
-            sources = [self._source(at, kind in ("classes", "others")) for at in missing]
+            sources = [self._source(at, kind == "details") for at in missing]
             for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
                     {

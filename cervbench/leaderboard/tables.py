@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from cervbench.leaderboard.cells import Cell, ClassFigures, Figure, metrics_of
+from cervbench.leaderboard.cells import Cell, Details, metrics_of
 from cervbench.leaderboard.figures import Figures, RowAtRatio
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
 from cervbench.leaderboard.row_names import NamedRow, differing, names
@@ -33,10 +33,8 @@ class Line:
     row: Row
     cells: Mapping[int, Cell]
     """By ratio; ratios without records are left out."""
-    others: Mapping[str, Figure]
-    """The metrics that are not in cells, at the table's largest ratio; empty if folds are missing there."""
-    classes: Mapping[str, ClassFigures]
-    """The recall of each class, at the same ratio; empty under the same condition."""
+    details: Details | None
+    """At the table's largest ratio; None if folds are missing there."""
     gains: Mapping[str, Mapping[int, Difference]]
     """By metric and ratio, how far it is above the same encoder without a pretext stage."""
     above_reference: Mapping[int, Difference]
@@ -107,9 +105,8 @@ def title(table: Table) -> str:
 def tables(figures: Figures) -> list[Table]:
     """All tables of one variant, in the order of its page."""
     parts = by_table(figures.rows)
-    in_full = list({at: None for rows in parts for at in rows.in_full})
-    classes, others = figures.classes(in_full), figures.others(in_full)
-    return _told_apart([_table(rows, others, classes, figures) for rows in parts])
+    details = figures.details(list({at: None for rows in parts for at in rows.in_full}))
+    return _told_apart([_table(rows, details, figures) for rows in parts])
 
 
 def _told_apart(tables: Sequence[Table]) -> list[Table]:
@@ -139,12 +136,7 @@ def _traits(table: Table) -> dict[str, str]:
     } | {name: json.dumps(value) for name, value in sorted(evaluation.settings.items())}
 
 
-def _table(
-    rows: TableRows,
-    others: Mapping[RowAtRatio, Mapping[str, Figure]],
-    classes: Mapping[RowAtRatio, Mapping[str, ClassFigures]],
-    figures: Figures,
-) -> Table:
+def _table(rows: TableRows, details: Mapping[RowAtRatio, Details], figures: Figures) -> Table:
     ratios, last = rows.ratios, rows.ratios[-1]
     ranked = list(zip(names(rows.ranked), rows.ranked, strict=True))
     references = list(zip(names(rows.references, beneath=True), rows.references, strict=True))
@@ -156,8 +148,7 @@ def _table(
                 name=name,
                 row=row,
                 cells={ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.records},
-                others=others.get((row, last), {}),
-                classes=classes.get((row, last), {}),
+                details=details.get((row, last)),
                 gains=gains(name, row, rows.all, metrics_of(row.task), figures),
                 above_reference=above_references(name, row, best_reference, figures),
             )

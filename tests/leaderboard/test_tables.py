@@ -177,7 +177,7 @@ def test_of_what_stands_with_rows_of_other_budgets_only_their_ratios_are_shown(
     write("supervised", 0.5, ratios=(10, 100), pretext=False)
     table = made(out)["linear · resnet18, random init · quick · off protocol"]
     assert table.ratios == (10,)
-    assert [bool(line.others and line.classes) for line in table.lines] == [True, True]
+    assert [all(line.details) for line in table.lines] == [True, True]
 
 
 def test_what_is_measured_otherwise_has_a_table_of_its_own(out: Path, write: Write) -> None:
@@ -645,9 +645,9 @@ def test_intervals_are_of_all_draws_and_jackknifed_fold_by_fold(out: Path, write
     for metric, shown in line.cells[10].figures.items():
         assert (shown.low, shown.high) == pytest.approx(interval_of(pooled, metric))
     for number, name in enumerate(task.classes):
-        recall, of_class = line.classes[name].recall, pooled.subset(pooled.labels == number)
+        recall, of_class = line.details.classes[name].recall, pooled.subset(pooled.labels == number)
         assert (recall.low, recall.high) == pytest.approx(interval_of(of_class, "accuracy"))
-    for metric, shown in line.others.items():
+    for metric, shown in line.details.others.items():
         assert (shown.low, shown.high) == pytest.approx(interval_of(pooled, metric))
 
 
@@ -673,9 +673,8 @@ def test_figures_are_scikit_learns_on_the_stored_predictions(out: Path, write: W
         recall_score(own.label, own.predicted, labels=["normal", "light", "severe"], average=None)
         for _, own in rows.groupby("draw")
     ]
-    assert [line.classes[name].recall.value for name in ("normal", "light", "severe")] == pytest.approx(
-        np.mean(recalls, axis=0)
-    )
+    shown = [line.details.classes[name].recall.value for name in ("normal", "light", "severe")]
+    assert shown == pytest.approx(np.mean(recalls, axis=0))
 
 
 def test_the_other_metrics_are_scikit_learns_on_the_stored_predictions(out: Path, write: Write) -> None:
@@ -718,7 +717,7 @@ def test_the_other_metrics_are_scikit_learns_on_the_stored_predictions(out: Path
             lambda own: log_loss(own.label, own[[f"p_{name}" for name in classes]], labels=classes),
         ),
     }
-    shown = {name: figure.value for name, figure in line.others.items()}
+    shown = {name: figure.value for name, figure in line.details.others.items()}
     assert shown.pop("calibration_error") is not None  # held to its definition where that stands
     assert shown == pytest.approx(expected, rel=1e-5)
 
@@ -726,10 +725,10 @@ def test_the_other_metrics_are_scikit_learns_on_the_stored_predictions(out: Path
 def test_every_metric_of_a_record_stands_on_its_page(out: Path, write: Write) -> None:
     write("simclr", ratios=(10, 100))
     [line] = next(iter(made(out).values())).ranked
-    assert {*line.cells[100].figures, *line.others} == set(METRICS)
+    assert {*line.cells[100].figures, *line.details.others} == set(METRICS)
     unfolded = page(out).split("Other metrics, at 100 % of the labels")[1].splitlines()
     assert unfolded[2].startswith("| method | accuracy, % |")
-    assert unfolded[4].startswith(f"| simclr | {figure(line.others['accuracy'])} |")
+    assert unfolded[4].startswith(f"| simclr | {figure(line.details.others['accuracy'])} |")
 
 
 def test_where_no_class_is_abnormal_nothing_is_said_of_alarms(out: Path, write: Write) -> None:
