@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from cervbench.records.store import RecordError, Store
-from cervbench.scoring.classification import HEADLINE, mean_or_none
+from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import Pooled, class_groups, pool, value
+from cervbench.scoring.pooling import Pooled, class_groups, mean_or_none, pool, value
 from cervbench.scoring.tally import Floats, Ints
 from cervbench.scoring.task import Task
 

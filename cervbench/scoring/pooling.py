@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cervbench.plugin.evaluation import Columns
-from cervbench.scoring.classification import mean_or_none
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.predictions import Layout, read_predictions
 from cervbench.scoring.tally import Floats, Ints, Rows
@@ -29,6 +28,11 @@ class Pooled:
     """The numbers of the draws."""
     probabilities: Floats
     """draws × images × classes."""
+
+    @property
+    def as_one(self) -> Ints:
+        """The unit of each image where all are weighed as one."""
+        return np.zeros(len(self.labels), dtype=np.int64)
 
     def rows(self, units: Ints, unit_count: int) -> Rows:
         return Rows(self.labels, self.probabilities, units, unit_count, self.task)
@@ -89,8 +93,13 @@ def _together(
 
 def value(pooled: Pooled, metric: str) -> float | None:
     """The mean over draws, of counts pooled over all folds or of a score averaged over folds."""
-    everything = np.zeros(len(pooled.labels), dtype=np.int64)
-    return mean_or_none(metric_of_weights(pooled, metric, everything, 1)(np.ones(1)))
+    return mean_or_none(metric_of_weights(pooled, metric, pooled.as_one, 1)(np.ones(1)))
+
+
+def mean_or_none(values: Floats) -> float | None:
+    """The mean of the defined values as a plain float; None if there are none."""
+    defined = np.asarray(values)[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else None
 
 
 def metric_of_weights(
