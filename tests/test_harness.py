@@ -1244,7 +1244,7 @@ def test_a_card_that_says_something_else_of_its_classes_has_its_records_scored_a
     assert again.record.predictions == before.record.predictions
     assert again.record.scores["abnormal_auc"] != before.record.scores["abnormal_auc"]
     path = Store(place.out).record_path(again.record.run.dataset.variant, again.record.id)
-    assert verify_file(path) == []
+    assert verify_file(path).problems == []
     monkeypatch.setattr(Store, "write", kill)  # once is enough
     assert asked_of(classes[5:], ratios=(100,)) == [again]
 

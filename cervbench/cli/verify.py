@@ -17,18 +17,17 @@ def verify(records: tuple[Path, ...]) -> None:
     everything in it follows from its predictions, and what could not be checked. The exit code is 1 if
     something differs, or if scores cannot be recomputed because their package is not installed.
     """
-    from cervbench.records.verify import examine_file, taken_on_trust
+    from cervbench.records.verify import verify_file
 
     paths = [path for given in records for path in _files(given)]
     differing = unscored = trusted = 0
     for path in paths:
-        problems, not_here = examine_file(path, plugins())
-        untold = "" if problems else taken_on_trust(path)
-        differing += bool(problems)
-        unscored += bool(not_here)
-        trusted += bool(untold)
-        found = "DIFFERS" if problems else "NOT SCORED" if not_here else "as recorded"
-        click.echo("\n  ".join([f"{path}: {found}", *problems, *filter(None, (not_here, untold))]))
+        verdict = verify_file(path, plugins())
+        differing += bool(verdict.differing)
+        unscored += bool(verdict.unscored)
+        trusted += bool(verdict.on_trust)
+        found = "DIFFERS" if verdict.differing else "NOT SCORED" if verdict.unscored else "as recorded"
+        click.echo("\n  ".join([f"{path}: {found}", *verdict.problems, *filter(None, [verdict.on_trust])]))
     counted = "1 record" if len(paths) == 1 else f"{len(paths)} records"
     beside = f", {unscored} of them not scored here" if unscored else ""
     beside += f", {trusted} of them partly on trust, as said above" if trusted else ""

@@ -68,7 +68,7 @@ def check(
     """What is wrong with the records of a folder, or where its pages differ from what the records give."""
     pages = pages or out
     records = Store(out).paths()
-    problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins)]
+    problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins).problems]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:

@@ -10,19 +10,18 @@ from cervbench.records.record import Record
 
 
 def fold_differences(
-    record: Record, columns: Mapping[str, np.ndarray], rules: Protocol, beside: Manifest | None
+    record: Record, columns: Mapping[str, np.ndarray], rules: Protocol, manifest: Manifest | None
 ) -> Iterator[str]:
     """A line for each kind of claim that differs from the record's fold: images, groups, labels and counts.
 
-    A complete dataset whose folds ship with cervbench must have exactly these. Other folds are known if they
-    lie `beside` the records; otherwise only their hash is known, and nothing can be compared.
+    A complete dataset whose folds ship with cervbench must have exactly these. Where the `known_folds` of a
+    record are None, only their hash is known, and nothing can be compared.
     """
     tested = record.run.dataset
     known = shipped().get(tested.variant)
     if known is not None and known != tested.manifest:
         yield f"run.dataset.manifest: stored {tested.manifest}, recomputed {known}"
         return
-    manifest = known_folds(record, beside)
     if manifest is None:
         return
     if tested.folds != manifest.folds:

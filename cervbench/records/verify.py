@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,21 +22,31 @@ from cervbench.scoring.classification import classification
 TOLERANCE = 1e-9
 
 
-def verify_file(path: Path, plugins: Plugins | None = None) -> list[str]:
-    """What is wrong with the record at a path `<out>/records/<variant>/<id>.json`; empty if nothing is.
+class Verdict(NamedTuple):
+    """What was found of a record; all is empty where everything in it follows from its predictions."""
+
+    differing: list[str]
+    """What is not as it was recomputed."""
+    unscored: str = ""
+    """Why its scores cannot be recomputed here."""
+    on_trust: str = ""
+    """What could not be checked, of a record in which nothing differs."""
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps it from being accepted."""
+        return [*self.differing, self.unscored] if self.unscored else self.differing
+
+
+def verify_file(path: Path, plugins: Plugins | None = None) -> Verdict:
+    """Recomputes the record at a path `<out>/records/<variant>/<id>.json`.
 
     The score of an evaluation with a schema of its own is looked up in `plugins`.
     """
-    differing, unscored = examine_file(path, plugins)
-    return [*differing, unscored] if unscored else differing
-
-
-def examine_file(path: Path, plugins: Plugins | None = None) -> tuple[list[str], str]:
-    """What differs from what can be recomputed of a record, and why its scores cannot be, where so."""
     try:
         store, record = Store.holding(path), parse_record(path, read_bytes(path))
     except RecordError as error:
-        return [str(error)], ""
+        return Verdict([str(error)])
     path = path.absolute()
     problems = []
     if path.stem != record.id:
@@ -46,38 +56,34 @@ def examine_file(path: Path, plugins: Plugins | None = None) -> tuple[list[str],
     try:
         rules = protocol.load(record.run.protocol.tier)
     except SettingsError as error:
-        return [*problems, f"run.protocol.tier: {error}"], ""
+        return Verdict([*problems, f"run.protocol.tier: {error}"])
     problems += _off_protocol(record, rules)
     try:
         table = store.table(record.run.dataset.variant, path.stem)
     except RecordError as error:
-        return [*problems, str(error)], ""
+        return Verdict([*problems, str(error)])
     recomputed = {"hash": content_hash(table), "rows": len(table)}
     problems += differences("predictions", record.predictions.model_dump(), recomputed)
     columns = to_columns(table)
     try:
-        beside = store.folds(record.run.dataset.manifest)
+        folds = known_folds(record, store.folds(record.run.dataset.manifest))
     except RecordError as error:
-        return [*problems, str(error)], ""
+        return Verdict([*problems, str(error)])
     unscored = _unscored(record, plugins)
     try:
         problems += _chosen_draws(record, columns, rules)
-        problems += fold_differences(record, columns, rules, beside)
+        problems += fold_differences(record, columns, rules, folds)
         scores = record.scores if unscored else score_again(record, columns, plugins)
     except Exception as error:  # a plugin's score may fail in any way, and so may an edited table
-        return [*problems, f"it cannot be scored again: {in_words(error)}"], ""
+        return Verdict([*problems, f"it cannot be scored again: {in_words(error)}"])
     problems += differences("scores", record.scores, scores)
     # The seal says that something was changed but not what, so it is mentioned only if nothing else is.
-    return problems or list(differences("seal", record.seal, record.seal_of_content())), unscored
-
-
-def taken_on_trust(path: Path) -> str:
-    """What could not be checked of a record that `verify_file` finds right; empty if everything was."""
-    store, record = Store.holding(path), parse_record(path, read_bytes(path))
-    manifest = record.run.dataset.manifest
-    if known_folds(record, store.folds(manifest)) is None:
-        return f"images, groups and labels are taken on trust: there is no {store.root}/folds/{manifest}.csv"
-    return ""
+    problems = problems or list(differences("seal", record.seal, record.seal_of_content()))
+    on_trust = ""
+    if folds is None and not problems:
+        lacking = f"{store.root}/folds/{record.run.dataset.manifest}.csv"
+        on_trust = f"images, groups and labels are taken on trust: there is no {lacking}"
+    return Verdict(problems, unscored, on_trust)
 
 
 def score_again(record: Record, columns: Mapping[str, np.ndarray], plugins: Plugins | None) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def edit_table(path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> N
 
 
 def test_what_a_run_writes_is_accepted(path: Path) -> None:
-    assert verify_file(path) == []
+    assert verify_file(path).problems == []
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_a_run_writes_is_accepted(path: Path) -> None:
 )
 def test_a_changed_entry_is_named_with_both_values(path: Path, keys: str, value: Any, named: str) -> None:
     edit(path, keys, value)
-    assert any(named in problem for problem in verify_file(path)), verify_file(path)
+    assert any(named in problem for problem in verify_file(path).problems), verify_file(path).problems
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_changed_entry_is_named_with_both_values(path: Path, keys: str, value:
 )
 def test_what_no_run_can_have_is_no_record(path: Path, keys: str, value: Any, named: str) -> None:
     edit(path, keys, value)
-    assert [named in problem for problem in verify_file(path)] == [True], verify_file(path)
+    assert [named in problem for problem in verify_file(path).problems] == [True], verify_file(path).problems
     with pytest.raises(RecordError, match="no record of this version"):
         Store.holding(path).record(path)
 
@@ -128,7 +128,7 @@ def test_the_last_digit_of_every_score_counts(path: Path) -> None:
     assert len(numbers) > 10
     for name, value in numbers.items():
         edit(path, f"scores.{name}", value * (1 + 1e-8))
-        assert [problem.split(":")[0] for problem in verify_file(path)] == [f"scores.{name}"]
+        assert [problem.split(":")[0] for problem in verify_file(path).problems] == [f"scores.{name}"]
         edit(path, f"scores.{name}", value)
 
 
@@ -137,7 +137,7 @@ def test_one_probability_changed_in_the_table_is_found(out: Path, path: Path) ->
         columns["p_light"][7] += np.float32(1e-6)
 
     edit_table(Store(out).predictions_path("cells", path.stem), nudge)
-    assert verify_file(path)[0].startswith("predictions.hash: stored ")
+    assert verify_file(path).problems[0].startswith("predictions.hash: stored ")
 
 
 def test_a_table_rehashed_after_a_relabelling_still_gives_other_scores(out: Path, path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_table_rehashed_after_a_relabelling_still_gives_other_scores(out: Path
     table = Store(out).predictions_path("cells", path.stem)
     edit_table(table, relabel)
     edit(path, "predictions.hash", content_hash(read_table(table)))
-    assert any(problem.startswith("scores.confusion[0]") for problem in verify_file(path))
+    assert any(problem.startswith("scores.confusion[0]") for problem in verify_file(path).problems)
 
 
 @pytest.mark.parametrize(
@@ -160,21 +160,21 @@ def test_a_number_of_the_protocol_changed_in_silence_is_found(
 ) -> None:
     honest = write("simclr", ratios=(10,), folds=(0,), off={number: value})[0]
     path = Store(out).record_path("cells", honest.id)
-    assert verify_file(path) == []
+    assert verify_file(path).problems == []
     edit(path, "run.protocol.off", [])
     silent = f"{number}: stored {value}, recomputed {ruled} by the protocol, and the record says nothing"
-    assert any(problem.startswith(silent) for problem in verify_file(path))
+    assert any(problem.startswith(silent) for problem in verify_file(path).problems)
 
 
 def test_another_version_of_the_protocol_is_told(path: Path) -> None:
     edit(path, "run.protocol.version", 2)
-    assert "run.protocol.version: stored 2; this cervbench knows 1" in verify_file(path)
+    assert "run.protocol.version: stored 2; this cervbench knows 1" in verify_file(path).problems
 
 
 def test_a_setting_that_the_protocol_does_not_have_is_found(path: Path) -> None:
     edit(path, "evaluation.settings.draws", 2)
     told = "linear.draws: stored 2, recomputed nothing by the protocol, and the record says nothing of it"
-    assert told in verify_file(path)
+    assert told in verify_file(path).problems
 
 
 @pytest.mark.parametrize("kept", [[1, 3], [0, 1], [0, 1, 2, 3]])
@@ -188,7 +188,7 @@ def test_draws_left_out_are_found_whatever_was_made_anew(
         columns.update({name: values[chosen] for name, values in columns.items()})
 
     edit_table(store.predictions_path("cells", record.id), leave_out)
-    assert verify_file(score_again(store, record, changed)) == [
+    assert verify_file(score_again(store, record, changed)).problems == [
         f"draws: stored {kept}, by the protocol [0, 1, 2, 3, 4]"
     ]
 
@@ -201,7 +201,7 @@ def test_draws_are_as_many_as_the_settings_say_and_one_at_all_labels(
     store = Store(out)
     draws = [np.unique(store.table("cells", record.id)["draw"]).tolist() for record in written]
     assert draws == [[0, 1, 2], [0], [0]]
-    assert [verify_file(store.record_path("cells", record.id)) for record in written] == [[], [], []]
+    assert [verify_file(store.record_path("cells", record.id)).problems for record in written] == [[], [], []]
 
 
 @pytest.mark.parametrize("kept", [0, 200])
@@ -209,33 +209,33 @@ def test_a_record_or_table_cut_short_is_named(out: Path, path: Path, kept: int) 
     table = Store(out).predictions_path("cells", path.stem)
     whole = table.read_bytes()
     table.write_bytes(whole[:kept])
-    assert str(table) in verify_file(path)[0]
+    assert str(table) in verify_file(path).problems[0]
     table.unlink()
-    assert "is missing" in verify_file(path)[0]
+    assert "is missing" in verify_file(path).problems[0]
     table.write_bytes(whole)
     path.write_bytes(path.read_bytes()[:kept])
-    assert str(path) in verify_file(path)[0]
+    assert str(path) in verify_file(path).problems[0]
 
 
 def test_a_table_without_a_column_is_told_by_the_kind_of_error(path: Path, out: Path, record: Record) -> None:
     """Regression: it said `it cannot be scored again: 'draw'`."""
     table = Store(out).predictions_path("cells", record.id)
     write_table(table, read_table(table).drop_columns(["draw"]))
-    assert any("KeyError" in problem and "draw" in problem for problem in verify_file(path))
+    assert any("KeyError" in problem and "draw" in problem for problem in verify_file(path).problems)
 
 
 def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[..., list[Record]]) -> None:
     (record,) = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1", evaluated_by="of-pairs")
     path = Store(out).record_path("cells", record.id)
-    assert "scored by package 'of-pairs'" in verify_file(path)[0]
+    assert "scored by package 'of-pairs'" in verify_file(path).problems[0]
 
     @hookimpl
     def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
         return {"linear": EvaluationOffer(lambda *_: {}, "A paper", score=classification, schema="pairs/1")}
 
     offered = SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
-    assert verify_file(path, Plugins.of({"of-pairs": offered})) == []
-    told = verify_file(path, Plugins.of({"another": offered}))
+    assert verify_file(path, Plugins.of({"of-pairs": offered})).problems == []
+    told = verify_file(path, Plugins.of({"another": offered})).problems
     assert "package 'of-pairs', which offers no evaluation 'linear' here; install of-pairs" in told[0]
 
 
@@ -298,7 +298,7 @@ def test_labels_and_images_are_held_against_the_folds_though_all_else_was_made_a
     store.write_folds(manifest)
     assert store.folds(manifest.hash) is None or variant != "herlev"
     store.write_predictions(variant, made.id, canonical(columns))
-    problems = verify_file(score_again(store, made, changed))
+    problems = verify_file(score_again(store, made, changed)).problems
     assert all(re.match(told, problem) for problem in problems)
     assert bool(problems) == (fault != "none")
 
@@ -339,7 +339,7 @@ def test_folds_of_ones_own_under_the_name_of_a_frozen_dataset_are_found(
     made = changed(record, run=record.run.model_copy(update={"dataset": dataset}))
     store = Store(out)
     store.write_predictions("herlev", made.id, store.table("cells", record.id))
-    assert verify_file(store.write(made)) == [
+    assert verify_file(store.write(made)).problems == [
         f"run.dataset.manifest: stored 0123456789abcdef, recomputed {frozen('herlev').hash}"
     ]
 
@@ -347,7 +347,7 @@ def test_folds_of_ones_own_under_the_name_of_a_frozen_dataset_are_found(
 @pytest.mark.parametrize("place", ["/one.json", "/cells/one.json", "/out/cells/one.json"])
 def test_a_record_that_lies_where_no_record_does_is_told_where_it_belongs(place: str) -> None:
     """Regression: near the root it ended in an IndexError."""
-    (problem,) = verify_file(Path(place))
+    (problem,) = verify_file(Path(place)).problems
     assert "a record lies in <out>/records/<variant>/" in problem
 
 
@@ -384,7 +384,7 @@ def test_the_command_says_where_records_are_when_a_folder_holds_none(tmp_path: P
 def test_testimony_that_was_changed_by_hand_breaks_the_seal(path: Path) -> None:
     """Nothing else in a record depends on it."""
     edit(path, "observed.threads", 99)
-    [told] = verify_file(path)
+    [told] = verify_file(path).problems
     assert told.startswith("seal: ")
 
 
@@ -400,4 +400,4 @@ def test_settings_of_an_evaluation_that_are_not_the_protocols_are_found(
     store = Store(out)
     store.write_predictions("cells", other.id, store.table("cells", record.id))
     path = store.write(other)
-    assert any(told.startswith(f"{name}.{key}: stored 7") for told in verify_file(path))
+    assert any(told.startswith(f"{name}.{key}: stored 7") for told in verify_file(path).problems)
