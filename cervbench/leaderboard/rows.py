@@ -1,14 +1,20 @@
-"""Rows of a leaderboard: the records of one method with one seed under one evaluation, by ratio and fold."""
+"""Rows of a leaderboard: the records of one method with one seed under one evaluation, by ratio and fold.
+
+A record is checked once; the cache then knows it by its path and content.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
+from cervbench.leaderboard.cache import Cache, in_batches, key_of_bytes
 from cervbench.plugin.catalog import CORE
 from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import Record, digest
+from cervbench.records.store import Store, read_bytes
 from cervbench.scoring.task import Task
 from cervbench.training.collapse import collapsed
 
@@ -17,6 +23,7 @@ PRETEXT_BUDGET = "pretext"
 _OBSERVED = (
     "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread", "init_trained_on",
 )  # fmt: skip
+_READ_AT_ONCE = 500
 
 
 class Contest(NamedTuple):
@@ -61,6 +68,11 @@ class CheckedRecord(NamedTuple):
     stored: StoredRecord
     observed: Mapping[str, Any]
     devices: Sequence[str]
+
+    @classmethod
+    def from_json(cls, kept: Sequence[Any]) -> Self:
+        row, fold, ratio, stored, observed, devices = kept
+        return cls(row, fold, ratio, StoredRecord(*stored), observed, devices)
 
 
 @dataclass(eq=False)
@@ -137,6 +149,35 @@ class Row:
         self.devices.update(record.devices)
 
 
+def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
+    """The rows of these records; RecordError if a record is not what its name and its seal say."""
+    rows: dict[str, Row] = {}
+    for some in in_batches(paths, _READ_AT_ONCE):
+        for path, content, found in _read(store, some, cache):
+            if found.row not in rows:
+                rows[found.row] = Row(store.record(path, content))
+            rows[found.row].add(found)
+    return list(rows.values())
+
+
+def _read(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[Path, bytes, CheckedRecord]]:
+    contents = [read_bytes(path) for path in paths]
+    keys = [
+        key_of_bytes(f"record {path.parent.name}/{path.name} ".encode() + content)
+        for path, content in zip(paths, contents, strict=True)
+    ]
+    known = cache.known(keys)
+    new = {}
+    for path, content, key in zip(paths, contents, keys, strict=True):
+        if key in known:
+            found = CheckedRecord.from_json(known[key])
+        else:
+            found = new[key] = _checked(store.record(path, content))
+        store.require_predictions(path.parent.name, path.stem)  # even if all figures are cached
+        yield path, content, found
+    cache.keep(new)
+
+
 def _contest(record: Record) -> Contest:
     run = record.run
     return Contest(
@@ -158,7 +199,7 @@ def _off_of_contest(off: Sequence[str]) -> tuple[str, ...]:
     return others if len(others) == len(off) else (PRETEXT_BUDGET, *others)
 
 
-def checked(record: Record) -> CheckedRecord:
+def _checked(record: Record) -> CheckedRecord:
     any_fold = record.run.model_dump(mode="json", exclude={"fold"})
     return CheckedRecord(
         row=digest({"run": any_fold, "contest": list(_contest(record))}),

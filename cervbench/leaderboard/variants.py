@@ -7,8 +7,7 @@ from pathlib import Path
 
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.reading import gather
-from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.rows import Row, gather
 from cervbench.leaderboard.tables import Table, tables
 from cervbench.markup.escaping import markdown
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA

@@ -25,9 +25,8 @@ from cervbench.leaderboard import build
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.reading import gather
 from cervbench.leaderboard.row_names import names as names_of
-from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.rows import Row, gather
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.markup.text import figure
 from cervbench.records.record import Record, Run
