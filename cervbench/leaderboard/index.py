@@ -1,11 +1,11 @@
 """The index of the pages: what they are, how to read them, and the best of every table of real images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cervbench.leaderboard.tables import Line, Table, title
 from cervbench.leaderboard.variant_page import MARK
+from cervbench.leaderboard.variants import Variant
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import figure, grid
 from cervbench.scoring.classification import HEADLINE
@@ -65,16 +65,6 @@ _READING = """## How to read the tables
   as a large one does, and one of which MAE hides three quarters as a whole one."""
 
 
-@dataclass(frozen=True)
-class Listed:
-    """What the index needs to know of a variant's page."""
-
-    variant: str
-    file: str
-    synthetic: bool
-    tables: Sequence[Table]
-
-
 SPEED = {
     "throughput.md": "how fast pretext stages train, beside the model alone",
     "peers.md": "the same recipe through other libraries",
@@ -83,14 +73,14 @@ SPEED = {
 
 
 def index(
-    pages: Sequence[Listed], speed: Sequence[str], audits: Sequence[str], home: str, everything: bool
+    variants: Sequence[Variant], speed: Sequence[str], audits: Sequence[str], home: str, everything: bool
 ) -> str:
     """`speed` and `audits` are other pages in the folder, by file; `home` leads from it to the records."""
     options = ("" if home == "." else " --pages .") + " --all" * everything
-    real = [page for page in pages if not page.synthetic]
-    synthetic = [page for page in pages if page.synthetic]
+    real = [variant for variant in variants if not variant.synthetic]
+    synthetic = [variant for variant in variants if variant.synthetic]
     parts = [MARK, _ABOUT.format(home=home, options=options)]
-    if not pages:
+    if not variants:
         parts.append("There are no records yet: `cervbench run` makes them.")
     if real:
         parts += ["## Datasets", *map(_summary, real)]
@@ -98,7 +88,7 @@ def index(
         parts += [
             "## Synthetic images",
             "Drawn by a procedure, to exercise the machinery. They say nothing about cells.",
-            "\n".join(f"- [{markdown(page.variant)}]({link(page.file)})" for page in synthetic),
+            "\n".join(f"- [{markdown(variant.name)}]({link(variant.file)})" for variant in synthetic),
         ]
     if audits:
         lines = [f"- [{markdown(Path(file).stem)}]({link(file)})" for file in audits]
@@ -109,11 +99,11 @@ def index(
     return "\n\n".join([*parts, _READING]) + "\n"
 
 
-def _summary(page: Listed) -> str:
+def _summary(variant: Variant) -> str:
     """The best row of each table with the fewest labels and with the most, beside the best reference row."""
     rows = []
-    for table in page.tables:
-        where = f"[{markdown(title(table))}]({link(page.file)}#{table.digest})"
+    for table in variant.tables:
+        where = f"[{markdown(title(table))}]({link(variant.file)}#{table.digest})"
         ends = [
             show(table, ratio)
             for ratio in (table.ratios[0], table.ratios[-1])
@@ -127,7 +117,7 @@ def _summary(page: Listed) -> str:
         "best with the most",
         "reference row there",
     ]
-    return f"### [{markdown(page.variant)}]({link(page.file)})\n\n{grid(header, rows)}"
+    return f"### [{markdown(variant.name)}]({link(variant.file)})\n\n{grid(header, rows)}"
 
 
 def _best(table: Table, ratio: int) -> str:

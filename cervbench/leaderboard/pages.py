@@ -9,7 +9,7 @@ from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import chart
-from cervbench.leaderboard.index import SPEED, Listed, index
+from cervbench.leaderboard.index import SPEED, index
 from cervbench.leaderboard.tables import Table
 from cervbench.leaderboard.variant_page import MARK, page
 from cervbench.leaderboard.variants import variants
@@ -109,9 +109,8 @@ def _render(
             charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in variant.tables}
             for table in variant.tables:
                 made[charts[table.digest]] = chart(table, MARK)
-            file = f"{file_name(variant.name)}.md"
-            listed.append(Listed(variant.name, file, variant.synthetic, variant.tables))
-            made[file] = page(
+            listed.append(variant)
+            made[variant.file] = page(
                 variant.name,
                 [_SYNTHETIC] * variant.synthetic + [*variant.left_out],
                 variant.tables,

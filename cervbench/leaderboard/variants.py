@@ -9,7 +9,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row, gather
 from cervbench.leaderboard.tables import Table, tables
-from cervbench.markup.escaping import markdown
+from cervbench.markup.escaping import file_name, markdown
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.records.store import Store
 
@@ -24,6 +24,11 @@ class Variant:
     synthetic: bool
     left_out: Sequence[str]
     """Sentences that say which records its page leaves out."""
+
+    @property
+    def file(self) -> str:
+        """The name of its page."""
+        return f"{file_name(self.name)}.md"
 
 
 def variants(
