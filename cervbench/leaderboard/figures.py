@@ -1,39 +1,21 @@
-"""The figures of the rows of a page: taken from the cache, or computed now, on several cores if need be."""
+"""The figures of the rows of a page: taken from the cache, or computed now."""
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from multiprocessing import get_context, parent_process
+from functools import cached_property
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
-from cervbench.leaderboard.cache import DEFINITIONS, Cache, in_batches, key_of
-from cervbench.leaderboard.cells import (
-    Cell,
-    Details,
-    Replicates,
-    Source,
-    computed,
-    metrics_of,
-    pooled_from,
-)
+from cervbench.leaderboard.cache import Cache, in_batches, key_of
+from cervbench.leaderboard.cells import Cell, Details, Replicates, Source, computed, metrics_of, pooled_from
 from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.workers import mapping
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import Difference, best_of, compare, refuse_unpaired
 
 RowAtRatio = tuple[Row, int]
 
-WORTH_WORKERS = 500
-"""With fewer records than this, starting other processes takes longer than computing alone."""
 _KEPT_AT_ONCE = 200
-_SENT_AT_ONCE = 4
 
 
 @dataclass
@@ -125,7 +107,8 @@ class Figures:
                     yield at, known[own]
                 else:
                     missing.append(at)
-        with self._mapping(sum(len(row.records[ratio]) for row, ratio in missing)) as mapped:
+        records = sum(len(row.records[ratio]) for row, ratio in missing)
+        with mapping(self.workers, records) as mapped:
             sources = [self._source(at, kind == "details") for at in missing]
             for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
@@ -136,19 +119,6 @@ class Figures:
                     }
                 )
                 yield from ((at, found[kind]) for at, found in done)
-
-    @contextmanager
-    def _mapping(self, records: int) -> Iterator[Callable[..., Iterable[dict[str, Any]]]]:
-        """A `map` over sources, which uses several processes if there are enough records."""
-        if self.workers < 2 or records < WORTH_WORKERS:
-            with threadpool_limits(1):
-                yield map
-            return
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin_work, (DEFINITIONS,))
-        try:
-            yield partial(pool.map, chunksize=_SENT_AT_ONCE)
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _source(self, at: RowAtRatio, in_full: bool = False) -> Source:
         """The largest ratio of a row is always computed in full, since the page will ask for it in full."""
@@ -164,18 +134,3 @@ def _described(at: RowAtRatio) -> tuple[Any, ...]:
     row, ratio = at
     predictions = sorted((fold, record.predictions) for fold, record in row.records[ratio].items())
     return row.key.contest.task, predictions
-
-
-def _begin_work(definitions: bytes) -> None:
-    """Set up a worker: one thread, Ctrl-C left to the parent process, and no life beyond the parent's."""
-    if definitions != DEFINITIONS:
-        raise RuntimeError("the code of cervbench was changed on the disk meanwhile: give the command again")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    threadpool_limits(1)
-
-
-def _end_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)

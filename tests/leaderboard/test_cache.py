@@ -48,7 +48,7 @@ def test_processes_whose_code_is_another_compute_nothing(
     out: Path, write: Callable[..., list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("simclr", ratios=(100,))
-    monkeypatch.setattr("cervbench.leaderboard.figures.WORTH_WORKERS", 1)
-    monkeypatch.setattr("cervbench.leaderboard.figures.DEFINITIONS", b"of the code before")
+    monkeypatch.setattr("cervbench.leaderboard.workers.WORTH_WORKERS", 1)
+    monkeypatch.setattr("cervbench.leaderboard.workers.DEFINITIONS", b"of the code before")
     with pytest.raises(BrokenProcessPool):
         build(out, workers=2)

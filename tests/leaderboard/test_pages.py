@@ -123,7 +123,7 @@ def test_several_processes_give_the_bytes_of_one(
     build(out)
     first = contents(out)
     shutil.rmtree(cache)
-    monkeypatch.setattr("cervbench.leaderboard.figures.WORTH_WORKERS", 10)
+    monkeypatch.setattr("cervbench.leaderboard.workers.WORTH_WORKERS", 10)
     build(out, workers=2)
     assert contents(out) == first
 
@@ -134,7 +134,7 @@ def test_what_another_process_finds_wrong_is_said_as_by_one(
     one, other = write("simclr", ratios=(10, 100), folds=(0,))
     store = Store(out)
     shutil.copy(store.predictions_path("cells", one.id), store.predictions_path("cells", other.id))
-    monkeypatch.setattr("cervbench.leaderboard.figures.WORTH_WORKERS", 1)
+    monkeypatch.setattr("cervbench.leaderboard.workers.WORTH_WORKERS", 1)
     with pytest.raises(RecordError, match=r"its content hashes to .* the record says"):
         build(out, workers=2)
 
