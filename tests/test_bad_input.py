@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,14 +93,6 @@ def draw(folder: Path) -> Path:
     return folder
 
 
-def manifest(folder: Path, *more: str, but: int = 0) -> Path:
-    """A csv of the images in a folder, without the last `but` of them."""
-    rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.glob("*/*"))]
-    table = folder / "images.csv"
-    table.write_text("\n".join(["path,label", *rows[: len(rows) - but], *more]) + "\n")
-    return table
-
-
 def cervbench(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="cervbench")
 
@@ -108,16 +101,9 @@ def run(dataset: Path | str, out: Path, *more: str, of: list[str] = MAJORITY) ->
     return cervbench("run", "--dataset", dataset, "--out", out, *of, *more)
 
 
-def test_checkpoint_seconds_that_are_no_number_are_named(
-    clinic: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CERVBENCH_CHECKPOINT_SECONDS", "often")
-    refused(run(clinic, out), "CERVBENCH_CHECKPOINT_SECONDS is 'often'", code=2)
-
-
-def refused(answer: Result, *told: str, code: int = 1) -> None:
+def refused(answer: Result, *told: str) -> None:
     """One message, which tells all of this, and no traceback."""
-    assert answer.exit_code == code, answer.output
+    assert answer.exit_code == 1, answer.output
     assert isinstance(answer.exception, SystemExit), answer.exception
     assert answer.stderr.count("Error: ") == 1
     assert [words for words in told if words not in answer.stderr] == [], answer.stderr
@@ -163,7 +149,8 @@ def test_a_damaged_image_is_named(
     assert not list(cache.rglob("pixels.npy"))
     checked = cervbench("data", "check", new_clinic)
     assert checked.exit_code == 1
-    assert f"unreadable: low/03: {image}" in checked.stdout
+    [finding] = checked.stdout.splitlines()
+    assert finding.startswith(f"unreadable: low/03: {image}")
 
 
 def test_an_image_broken_where_the_decoder_does_not_expect_it_is_named(clinic: Path, out: Path) -> None:
@@ -262,27 +249,17 @@ def test_a_manifest_that_is_cut_short_is_refused(clinic: Path, tmp_path: Path, o
 # Tables and folders
 
 
-def test_an_image_that_stands_twice_is_named_by_row(clinic: Path, out: Path) -> None:
-    table = manifest(clinic, "high/00.png,high")
-    refused(run(table, out), f"{table}, row 26: high/00.png stands in row 2 already; remove one")
-
-
 def test_two_files_of_one_id_are_both_named(clinic: Path, out: Path) -> None:
     shutil.copy(clinic / "low" / "03.png", clinic / "low" / "03.bmp")
     told = (str(clinic / "low" / "03.png"), str(clinic / "low" / "03.bmp"), "keep one of each")
     refused(run(clinic, out), *told)
 
 
-def test_a_label_that_is_one_typing_error_is_a_class_that_cannot_be_tested(clinic: Path, out: Path) -> None:
-    table = manifest(clinic, "low/11.png,lwo", but=1)
-    refused(run(table, out), "images: there are 5 folds", "in each: 'lwo' in 1.", "Merge it")
-
-
-def cric(folder: Path, *rows: str, columns: str = "image,cell_id,bethesda,nucleus_x,nucleus_y") -> Path:
+def cric(folder: Path, *rows: str) -> Path:
     (folder / "cric" / "images").mkdir(parents=True)
     Image.new("RGB", (160, 120), "pink").save(folder / "cric" / "images" / "field.png")
     table = folder / "cric" / "cells.csv"
-    table.write_text("\n".join([columns, *rows]) + "\n")
+    table.write_text("\n".join(["image,cell_id,bethesda,nucleus_x,nucleus_y", *rows]) + "\n")
     return table
 
 
@@ -304,32 +281,10 @@ def test_a_wrong_row_of_a_known_dataset_is_named(
     refused(run("cric", out, "--data-root", str(tmp_path)), f"{table}, {told}")
 
 
-def test_a_column_that_a_known_dataset_lacks_is_named(tmp_path: Path, out: Path) -> None:
-    table = cric(tmp_path, columns="image,cell,bethesda,nucleus_x,nucleus_y")
-    refused(run("cric", out, "--data-root", str(tmp_path)), f"{table} lacks the column cell_id")
-
-
-def test_a_table_of_a_known_dataset_that_is_no_text_is_named(tmp_path: Path, out: Path) -> None:
-    """Regression: a traceback of the decoder."""
-    table = cric(tmp_path)
-    table.write_bytes(b"\xff\xfe\x00\x01")
-    refused(run("cric", out, "--data-root", str(tmp_path)), f"{table} is not a csv file in UTF-8")
-
-
 def test_a_table_cannot_bring_in_a_file_from_outside_its_folder(tmp_path: Path, out: Path) -> None:
     cric(tmp_path, "../../secret.png,1,NILM,50,50", f"{tmp_path}/secret.png,2,NILM,50,50")
     Image.new("RGB", (160, 120)).save(tmp_path / "secret.png")
     refused(run("cric", out, "--data-root", str(tmp_path)), f"{tmp_path / 'cric'} holds no image")
-
-
-def test_a_cell_beside_its_image_is_named(tmp_path: Path, out: Path) -> None:
-    cric(tmp_path, "field.png,7,NILM,900,900")
-    refused(run("cric", out, "--data-root", str(tmp_path)), "image field-7", "lies outside its image")
-
-
-def test_an_empty_class_is_named(clinic: Path, out: Path) -> None:
-    (clinic / "normal").mkdir()
-    refused(run(clinic, out), f"{clinic / 'normal'} holds no image; fill this class, or remove its folder")
 
 
 @pytest.fixture
@@ -372,11 +327,6 @@ def test_a_class_with_too_few_groups_is_named(clinic: Path, out: Path) -> None:
     refused(run(clinic, out), "clinic: there are 5 folds", "in each: 'low' in 3.", "Merge it", "`split`")
 
 
-def test_one_class_alone_is_refused(clinic: Path, out: Path) -> None:
-    shutil.rmtree(clinic / "low")
-    refused(run(clinic, out), f"{clinic} has 1 classes", "fewer than two")
-
-
 @pytest.mark.parametrize("command", [["run", *MAJORITY, "--dataset"], ["data", "prepare"], ["data", "audit"]])
 def test_a_wrong_data_root_is_named_with_what_it_should_hold(tmp_path: Path, command: list[str]) -> None:
     answer = cervbench(*command, "herlev", "--data-root", tmp_path / "nowhere")
@@ -388,11 +338,6 @@ def test_a_data_root_with_another_folder_of_the_name_is_refused(tmp_path: Path, 
     (tmp_path / "herlev" / "holiday").mkdir(parents=True)
     answer = run("herlev", out, "--data-root", str(tmp_path))
     refused(answer, str(tmp_path / "herlev"), "none of the class folders", "name the right folder with")
-
-
-def test_an_unknown_method_is_told_the_nearest_and_all_names(clinic: Path, out: Path) -> None:
-    answer = run(clinic, out, of=["--method", "simcrl", *MAJORITY[2:]])
-    refused(answer, "no method 'simcrl'", "did you mean 'simclr'?", "colour-histogram", code=2)
 
 
 # Records
@@ -594,37 +539,6 @@ def test_damaged_weights_to_start_from_are_named(
 # Evaluations of others
 
 
-class Package:
-    """Adds an evaluation."""
-
-    def __init__(self, predict: Callable[..., Any]) -> None:
-        self.offer = EvaluationOffer(predict, "a test")
-
-    @hookimpl
-    def cervbench_evaluations(self) -> Mapping[str, EvaluationOffer]:
-        return {"strange": self.offer}
-
-
-def answers(trained: Any, labelled: Any, images: Any, settings: Any) -> dict[str, np.ndarray]:
-    from cervbench.evaluations import NeighbourSettings
-    from cervbench.evaluations.knn import predict
-
-    return dict(predict(trained, labelled, images, NeighbourSettings(neighbours=20)))
-
-
-def without_draw(*arguments: Any) -> dict[str, np.ndarray]:
-    return {name: column for name, column in answers(*arguments).items() if name != "draw"}
-
-
-def without_the_last(*arguments: Any) -> dict[str, np.ndarray]:
-    return {name: column[:-1] for name, column in answers(*arguments).items()}
-
-
-def of_two_lengths(*arguments: Any) -> dict[str, np.ndarray]:
-    given = answers(*arguments)
-    return given | {"p_low": given["p_low"][:-1]}
-
-
 def trained_further(trained: Any, *arguments: Any) -> None:
     trained.classifier(2)
 
@@ -637,9 +551,6 @@ def nothing(*arguments: Any) -> None:
     ("predict", "told"),
     [
         (nothing, "predict returns None, where a dict of columns is due"),
-        (without_draw, "the columns draw are missing"),
-        (without_the_last, "each of the"),
-        (of_two_lengths, "different lengths"),
         (trained_further, "Majority has no encoder"),
     ],
 )
@@ -647,7 +558,9 @@ def test_an_evaluation_that_breaks_its_contract_is_named_with_its_package(
     clinic: Path, out: Path, monkeypatch: pytest.MonkeyPatch, predict: Callable[..., Any], told: str
 ) -> None:
     found = Plugins.discover()
-    found.add(Package(predict), "cervbench-strange")
+    offer = EvaluationOffer(predict, "a test")
+    package = SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"strange": offer}))
+    found.add(package, "cervbench-strange")
     monkeypatch.setattr("cervbench.harness.plugins", lambda: found)
     answer = run(clinic, out, "--eval", "linear,strange")
     refused(answer, "evaluation strange of package cervbench-strange", told, "--eval")
@@ -697,7 +610,7 @@ def test_a_record_without_its_predictions_is_made_again(clinic: Path, out: Path)
 
 
 def test_a_class_that_is_not_in_every_part_is_named(clinic: Path) -> None:
-    rows = [line.split(",") for line in manifest(clinic).read_text().splitlines()[1:]]
+    rows = [(path.relative_to(clinic), path.parent.name) for path in sorted(clinic.glob("*/*"))]
     *others, last = sorted({label for _, label in rows})
     parts = {label: ["train", "val", "test"] for label in others} | {last: ["train", "test", "train"]}
     table = clinic / "parted.csv"

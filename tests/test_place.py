@@ -49,12 +49,19 @@ def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPa
         cache_root()
 
 
-@pytest.mark.parametrize("seconds", ["nan", "-1"])
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        ("nan", "say 0 or more"),
+        ("-1", "say 0 or more"),
+        ("often", "CERVBENCH_CHECKPOINT_SECONDS is 'often', and has to be a number"),
+    ],
+)
 def test_a_time_between_checkpoints_with_which_none_would_be_saved_is_refused(
-    seconds: str, monkeypatch: pytest.MonkeyPatch
+    seconds: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CERVBENCH_CHECKPOINT_SECONDS", seconds)
-    with pytest.raises(PlaceError, match="say 0 or more"):
+    with pytest.raises(PlaceError, match=told):
         Place()
 
 

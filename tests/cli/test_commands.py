@@ -174,14 +174,6 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(fault: str) -> None:
     assert answer.stdout == ""
 
 
-def test_an_output_folder_that_cannot_be_made_ends_with_1(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("a file")
-    answer = cervbench(*SMOKE, "--out", str(tmp_path / "file" / "out"))
-    assert answer.exit_code == 1
-    assert "Traceback" not in answer.stderr
-    assert str(tmp_path / "file") in answer.stderr
-
-
 @pytest.mark.parametrize("option", ["--out", "--data-root"])
 def test_a_file_in_place_of_a_folder_is_wrong_usage_whatever_the_option(option: str, tmp_path: Path) -> None:
     """Regression: only some of the options that take a folder said so; with others the run began."""

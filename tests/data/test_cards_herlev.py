@@ -1,6 +1,5 @@
 """Herlev: ids, sessions, and the layouts that its files are found in."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -69,13 +68,6 @@ def test_masks_of_the_original_archive_are_no_images(tree):
         ("153956040-153956058-002", "normal_columnar"),
     ]
     assert herlev.CARD.read(items[0]).size == (40, 30)
-
-
-def test_one_id_in_two_formats_is_refused_by_both_paths(tree):
-    folder = tree / "smear2005" / "New database pictures" / "normal_columnar"
-    Image.new("RGB", (40, 30)).save(folder / "153956040-153956058-001.png")
-    with pytest.raises(DataError, match=r"153956040-153956058-001.*BMP and .*png"):
-        replace(herlev.CARD, folder=tree.name).listed(tree.parent)
 
 
 def test_a_file_that_is_no_herlev_id_is_named(tree):

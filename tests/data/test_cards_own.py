@@ -175,12 +175,6 @@ def test_a_folder_that_holds_a_manifest_is_told_to_name_it(clinic):
         own_card(inside)
 
 
-def test_one_image_in_two_formats_is_refused(clinic):
-    Image.new("RGB", (3, 3)).save(clinic / "a" / "1.bmp")
-    with pytest.raises(DataError, match="a/1"):
-        own_card(clinic).listed(clinic.parent)
-
-
 def test_the_name_of_a_known_dataset_is_not_taken(clinic):
     with pytest.raises(DataError, match="--dataset herlev"):
         own_card(clinic.rename(clinic.with_name("herlev")), taken={"herlev"})

@@ -42,12 +42,6 @@ def test_what_a_pretext_stage_is_handed_has_no_way_to_labels_or_groups(parts: Pa
     assert "labels" not in vars(parts.train.pyramid)
 
 
-def test_below_ten_per_cent_no_val_label_is_seen(parts: Parts) -> None:
-    seen = {ratio: parts.labelled(ratio)[0] for ratio in PROTOCOL.labels.ratios}
-    assert [len(seen[ratio].val) for ratio in (1, 5)] == [0, 0]
-    assert all(len(seen[ratio].val) > 0 for ratio in (10, 25, 50, 100))
-
-
 def test_labels_are_those_of_the_images(dataset: Dataset, parts: Parts) -> None:
     label_of = {opaque(i): label for i, label in zip(dataset.pack.ids, dataset.pack.labels, strict=True)}
     seen = parts.labelled(50)[2]
@@ -65,6 +59,7 @@ def test_each_draw_uncovers_the_labels_of_its_own_order(dataset: Dataset, parts:
         for examples, rows in ((seen.train, fold.train), (seen.val, permitted)):
             due = uncovered(manifest.labels, manifest.orders[:, draw], rows, ratio)
             assert set(examples.images.ids) == {opaque(manifest.images[row]) for row in due}
+    assert [seen.draw for seen in parts.labelled(ratio, 2)] == [0, 1]
 
 
 def test_what_is_handed_out_does_not_say_the_class(dataset: Dataset, parts: Parts) -> None:
@@ -124,6 +119,14 @@ def without_first(answers: dict[str, Any]) -> dict[str, Any]:
             lambda a: a | {"draw": 1 - a["draw"] % 1},
             "answers are missing: image FIRST in draw 0; .*too many: ",
         ),
+        (
+            lambda a: a | {"draw": a["draw"] + 1},
+            "answers are missing: image FIRST in draw 0; .*too many: image FIRST in draw 2",
+        ),
+        (lambda a: a | {"image": [a["image"][1], *a["image"][1:]]}, "1 answer is too many: .* in draw 0$"),
+        (lambda a: a | {"image": ["unasked", *a["image"][1:]]}, "too many: image unasked in draw 0$"),
+        (lambda a: {"image": a["image"]}, "the columns draw are missing"),
+        (lambda a: a | {"p": a["draw"][:-1]}, "columns are of different lengths"),
         (lambda a: a | {"draw": a["draw"].astype(str)}, "column 'draw' holds '0', where the whole number"),
         (lambda a: a | {"draw": a["draw"] + 0.9}, "column 'draw' holds 0.9, where the whole number"),
         (lambda a: a | {"draw": a["draw"] * np.nan}, "column 'draw' holds nan, where the whole number"),
@@ -140,14 +143,6 @@ def test_answers_that_are_not_what_was_asked_are_refused_with_what_is_wrong(
     assert len(parts.with_truth(answers, [0, 1])["label"]) == 2 * len(ids)
     with pytest.raises(AnswerError, match=told.replace("FIRST", ids[0])):
         parts.with_truth(change(answers), [0, 1])
-
-
-def test_an_evaluation_may_ask_for_fewer_draws(parts: Parts) -> None:
-    assert [seen.draw for seen in parts.labelled(10)] == [0, 1, 2, 3, 4]
-    assert [seen.draw for seen in parts.labelled(10, 2)] == [0, 1]
-    assert [seen.draw for seen in parts.labelled(10, 0)] == [seen.draw for seen in parts.labelled(10, 7)]
-    assert [seen.draw for seen in parts.labelled(10, 7)] == [0, 1, 2, 3, 4]
-    assert [seen.draw for seen in parts.labelled(100)] == [0]
 
 
 class Rows:
@@ -229,23 +224,6 @@ def test_truth_is_joined_by_image(dataset: Dataset, parts: Parts) -> None:
         assert [of_image[image] for image in table["image"]] == table[column].tolist()
     assert len(set(table["group"])) < len(parts.test)
     assert {*table["image"]} == {dataset.pack.ids[row] for row in parts.in_pack(parts.test)}
-
-
-@pytest.mark.parametrize("change", ["twice", "missing", "unasked", "draw"])
-def test_an_evaluation_that_does_not_answer_for_each_test_image_once_is_refused(
-    parts: Parts, change: str
-) -> None:
-    given = answers(parts)
-    if change == "twice":
-        given["image"][0] = given["image"][1]
-    elif change == "missing":
-        given = {name: column[1:] for name, column in given.items()}
-    elif change == "unasked":
-        given["image"][0] = parts.train.ids[0]
-    else:
-        given["draw"][0] = 3
-    with pytest.raises(ValueError, match="answered once"):
-        parts.with_truth(given, [0])
 
 
 def test_no_test_image_is_ever_labelled(parts: Parts) -> None:

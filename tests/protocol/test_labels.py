@@ -69,7 +69,7 @@ def test_with_all_labels_there_is_one_draw() -> None:
 
 def test_an_evaluation_may_ask_for_fewer_draws_and_never_for_more() -> None:
     assert [RULES.draws_at(ratio, 2) for ratio in RULES.ratios] == [2, 2, 2, 2, 2, 1]
-    assert RULES.draws_at(1, 9) == RULES.draws_at(1) == 5
+    assert RULES.draws_at(1, 9) == RULES.draws_at(1, 0) == RULES.draws_at(1) == 5
 
 
 def test_below_ten_per_cent_no_label_of_val_is_seen() -> None:
