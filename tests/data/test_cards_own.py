@@ -1,6 +1,7 @@
 """One's own data: a manifest or class folders, and errors that name the row."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -182,14 +183,9 @@ def test_the_name_of_a_known_dataset_is_not_taken(clinic):
 
 def test_nor_is_that_of_a_packages_dataset(clinic):
     """Regression: the core's own names were refused, and those of packages taken."""
-
-    class Package:
-        @hookimpl
-        def cervbench_datasets(self):
-            return {"two-kinds": replace(CARD, name="two-kinds")}
-
+    card = replace(CARD, name="two-kinds")
     found = Plugins.discover()
-    found.add(Package(), "elsewhere")
+    found.add(SimpleNamespace(cervbench_datasets=hookimpl(lambda: {card.name: card})), "elsewhere")
     with pytest.raises(DataError, match="--dataset two-kinds"):
         find_card(str(clinic.rename(clinic.with_name("two-kinds"))), found)
 

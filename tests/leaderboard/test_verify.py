@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -228,12 +228,8 @@ def test_another_schema_is_scored_by_its_own_package(out: Path, write: Callable[
     (record,) = write("simclr", ratios=(10,), folds=(0,), schema="pairs/1", evaluated_by="of-pairs")
     path = Store(out).record_path("cells", record.id)
     assert "scored by package 'of-pairs'" in verify_file(path).problems[0]
-
-    @hookimpl
-    def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
-        return {"linear": EvaluationOffer(lambda *_: {}, "A paper", score=classification, schema="pairs/1")}
-
-    offered = SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
+    offer = EvaluationOffer(lambda *_: {}, "A paper", score=classification, schema="pairs/1")
+    offered = SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"linear": offer}))
     assert verify_file(path, Plugins.of({"of-pairs": offered})).problems == []
     told = verify_file(path, Plugins.of({"another": offered})).problems
     assert "package 'of-pairs', which offers no evaluation 'linear' here; install of-pairs" in told[0]

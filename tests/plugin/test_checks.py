@@ -182,25 +182,15 @@ def plugin(
     frozen: bool = True,
 ) -> Plugins:
     own_score = {} if score is None else {"score": score, "schema": "own/1"}
-
-    @hookimpl
-    def cervbench_methods() -> Mapping[str, Offer]:
-        return {"learner": Offer(config, method, reference, builds_on=builds_on)}
-
-    @hookimpl
-    def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
-        return {"probe": EvaluationOffer(predict, PAPER, frozen=frozen, **own_score)}
-
-    @hookimpl
-    def cervbench_backbones() -> Mapping[str, BackboneOffer]:
-        return {"net": BackboneOffer(backbone, PAPER)}
-
-    @hookimpl
-    def cervbench_datasets() -> Mapping[str, Card]:
-        return {card.name: card}
-
-    hooks = (cervbench_methods, cervbench_evaluations, cervbench_backbones, cervbench_datasets)
-    return Plugins.of({"a-package": SimpleNamespace(**{hook.__name__: hook for hook in hooks})})
+    learner = Offer(config, method, reference, builds_on=builds_on)
+    probe = EvaluationOffer(predict, PAPER, frozen=frozen, **own_score)
+    hooks = SimpleNamespace(
+        cervbench_methods=hookimpl(lambda: {"learner": learner}),
+        cervbench_evaluations=hookimpl(lambda: {"probe": probe}),
+        cervbench_backbones=hookimpl(lambda: {"net": BackboneOffer(backbone, PAPER)}),
+        cervbench_datasets=hookimpl(lambda: {card.name: card}),
+    )
+    return Plugins.of({"a-package": hooks})
 
 
 class Inner(BaseModel):

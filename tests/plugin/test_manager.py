@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distributions
 from pathlib import Path
 from textwrap import dedent
@@ -336,19 +336,9 @@ class Learner:
 
 
 def offering(*names: str) -> SimpleNamespace:
-    @hookimpl
-    def cervbench_methods() -> dict[str, Offer]:
-        return {name: Offer(MethodConfig, Learner, "A paper") for name in names}
-
-    return SimpleNamespace(cervbench_methods=cervbench_methods)
-
-
-def judging(score: Callable[..., Any]) -> SimpleNamespace:
-    @hookimpl
-    def cervbench_evaluations() -> dict[str, EvaluationOffer]:
-        return {"same": EvaluationOffer(sorted, "A paper", score=score, schema="own/1")}
-
-    return SimpleNamespace(cervbench_evaluations=cervbench_evaluations)
+    return SimpleNamespace(
+        cervbench_methods=hookimpl(lambda: {name: Offer(MethodConfig, Learner, "A paper") for name in names})
+    )
 
 
 def test_a_name_offered_twice_belongs_to_neither() -> None:
@@ -362,8 +352,7 @@ def test_a_name_offered_twice_belongs_to_neither() -> None:
 
 def test_packages_that_claim_one_name_are_both_told_the_line_and_the_choice() -> None:
     found = Plugins.of({"one": offering("same"), "two": offering("same", "own")})
-    marked = line_of(Path(__file__), "    def cervbench_methods() -> dict[str, Offer]:") - 1
-    where = f"{__file__}:{marked}"
+    where = f"{__file__}:{line_of(Path(__file__), 'cervbench_methods=hookimpl(lambda')}"
     assert [(one.package, one.where) for one in found.problems] == [("two", where), ("one", where)]
     assert found.problems[0].what == f"offers method 'same', as one does ({where})"
     assert found.problems[1].what == f"offers method 'same', as two does ({where})"
