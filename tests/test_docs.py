@@ -240,7 +240,7 @@ def test_the_package_of_a_tutorial_passes_its_checks(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv(PLUGINS_VARIABLE, "my-package")
     checks = checks_of("my-package", Plugins.discover())
-    assert subject in {check.subject.name for check in checks}
+    assert subject in {check.name for check in checks}
     for check in checks:
         check()
 

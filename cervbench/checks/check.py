@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from cervbench.plugin.problems import in_words, place_of
 
@@ -16,27 +16,20 @@ class CheckFailed(AssertionError):  # noqa: N818
         self.why, self.to_do = why, to_do
 
 
-class Subject(Protocol):
-    """What a check examines."""
-
-    @property
-    def name(self) -> str:
-        """The name that is shown, such as `method simclr`."""
-
-    @property
-    def home(self) -> str:
-        """The package that its code is imported from; in it, the line that failed is looked for."""
-
-
 @dataclass(frozen=True)
 class Check:
     """`check()` passes and returns a note, which may be empty, or it raises CheckFailed."""
 
     demand: Callable[[Any], str | None]
-    subject: Subject
+    subject: Any
+    """What the demand is made on."""
+    name: str
+    """How the subject is shown, such as `method simclr`."""
+    home: str
+    """The package that its code is imported from; in it, the line that failed is looked for."""
 
     def __str__(self) -> str:
-        return f"{self.subject.name}: {self.demand.__name__}"
+        return f"{self.name}: {self.demand.__name__}"
 
     def __call__(self) -> str:
         try:
@@ -44,6 +37,6 @@ class Check:
         except CheckFailed:
             raise
         except (Exception, SystemExit) as error:
-            where = place_of(error, self.subject.home, otherwise="")
+            where = place_of(error, self.home, otherwise="")
             why = f"{in_words(error)} (at {where})" if where else in_words(error)
             raise CheckFailed(why, f"What is demanded: {inspect.getdoc(self.demand)}") from error

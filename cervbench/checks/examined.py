@@ -16,7 +16,6 @@ from cervbench.checks.small_backbones import BACKBONES
 from cervbench.data.parts import Parts
 from cervbench.plugin import Offer
 from cervbench.plugin.method import Method
-from cervbench.plugin.problems import home_of
 from cervbench.plugin.settings import Settings, SettingsError
 from cervbench.training.kept import Kept
 from cervbench.training.loop import Sitting, begin, train
@@ -49,20 +48,12 @@ class Pretraining:
 class ExaminedMethod:
     """A method under examination; a training that several checks need is done once."""
 
-    offered_as: str
+    name: str
     offer: Offer
-
-    @property
-    def name(self) -> str:
-        return f"method {self.offered_as}"
-
-    @property
-    def home(self) -> str:
-        return home_of(self.offer.method)
 
     @cached_property
     def config(self) -> Settings:
-        return self.offer.config.parse({}, self.name)
+        return self.offer.config.parse({}, f"method {self.name}")
 
     @cached_property
     def refusals(self) -> Mapping[str, str]:
@@ -150,7 +141,7 @@ class ExaminedMethod:
         return loss.item()
 
     def new_folder(self) -> Path:
-        return Path(tempfile.mkdtemp(dir=drawn_dataset.folder(), prefix=f"{self.offered_as}-"))
+        return Path(tempfile.mkdtemp(dir=drawn_dataset.folder(), prefix=f"{self.name}-"))
 
 
 class Killed(BaseException):

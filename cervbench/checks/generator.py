@@ -9,6 +9,7 @@ from cervbench.checks.check import Check
 from cervbench.plugin.catalog import CORE, UnknownName
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins, plugins
+from cervbench.plugin.problems import home_of
 from cervbench.plugin.settings import nearest
 
 
@@ -27,20 +28,22 @@ def checks_of(package: str, found: Plugins | None = None) -> list[Check]:
 def _checks(package: str, found: Plugins) -> Iterator[Check]:
     if package not in found.packages:
         package = _as_pip_has_it(package, found)
+    module = package.replace("-", "_")
     whole = of_packages.WholePackage(package, found)
-    yield from (Check(demand, whole) for demand in of_packages.DEMANDS)
+    yield from (Check(demand, whole, f"package {package}", module) for demand in of_packages.DEMANDS)
     for name, method in found.methods.of_package(package):
-        learner = of_methods.ExaminedMethod(name, method.offer)
-        yield from (Check(demand, learner) for demand in of_methods.demands(method.offer))
+        learner, home = of_methods.ExaminedMethod(name, method.offer), home_of(method.offer.method)
+        demands = of_methods.demands(method.offer)
+        yield from (Check(demand, learner, f"method {name}", home) for demand in demands)
     for name, dataset in found.datasets.of_package(package):
-        images = of_datasets.ExaminedDataset(name, dataset.offer, package)
-        yield from (Check(demand, images) for demand in of_datasets.DEMANDS)
+        card = dataset.offer  # its `items` is no guide to its home: for a merged card, that is cervbench's
+        yield from (Check(demand, card, f"dataset {name}", module) for demand in of_datasets.DEMANDS)
     for name, evaluation in found.evaluations.of_package(package):
-        judge = of_evaluations.ExaminedEvaluation(name, evaluation)
-        yield from (Check(demand, judge) for demand in of_evaluations.DEMANDS)
+        judge, home = of_evaluations.ExaminedEvaluation(name, evaluation), home_of(evaluation.offer.predict)
+        yield from (Check(demand, judge, f"evaluation {name}", home) for demand in of_evaluations.DEMANDS)
     for name, backbone in found.backbones.of_package(package):
-        body = of_backbones.ExaminedBackbone(name, backbone.offer)
-        yield from (Check(demand, body) for demand in of_backbones.DEMANDS)
+        body, home = of_backbones.ExaminedBackbone(name, backbone.offer), home_of(backbone.offer.build)
+        yield from (Check(demand, body, f"backbone {name}", home) for demand in of_backbones.DEMANDS)
 
 
 def _as_pip_has_it(package: str, found: Plugins) -> str:

@@ -11,7 +11,7 @@ from cervbench.checks.check import CheckFailed
 from cervbench.checks.examined import differing, require_close
 from cervbench.error import first_few
 from cervbench.plugin import BackboneOffer
-from cervbench.plugin.problems import ContractError, home_of
+from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import TIERS, load
 from cervbench.training.encoder import Encoder
 from cervbench.training.initial_weights import build_encoder
@@ -22,20 +22,12 @@ MODEL_DUE = "return a timm model made with num_classes=0, or a module whose last
 
 @dataclass(frozen=True)
 class ExaminedBackbone:
-    offered_as: str
+    name: str
     offer: BackboneOffer
-
-    @property
-    def name(self) -> str:
-        return f"backbone {self.offered_as}"
-
-    @property
-    def home(self) -> str:
-        return home_of(self.offer.build)
 
     def encoder(self, size: int = SIZES[0], seed: int = 0) -> Encoder:
         """At rest, with random weights."""
-        return build_encoder(self.offered_as, self.offer, "random", size, ("check", seed)).eval()
+        return build_encoder(self.name, self.offer, "random", size, ("check", seed)).eval()
 
     @cached_property
     def images(self) -> Tensor:

@@ -1,7 +1,6 @@
 """What is demanded of a dataset: of its card, and of its images if they are on this disk."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,25 +12,8 @@ from cervbench.place import data_root
 from cervbench.protocol.folds import frozen
 
 
-@dataclass(frozen=True)
-class ExaminedDataset:
-    offered_as: str
-    card: Card
-    package: str
-
-    @property
-    def name(self) -> str:
-        return f"dataset {self.offered_as}"
-
-    @property
-    def home(self) -> str:
-        """The package, and not the module of `items`, which for a merged card is cervbench's."""
-        return self.package.replace("-", "_")
-
-
-def it_says_where_its_files_come_from(examined: ExaminedDataset) -> None:
+def it_says_where_its_files_come_from(card: Card) -> None:
     """The card has a page, a licence, and archives to fetch or a word on which files to put where by hand."""
-    card = examined.card
     said = {
         "licence": card.licence,
         "source.page": card.source.page,
@@ -45,17 +27,17 @@ def it_says_where_its_files_come_from(examined: ExaminedDataset) -> None:
         )
 
 
-def an_empty_folder_is_refused(examined: ExaminedDataset) -> str | None:
+def an_empty_folder_is_refused(card: Card) -> str | None:
     """If its files are not there, `items` lists nothing, or raises a DataError that says what to do."""
-    if examined.card.synthetic:
+    if card.synthetic:
         return "not looked at: its images are drawn, and come from no files"
     with TemporaryDirectory() as root:
-        folder = examined.card.below(Path(root))
+        folder = card.below(Path(root))
         if not folder.is_relative_to(root):
             return "not looked at: its folder is an absolute path"
         folder.mkdir(parents=True)
         try:
-            found = len(list(examined.card.items(folder)))
+            found = len(list(card.items(folder)))
         except DataError:
             return None
     if found:
@@ -66,15 +48,15 @@ def an_empty_folder_is_refused(examined: ExaminedDataset) -> str | None:
     return None
 
 
-def its_frozen_folds_are_there(examined: ExaminedDataset) -> None:
+def its_frozen_folds_are_there(card: Card) -> None:
     """The card's `manifest`, if it has one, names a table of folds."""
-    if examined.card.manifest:
-        frozen(examined.card.manifest)
+    if card.manifest:
+        frozen(card.manifest)
 
 
-def an_image_of_each_class_can_be_read(examined: ExaminedDataset) -> str | None:
+def an_image_of_each_class_can_be_read(card: Card) -> str | None:
     """If the files are below CERVBENCH_DATA: the card lists them, and reads one of each class."""
-    card, root = examined.card, data_root()
+    root = data_root()
     if not (card.synthetic or card.below(root).exists()):
         return f"not looked at: there is no folder {card.below(root)}"
     try:
@@ -94,7 +76,7 @@ def an_image_of_each_class_can_be_read(examined: ExaminedDataset) -> str | None:
     return None
 
 
-DEMANDS: tuple[Callable[[ExaminedDataset], str | None], ...] = (
+DEMANDS: tuple[Callable[[Card], str | None], ...] = (
     it_says_where_its_files_come_from,
     an_empty_folder_is_refused,
     its_frozen_folds_are_there,

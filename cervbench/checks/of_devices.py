@@ -11,7 +11,7 @@ from cervbench.checks.examined import ExaminedMethod, parts_at
 from cervbench.checks.pretended_devices import losses_on_devices
 from cervbench.checks.pretended_gpu import GPU, PretendedGPU, ValueAsked
 from cervbench.plugin.method import Progress, total_and_parts
-from cervbench.plugin.problems import place_of
+from cervbench.plugin.problems import home_of, place_of
 from cervbench.training.pretrain import build_method, pretext_stage
 
 OF_THE_DRIVER = ("hasPrimaryContext", "CUDA driver version", "NVIDIA driver", "with CUDA enabled")
@@ -38,14 +38,14 @@ def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
             for step in (1, STEPS):
                 learner.after_step(Progress(step, STEPS))
     except ValueAsked as asked:
-        at = place_of(asked, method.home, type(learner).__name__)
+        at = place_of(asked, home_of(method.offer.method), type(learner).__name__)
         if asked.device == GPU:
             return f"each step waits for the GPU: {at} looks at a value there"
         return f"followed as far as {at}, which looks at a value of the host"
     except RuntimeError as error:
         if not any(told in str(error) for told in OF_THE_DRIVER):
             raise
-        at = place_of(error, method.home, type(learner).__name__)
+        at = place_of(error, home_of(method.offer.method), type(learner).__name__)
         return f"followed as far as {at}, where torch asks the driver of a real GPU"
     return None
 
@@ -65,7 +65,7 @@ def it_has_one_loss_on_several_devices(method: ExaminedMethod) -> None:
 
     def loss(views: Sequence[Tensor]) -> Tensor:
         torch.manual_seed(0)
-        return total_and_parts(copy.deepcopy(learner).loss(views), method.name)[0]
+        return total_and_parts(copy.deepcopy(learner).loss(views), f"method {method.name}")[0]
 
     halves = list(zip(*(view.chunk(DEVICES) for view in views), strict=True))
     each = losses_on_devices(lambda rank: loss(halves[rank]), DEVICES)

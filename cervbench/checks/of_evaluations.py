@@ -18,7 +18,6 @@ from cervbench.methods import cervbench_methods
 from cervbench.plan import PlannedRecord
 from cervbench.plugin import EvaluationOffer
 from cervbench.plugin.catalog import Entry
-from cervbench.plugin.problems import home_of
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash, to_columns
 from cervbench.scoring.task import Task
@@ -32,16 +31,8 @@ NO_ANSWER = "not looked at: it gives no table of predictions, as told above"
 
 @dataclass(frozen=True, eq=False)
 class ExaminedEvaluation:
-    offered_as: str
+    name: str
     entry: Entry[EvaluationOffer]
-
-    @property
-    def name(self) -> str:
-        return f"evaluation {self.offered_as}"
-
-    @property
-    def home(self) -> str:
-        return home_of(self.entry.offer.predict)
 
     @cached_property
     def first(self) -> tuple[pa.Table, bool] | BaseException:
@@ -57,7 +48,8 @@ class ExaminedEvaluation:
     def record(self) -> PlannedRecord:
         """The evaluation as a run would ask for it, at half of the labels."""
         fixed = drawn_dataset.protocol().settings_of(self.entry.package, self.entry.name)
-        return PlannedRecord(self.entry, self.entry.offer.settings.parse(fixed, self.name), RATIO, "checked")
+        settings = self.entry.offer.settings.parse(fixed, f"evaluation {self.name}")
+        return PlannedRecord(self.entry, settings, RATIO, "checked")
 
     def handed(self, seed: int = 0) -> Trained:
         """What it works on: a method with an untrained encoder, since an evaluation has to work on any.
@@ -74,8 +66,8 @@ class ExaminedEvaluation:
         """The table of predictions, joined with the truth, stored, and read back."""
         one, parts, store = self.record, parts_at(32), Store(drawn_dataset.folder())
         table = table_of(one.entry, one.settings, trained or self.handed(), one.labelled(parts), parts)
-        store.write_predictions(self.offered_as, one.id, table)
-        return store.table(self.offered_as, one.id)
+        store.write_predictions(self.name, one.id, table)
+        return store.table(self.name, one.id)
 
 
 def it_answers_each_test_image_once_a_draw(evaluation: ExaminedEvaluation) -> None:

@@ -54,7 +54,7 @@ def its_config_comes_back_from_json(method: ExaminedMethod) -> None:
                 "derive it from cervbench.plugin.Settings, which knows its keys",
             )
     text = json.dumps(method.config.model_dump(mode="json"), allow_nan=False)
-    back = method.offer.config.parse(json.loads(text), method.name)
+    back = method.offer.config.parse(json.loads(text), f"method {method.name}")
     if back != method.config:
         fields = type(back).model_fields
         wrong = [name for name in fields if getattr(back, name) != getattr(method.config, name)]

@@ -21,14 +21,6 @@ class WholePackage:
     package: str
     found: Plugins
 
-    @property
-    def name(self) -> str:
-        return f"package {self.package}"
-
-    @property
-    def home(self) -> str:
-        return self.package.replace("-", "_")
-
 
 def it_loads_and_registers(whole: WholePackage) -> str | None:
     """The package can be imported, its hooks exist, and so does everything that its offers name."""

@@ -56,7 +56,7 @@ def check(package: str, as_json: bool) -> None:
             told = {"passed": False, "why": failure.why, "to_do": failure.to_do}
         failed += not told["passed"]
         if as_json:
-            named = {"package": package, "subject": one.subject.name, "check": one.demand.__name__}
+            named = {"package": package, "subject": one.name, "check": one.demand.__name__}
             click.echo(json.dumps(named | told, ensure_ascii=False))
         else:
             lines = [f"{'ok   ' if told['passed'] else 'FAILS'} {one}", told["why"], told["to_do"]]

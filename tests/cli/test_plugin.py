@@ -88,22 +88,18 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert list(there.iterdir()) == []
 
 
-class _Examined:
-    name, home = "method learner", "nowhere"
-
-
-def it_is_met(examined: _Examined) -> str:
+def it_is_met(examined: object) -> str:
     """It is met."""
     return "with a note"
 
 
-def it_is_not_met(examined: _Examined) -> None:
+def it_is_not_met(examined: object) -> None:
     """It is not met."""
     raise CheckFailed("the loss does not fall", "look at its sign")
 
 
 def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [Check(it_is_met, _Examined()), Check(it_is_not_met, _Examined())]
+    made = [Check(demand, None, "method learner", "nowhere") for demand in (it_is_met, it_is_not_met)]
     monkeypatch.setattr(checks, "checks_of", lambda package: made)
     answer = cervbench("plugin", "check", "a-package")
     assert answer.exit_code == 1
@@ -119,6 +115,7 @@ def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPa
     rows = [
         json.loads(line) for line in cervbench("plugin", "check", "a-package", "--json").stdout.splitlines()
     ]
+    assert {row["subject"] for row in rows} == {"method learner"}
     assert [(row["check"], row["passed"], row["why"]) for row in rows] == [
         ("it_is_met", True, "with a note"),
         ("it_is_not_met", False, "the loss does not fall"),

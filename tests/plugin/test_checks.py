@@ -1131,7 +1131,7 @@ def test_a_package_whose_name_is_nearly_right_is_named(name: str) -> None:
 
 
 def test_a_package_goes_by_every_name_that_pip_takes_for_it() -> None:
-    subjects = {check.subject.name for check in checks_of("Cervbench_near.far", two_packages())}
+    subjects = {check.name for check in checks_of("Cervbench_near.far", two_packages())}
     assert subjects == {"package cervbench-near-far"}
 
 

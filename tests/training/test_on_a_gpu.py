@@ -35,7 +35,7 @@ METHODS = [
     if entry.offer.pretrains
 ]
 CASES = [
-    pytest.param(method, kind, id=f"{method.offered_as} on a {kind}")
+    pytest.param(method, kind, id=f"{method.name} on a {kind}")
     for method in METHODS
     for kind in BACKBONES
     if kind not in method.refusals
@@ -126,7 +126,7 @@ def test_a_step_of_it_waits_for_nothing(method: ExaminedMethod, kind: str, gpu: 
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.offered_as)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
     method: ExaminedMethod, gpu: torch.device, tmp_path: Path
 ) -> None:
