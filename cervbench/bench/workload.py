@@ -16,10 +16,10 @@ from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.resolve import Resolved, resolve
 from cervbench.study import Request
+from cervbench.training.checkpoint import State
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.stage import Stage
-from cervbench.training.state import State
 
 STEPS = 100_000
 """How many steps the stage is told to have, so that it logs as rarely as a long one."""

@@ -48,13 +48,12 @@ if TYPE_CHECKING:
         on_device,
         plain_policy,
     )
-    from cervbench.plugin.attentive import Attentive
     from cervbench.plugin.devices import gather, in_float32, own_rows
     from cervbench.plugin.evaluation import Columns
     from cervbench.plugin.features import Standardised, one_answer_a_draw
     from cervbench.plugin.follower import Follower
     from cervbench.plugin.manager import plugins
-    from cervbench.plugin.method import Method, Progress, decayed_apart
+    from cervbench.plugin.method import Attentive, Method, Progress, decayed_apart
     from cervbench.records.record import Record, Run
     from cervbench.scoring.classification import classification
     from cervbench.scoring.task import Task
@@ -72,13 +71,12 @@ _LATER = {
         "Hue", "Normalise", "Policy", "Pyramid", "Rotation", "Saturation", "Sharpen", "Shift", "Speckle",
         "Together", "View", "Zoom", "named_policy", "on_device", "plain_policy",
     ),
-    "cervbench.plugin.attentive": ("Attentive",),
     "cervbench.plugin.devices": ("gather", "in_float32", "own_rows"),
     "cervbench.plugin.evaluation": ("Columns",),
     "cervbench.plugin.features": ("Standardised", "one_answer_a_draw"),
     "cervbench.plugin.follower": ("Follower",),
     "cervbench.plugin.manager": ("plugins",),
-    "cervbench.plugin.method": ("Method", "Progress", "decayed_apart"),
+    "cervbench.plugin.method": ("Attentive", "Method", "Progress", "decayed_apart"),
     "cervbench.records.record": ("Record", "Run"),
     "cervbench.scoring.classification": ("classification",),
     "cervbench.scoring.task": ("Task",),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,17 @@ class Method(nn.Module):
 
 CONTRACT = ("build", "views", "loss", "after_step", "param_groups", "classifier", "features")
 """What a method may define, and the core calls."""
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A classifier whose attention `cervbench show --attention` draws on the test images."""
+
+    def attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight of each place, images × places, and where the places are, places × 4.
+
+        A place is given by left, top, width and height, as shares of the side of the image.
+        """
 
 
 def decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

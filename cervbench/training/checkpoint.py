@@ -13,7 +13,6 @@ from torch import nn
 
 from cervbench.atomic import discard, naming, whole_folder
 from cervbench.sealed import is_whole, seal
-from cervbench.training.state import State
 from cervbench.training.weight_file import (
     HOST,
     fitting,
@@ -22,6 +21,19 @@ from cervbench.training.weight_file import (
     save_weights,
     warn_of_other_code,
 )
+
+
+@dataclass
+class State:
+    """How far a stage has come, apart from its weights, with what its optimiser remembers."""
+
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    """How many steps are done."""
+    seconds: float = 0.0
+    """How long it was trained, earlier sittings included."""
+    logged: dict[str, float] = field(default_factory=dict)
+    """The last value of everything that was logged, earlier sittings included."""
 
 
 @dataclass(frozen=True)

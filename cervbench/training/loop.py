@@ -1,5 +1,6 @@
 """The training loop: the only one there is."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,14 +18,14 @@ from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.plugin.settings import did_you_mean
 from cervbench.protocol.randomness import torch_seed
-from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.checkpoint import Checkpoints, State
 from cervbench.training.precision import autocast
-from cervbench.training.schedule import rate_at
 from cervbench.training.stage import Stage, name_of, require_choices
-from cervbench.training.state import State
 
 CLIP = 1.0
 """The norm to which gradients are clipped, in every stage."""
+WARM_UP = 0.1
+"""The share of the steps of every stage that warm up."""
 TIMES_LOGGED = 50
 """How many times a stage logs."""
 TRAINING_PER_SAVING = 20
@@ -115,6 +116,14 @@ def _step(
     state.step += 1
     stage.after_step(Progress(state.step, steps))
     return {"loss": loss.detach(), **parts, "gradient_norm": norm}
+
+
+def rate_at(step: int, steps: int) -> float:
+    """The factor on the learning rate in step 0, 1, …, steps - 1: a linear warm-up, half a cosine to zero."""
+    warm_up = max(1, round(WARM_UP * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
 OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}

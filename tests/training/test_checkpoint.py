@@ -11,9 +11,8 @@ from torch import nn
 
 from cervbench.plugin.problems import ContractError
 from cervbench.sealed import seal
-from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.checkpoint import Checkpoints, State
 from cervbench.training.kept import Kept
-from cervbench.training.state import State
 from cervbench.training.weight_file import CODE, HOST, load_weights, save_weights, warn_of_other_code
 from cervbench.training.workshop import Workshop
 

@@ -17,12 +17,10 @@ from cervbench.evaluations.finetune import FineTuning
 from cervbench.plugin import Encoder, Method, MethodConfig, Progress
 from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
-from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.checkpoint import Checkpoints, State
 from cervbench.training.feature_rank import measuring_batches
-from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, train
-from cervbench.training.schedule import rate_at
+from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, rate_at, train
 from cervbench.training.stage import PretextStage, Stage
-from cervbench.training.state import State
 
 STEPS = 12
 

@@ -17,13 +17,12 @@ from cervbench.checks.small_backbones import BACKBONES
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Feed
 from cervbench.plugin.manager import plugins
-from cervbench.training.checkpoint import Checkpoints
+from cervbench.training.checkpoint import Checkpoints, State
 from cervbench.training.device import named_device, working_on
 from cervbench.training.loop import Sitting, _step, begin, train
 from cervbench.training.pretrain import build_method, pretext_stage
 from cervbench.training.recipe import Recipe
 from cervbench.training.stage import PretextStage
-from cervbench.training.state import State
 
 if not torch.cuda.is_available():
     pytest.skip("needs a CUDA device", allow_module_level=True)

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cervbench.data.views.drawn import Drawn
 from cervbench.data.views.normalise import UNIT, WHITE, Normalise
-from cervbench.data.views.operation import Operation
+from cervbench.data.views.operation import Drawn, Operation
 
 
 class Retouch(Operation):

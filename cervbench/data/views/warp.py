@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cervbench.data.views.drawn import Drawn
 from cervbench.data.views.elastic import Elastic
+from cervbench.data.views.operation import Drawn
 from cervbench.data.views.transfer import on_device
 
 
