@@ -123,9 +123,7 @@ class BackboneOffer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, str):
-            raise OfferError(
-                f"`weights` of a BackboneOffer is {self.weights!r}; name their package and version"
-            )
+            raise TypeError(f"weights is {self.weights!r}; name their package and version")
 
 
 def imported(target: Any) -> Any:

@@ -17,7 +17,6 @@ from cervbench.plugin import BackboneOffer, EvaluationOffer, MethodConfig, Offer
 from cervbench.plugin.catalog import UnknownName
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import OfferError
 from cervbench.records.record import MethodOfRun, Run
 from cervbench.training.backbones import LITE0, cervbench_backbones
 
@@ -543,5 +542,5 @@ def test_weights_that_lie_on_the_path_without_being_installed_stop_no_backbone(
 
 
 def test_weights_that_are_no_text_are_told_where_they_are_offered() -> None:
-    with pytest.raises(OfferError, match="name their package and version"):
+    with pytest.raises(TypeError, match="weights is True; name their package and version"):
         BackboneOffer("a:b", "A paper, 2024", weights=True)  # type: ignore[arg-type]
