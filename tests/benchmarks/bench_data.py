@@ -8,11 +8,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from cervbench.bench.workload import Bench, Workload
 from cervbench.data.pack import Pack, prepare
-from cervbench.data.views import View, plain_policy, simclr_policy
+from cervbench.data.views import View, named_policy, plain_policy
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.randomness import generator
 
-POLICIES = {"simclr": simclr_policy(), "plain": plain_policy()}
+POLICIES = {"simclr": named_policy("simclr"), "plain": plain_policy()}
 
 
 @pytest.mark.parametrize("view", POLICIES.values(), ids=POLICIES)

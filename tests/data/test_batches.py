@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.stored import StoredImages
-from cervbench.data.views import Normalise, Pyramid, View, simclr_policy
+from cervbench.data.views import Normalise, Pyramid, View, named_policy
 from cervbench.training.loop import Sitting, begin, train
 from cervbench.training.stage import Stage
 
@@ -31,7 +31,7 @@ class Alike(Stage):
         self.net = nn.Sequential(*layers)
 
     def views(self) -> Sequence[View]:
-        return (simclr_policy(), simclr_policy())
+        return (named_policy("simclr"), named_policy("simclr"))
 
     def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         one, other = (self.net(view).float() for view in batch.views)

@@ -10,7 +10,7 @@ import torch
 
 from cervbench.data.ahead import ahead, one_ahead
 from cervbench.data.batches import Batch, Feed, Images
-from cervbench.data.views import Normalise, Pyramid, simclr_policy
+from cervbench.data.views import Normalise, Pyramid, named_policy
 
 CPU = torch.device("cpu")
 
@@ -92,7 +92,7 @@ def test_on_cuda_batches_made_ahead_are_those_made_one_by_one(budget: int) -> No
     stored = np.random.default_rng(0).integers(0, 256, (200, 64, 64, 3), dtype=np.uint8)
     pyramid = Pyramid(stored, 32, "cuda", budget)
     images = Images(tuple(map(str, range(200))), np.full((200, 2), 64), np.arange(200), pyramid)
-    policies = (simclr_policy(), simclr_policy())
+    policies = (named_policy("simclr"), named_policy("simclr"))
     feed = Feed(images, policies, Normalise((0.5,) * 3, (0.2,) * 3), 32, ("test",), np.arange(200))
     with ahead(feed, 0, 20, torch.device("cuda")) as batches:
         seen = [[tensor.clone() for tensor in batch.tensors()] for batch in batches]

@@ -13,7 +13,7 @@ from cervbench.data.batches import Feed, Images
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.data.pack import Pack
 from cervbench.data.parts import Parts, opaque
-from cervbench.data.views import Normalise, Pyramid, simclr_policy
+from cervbench.data.views import Normalise, Pyramid, named_policy
 from cervbench.plugin.manager import plugins
 from cervbench.plugin.problems import AnswerError
 from cervbench.protocol.labels import uncovered
@@ -34,7 +34,7 @@ def parts(dataset: Dataset) -> Parts:
 
 
 def feed(images: Images, batch_size: int = 32) -> Feed:
-    return Feed(images, (simclr_policy(), simclr_policy()), PLAIN, batch_size, ("test",))
+    return Feed(images, (named_policy("simclr"), named_policy("simclr")), PLAIN, batch_size, ("test",))
 
 
 def test_what_a_pretext_stage_is_handed_has_no_way_to_labels_or_groups(parts: Parts) -> None:

@@ -22,7 +22,6 @@ from cervbench.data.views import (
     Speckle,
     Together,
     named_policy,
-    simclr_policy,
 )
 from cervbench.plugin import settings
 
@@ -51,7 +50,7 @@ def test_each_other_policy_is_the_baseline_and_one_group(name: str) -> None:
 
 
 def test_what_they_share_with_the_default_has_its_values() -> None:
-    default = simclr_policy().operations
+    default = named_policy("simclr").operations
     for name in GROUPS:
         theirs = {type(operation): operation for operation in named_policy(name).operations}
         shared = [operation for operation in default if type(operation) in theirs]
@@ -61,11 +60,7 @@ def test_what_they_share_with_the_default_has_its_values() -> None:
 def test_the_default_is_simclrs_with_all_turns_and_mirrors_of_a_square() -> None:
     jitter = Together((Brightness(0.4), Contrast(0.4), Saturation(0.2), Hue(0.1)), p=0.8)
     turned = (Crop(scale=(0.2, 1.0)), Flip(), Rotation(step=90))
-    assert simclr_policy() == Policy((*turned, jitter, Greyscale(p=0.2), Blur()))
-
-
-def test_the_default_has_its_name() -> None:
-    assert named_policy("simclr") == simclr_policy()
+    assert named_policy("simclr") == Policy((*turned, jitter, Greyscale(p=0.2), Blur()))
 
 
 def test_a_name_that_is_none_is_answered_with_those_that_are() -> None:

@@ -14,7 +14,7 @@ from cervbench.data.views import (
     Pyramid,
     Rotation,
     Shift,
-    simclr_policy,
+    named_policy,
 )
 from cervbench.data.views.normalise import WHITE
 
@@ -88,7 +88,7 @@ def test_what_lies_outside_of_a_part_is_not_seen(size: int) -> None:
 
 def test_a_part_of_an_image_depends_on_its_own_row_alone() -> None:
     images, rows, parts = pixels(32), torch.arange(6).repeat(8), boxes(48)
-    policy = Policy((*simclr_policy().operations, Elastic()))
+    policy = Policy((*named_policy("simclr").operations, Elastic()))
     drawn = policy.draw(np.random.default_rng(2), 48)
     whole = policy.apply(images, rows, drawn, AS_STORED, size=70, part=parts)
     for some in (slice(0, 1), slice(5, 31), slice(47, 48)):

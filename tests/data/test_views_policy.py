@@ -29,7 +29,6 @@ from cervbench.data.views import (
     Zoom,
     named_policy,
     plain_policy,
-    simclr_policy,
 )
 
 NORMALISE = Normalise(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
@@ -38,12 +37,12 @@ MANY = 4000
 
 def everything() -> Policy:
     retouches = (Gamma(p=0.5), Equalise(), Sharpen(), Speckle())
-    return Policy([Zoom(), Shift(), Rotation(), Elastic(), *simclr_policy().operations, *retouches])
+    return Policy([Zoom(), Shift(), Rotation(), Elastic(), *named_policy("simclr").operations, *retouches])
 
 
 POLICIES = pytest.mark.parametrize(
     "policy",
-    [simclr_policy(), plain_policy(), everything(), *map(named_policy, "ABCDE")],
+    [named_policy("simclr"), plain_policy(), everything(), *map(named_policy, "ABCDE")],
     ids=["simclr", "plain", "everything", *"ABCDE"],
 )
 

@@ -9,7 +9,7 @@ from cervbench.data.views.blur import Blur
 from cervbench.data.views.colour import Brightness, Contrast, Greyscale, Hue, Saturation
 from cervbench.data.views.elastic import Elastic
 from cervbench.data.views.geometry import Crop, Flip, Rotation, Shift, Zoom
-from cervbench.data.views.named import POLICIES, named_policy, plain_policy, simclr_policy
+from cervbench.data.views.named import POLICIES, named_policy, plain_policy
 from cervbench.data.views.normalise import Normalise
 from cervbench.data.views.operation import Operation, Together
 from cervbench.data.views.policy import Policy, View
@@ -46,5 +46,4 @@ __all__ = [
     "named_policy",
     "on_device",
     "plain_policy",
-    "simclr_policy",
 ]

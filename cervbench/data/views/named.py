@@ -13,14 +13,6 @@ from cervbench.data.views.speckle import Speckle
 from cervbench.data.views.tone import Equalise
 
 
-def simclr_policy() -> Policy:
-    """SimCLR's views for cells, which have no way up: they are also mirrored both ways, and turned.
-
-    Only by quarters, since any other turn would fill the corners with a smeared border.
-    """
-    return Policy((Crop(scale=(0.2, 1.0)), Flip(), Rotation(step=90), _JITTER, Greyscale(p=0.2), Blur()))
-
-
 def plain_policy() -> Policy:
     """For supervised training: flips, and crops that keep the shapes by which cells are told apart."""
     return Policy((Crop(scale=(0.6, 1.0), ratio=(1.0, 1.0)), Flip()))
@@ -33,6 +25,14 @@ def named_policy(name: str) -> Policy:
     return POLICIES[name]()
 
 
+def _simclr() -> Policy:
+    """SimCLR's views for cells, which have no way up: they are also mirrored both ways, and turned.
+
+    Only by quarters, since any other turn would fill the corners with a smeared border.
+    """
+    return Policy((Crop(scale=(0.2, 1.0)), Flip(), Rotation(step=90), _JITTER, Greyscale(p=0.2), Blur()))
+
+
 def _with(*group: Operation | Together) -> Callable[[], Policy]:
     """Crops and flips without turns, and one more group of operations."""
     return lambda: Policy((Crop(scale=(0.2, 1.0)), Flip(), *group))
@@ -41,7 +41,7 @@ def _with(*group: Operation | Together) -> Callable[[], Policy]:
 _JITTER = Together((Brightness(0.4), Contrast(0.4), Saturation(0.2), Hue(0.1)), p=0.8)
 
 POLICIES: Mapping[str, Callable[[], Policy]] = {
-    "simclr": simclr_policy,
+    "simclr": _simclr,
     "A": _with(),
     "B": _with(_JITTER, Equalise(p=0.5)),
     "C": _with(Elastic(p=0.5)),
