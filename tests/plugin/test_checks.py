@@ -908,6 +908,14 @@ def test_an_evaluation_that_gives_no_table_is_told_so_once() -> None:
     assert set(others) == {of_evaluations.NO_ANSWER}
 
 
+def test_a_method_that_cannot_be_imported_is_told_of_once() -> None:
+    """Regression: the same failure was that of nearly each of its checks."""
+    checks = checks_of("a-package", plugin("no_such_module:Learner"))
+    assert [check.demand.__name__ for check in checks if "learner" in str(check)] == []
+    with pytest.raises(CheckFailed, match="method 'learner' cannot be imported: ModuleNotFoundError"):
+        named("it_loads_and_registers", plugin("no_such_module:Learner"))()
+
+
 def test_a_card_may_list_by_a_generator() -> None:
     """Regression: it was told that an `object of type 'generator' has no len()`, though runs accept it."""
     card = replace(CARD, items=of_a_generator)  # type: ignore[arg-type]
