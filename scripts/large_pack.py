@@ -18,7 +18,9 @@ import numpy as np
 from PIL import Image
 
 from cervbench.data.batches import Feed
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
+from cervbench.data.cards.source import Source
 from cervbench.data.dataset import open_dataset
 from cervbench.data.parts import Parts
 from cervbench.plugin.manager import plugins

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cervbench.data.cards import synthetic
-from cervbench.data.cards.card import Item
+from cervbench.data.cards.item import Item
 from cervbench.data.dataset import Dataset, open_dataset
 from cervbench.protocol.protocol import Protocol, load
 

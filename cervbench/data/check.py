@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from cervbench.data.cards.card import Card, Item
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
 from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
 from cervbench.data.frozen_folds import Listed

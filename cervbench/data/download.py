@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from cervbench.atomic import write_text
-from cervbench.data.cards.card import Archive
+from cervbench.data.cards.source import Archive
 from cervbench.data.error import DataError
 from cervbench.watching import WatchStages
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cervbench.data.cards.card import Archive, Card
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.source import Archive
 from cervbench.data.download import Download, download, pin
 from cervbench.data.error import DataError
 from cervbench.data.unpack import ArchiveError, unpack

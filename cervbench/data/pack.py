@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cervbench.atomic import discard, naming, whole_folder, write_text
-from cervbench.data.cards.card import Card, Item, read_file
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item, read_file
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content_box, fit
 from cervbench.data.stored import StoredImages

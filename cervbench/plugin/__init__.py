@@ -20,7 +20,9 @@ from cervbench.plugin.settings import (
 
 if TYPE_CHECKING:
     from cervbench.data.batches import Batch, Examples, Images, Labelled
-    from cervbench.data.cards.card import Archive, Card, Item, Source
+    from cervbench.data.cards.card import Card
+    from cervbench.data.cards.item import Item
+    from cervbench.data.cards.source import Archive, Source
     from cervbench.data.error import DataError
     from cervbench.data.views import (
         Blur,
@@ -64,7 +66,9 @@ if TYPE_CHECKING:
 
 _LATER = {
     "cervbench.data.batches": ("Batch", "Examples", "Images", "Labelled"),
-    "cervbench.data.cards.card": ("Archive", "Card", "Item", "Source"),
+    "cervbench.data.cards.card": ("Card",),
+    "cervbench.data.cards.item": ("Item",),
+    "cervbench.data.cards.source": ("Archive", "Source"),
     "cervbench.data.error": ("DataError",),
     "cervbench.data.views": (
         "Blur", "Brightness", "Contrast", "Crop", "Elastic", "Equalise", "Flip", "Gamma", "Greyscale",

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cervbench.data.cards import cervbench_datasets
-from cervbench.data.cards.card import Archive, Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
+from cervbench.data.cards.source import Archive, Source
 from cervbench.data.error import DataError
 
 CARDS = cervbench_datasets()

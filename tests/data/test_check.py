@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from cervbench.data.cards import cervbench_datasets
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
 from cervbench.data.cards.listing import class_folders, image_files
 from cervbench.data.cards.own import own_card
+from cervbench.data.cards.source import Source
 from cervbench.data.check import check
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from cervbench.data.cards.card import Archive, Card, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.source import Archive, Source
 from cervbench.data.download import ATTEMPTS, _checked, _file_name, download
 from cervbench.data.error import DataError
 from cervbench.data.fetch import fetch

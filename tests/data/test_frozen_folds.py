@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
+from cervbench.data.cards.source import Source
 from cervbench.data.check import check
 from cervbench.data.dataset import open_dataset
 from cervbench.data.error import DataError

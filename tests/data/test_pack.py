@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from cervbench.data import pack
-from cervbench.data.cards.card import Card, Item, read_file
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item, read_file
 from cervbench.data.cards.own import own_card
 from cervbench.data.check import check
 from cervbench.data.error import DataError

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cervbench.checks import of_backbones, of_datasets, of_evaluations, of_methods, of_packages
 from cervbench.checks.pretended_gpu import PretendedGPU
-from cervbench.data.cards.card import read_file
+from cervbench.data.cards.item import read_file
 from cervbench.data.parts import Parts
 from cervbench.evaluations import FineTuneSettings
 from cervbench.evaluations.finetune import FineTuning, fine_tuned

@@ -34,7 +34,7 @@ def test_cervbench_datasets_adds_cards() -> None:
         items=lambda folder: [],
         citation="",
         licence="",
-        source=imported("cervbench.data.cards.card:Source")(page=""),
+        source=imported("cervbench.data.cards.source:Source")(page=""),
         group="slide",
     )
     added = plugin_with("cervbench_datasets", lambda: {"cells": card}).datasets

@@ -4,94 +4,24 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from reprlib import repr as shortened
+from typing import TYPE_CHECKING, Any
 
-from cervbench.data.cards.demands import (
-    require_archive,
-    require_card,
+from cervbench.data.cards.item import (
+    Item,
+    read_file,
     require_distinct_groups,
     require_names,
     with_plain_texts,
 )
+from cervbench.data.cards.source import Source
 from cervbench.data.error import DataError
 from cervbench.error import first_few
 from cervbench.plugin.problems import in_words, place_of, shown
+from cervbench.plugin.settings import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image of a dataset, before it is read."""
-
-    id: str
-    """The name by which it is known everywhere, free of folder and file format."""
-    label: str | None
-    """A class of the card; None for an unlabelled image."""
-    group: str
-    """Images of one group depend on each other and never cross a fold."""
-    path: Path
-    """The file that holds it."""
-    box: tuple[int, int, int, int] | None = None
-    """The part of the file that is the image: left, top, right, bottom; it may reach beyond the border."""
-    split: str | None = None
-    """One of SPLITS if the source fixes it."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One file of the official source."""
-
-    url: str
-    size: int | None = None
-    sha256: str | None = None
-    """None if no checksum is published; then the first download's is remembered, and shown to the user."""
-    keep_as: str = ""
-    """If the file is no archive but a table, say: its name in the dataset's folder."""
-
-    def __post_init__(self) -> None:
-        require_archive(self)
-        if self.sha256 is not None:
-            object.__setattr__(self, "sha256", self.sha256.lower().removeprefix("sha256:"))
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the files come from."""
-
-    page: str
-    archives: tuple[Archive, ...] = ()
-    """What can be downloaded and unpacked without a human."""
-    by_hand: str = ""
-    """If that is not everything: exactly which file to put where."""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.archives, tuple | list) or not all(
-            isinstance(archive, Archive) for archive in self.archives
-        ):
-            raise DataError(
-                f"`archives` of a Source is {shown(self.archives)}, where a tuple is due: (Archive(…),)"
-            )
-        names = [archive.keep_as for archive in self.archives if archive.keep_as]
-        if twice := first_few([name for name, times in Counter(names).items() if times > 1]):
-            raise DataError(f"`archives` of a Source keep more than one file as {twice}")
-
-
-def read_file(item: Item) -> "Image":
-    """The image of an item from its file; where its box reaches beyond the border, the border is repeated."""
-    from cervbench.data.reading import read_image
-
-    return read_image(item.path, item.box)
-
-
-def _told(error: Exception, function: Callable[..., object]) -> str:
-    """An error in a card's function, with its place there."""
-    home = getattr(function, "__module__", "").partition(".")[0]
-    where = place_of(error, home, otherwise="")
-    return f"{in_words(error)} (at {where})" if where else in_words(error)
 
 
 @dataclass(frozen=True)
@@ -135,7 +65,7 @@ class Card:
     def __post_init__(self) -> None:
         if not isinstance(self.source, Source):
             raise DataError(f"{self.name}: `source` is {shown(self.source)}, where a Source is due")
-        require_card(self)
+        _require_sound(self)
 
     def image(self, item: Item) -> "Image":
         """The RGB image of an item. Whatever fails in `read` becomes a DataError that says what is wrong."""
@@ -261,3 +191,99 @@ class Card:
                     f"{', '.join(of_both[1])}, which is not; say which of the new classes are abnormal, with "
                     "merged(…, abnormal={…})"
                 )
+
+
+def _told(error: Exception, function: Callable[..., object]) -> str:
+    """An error in a card's function, with its place there."""
+    home = getattr(function, "__module__", "").partition(".")[0]
+    where = place_of(error, home, otherwise="")
+    return f"{in_words(error)} (at {where})" if where else in_words(error)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(map(_is_text, value))
+
+
+def _are_names(value: Any) -> bool:
+    return _are_texts(value) and all(name and name == name.strip() for name in value)
+
+
+def _by_name(value: Any, sound: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(sound, value.values()))
+
+
+_OF_A_CARD: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "a str"),
+    "title": (_is_text, "a str"),
+    "classes": (_are_names, "a tuple of names, none of them empty or with blanks around it,"),
+    "items": (callable, "a function of a folder"),
+    "citation": (_is_text, "a str"),
+    "licence": (_is_text, "a str"),
+    "group": (_is_text, "a str"),
+    "abnormal": (lambda value: isinstance(value, Set) and all(map(_is_text, value)), "a set of class names"),
+    "severity": (
+        lambda value: value is None or _by_name(value, _is_whole),
+        "a dict of class names to whole numbers",
+    ),
+    "hierarchy": (
+        lambda value: value is None or _by_name(value, _are_texts),
+        "a dict of class names to tuples of names",
+    ),
+    "expected": (lambda value: _by_name(value, _is_whole), "a dict of class names to whole numbers"),
+    "groups_known": (_is_bool, "True or False"),
+    "read": (callable, "a function of an Item"),
+    "groupings": (lambda value: _by_name(value, callable), "a dict of names to functions of ids"),
+    "ignored": (_are_texts, "a tuple of patterns"),
+    "manifest": (_is_text, "a str"),
+    "revision": (_is_whole, "a whole number"),
+    "synthetic": (_is_bool, "True or False"),
+}
+
+
+def _require_sound(card: Card) -> None:
+    """Refuses what would otherwise show after all the training, in a score, or nowhere."""
+    for where, (sound, due) in _OF_A_CARD.items():
+        if not sound(value := getattr(card, where)):
+            raise DataError(f"{card.name}: `{where}` is {shortened(value)}, where {due} is due")
+    if not card.classes:
+        raise DataError(f"{card.name}: it has no classes; name at least one")
+    if twice := [name for name, times in Counter(card.classes).items() if times > 1]:
+        raise DataError(f"{card.name}: `classes` names {first_few(twice)} more than once")
+    _require_known_classes(card)
+    if card.abnormal == set(card.classes):
+        raise DataError(
+            f"{card.name}: `abnormal` names every class, and there is a score of abnormal against normal; "
+            "leave it out where nothing is normal"
+        )
+
+
+def _require_known_classes(card: Card) -> None:
+    named = {
+        "abnormal": card.abnormal,
+        "severity": card.severity or (),
+        "hierarchy": card.hierarchy or (),
+        "expected": card.expected,
+    }
+    for where, names in named.items():
+        for name in sorted(set(names) - set(card.classes)):
+            hint = did_you_mean(name, card.classes)
+            raise DataError(f"{card.name}: `{where}` names {name!r}, which is no class of it{hint}")
+    if card.severity is not None and (lacking := sorted(set(card.classes) - set(card.severity))):
+        raise DataError(f"{card.name}: `severity` ranks all classes or none, and lacks {first_few(lacking)}")
+    if card.expected and (lacking := sorted(set(card.classes) - set(card.expected))):
+        raise DataError(
+            f"{card.name}: `expected` counts all classes or none, and lacks {first_few(lacking)}: no copy "
+            "could be told to be complete"
+        )

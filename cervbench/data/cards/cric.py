@@ -9,8 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
 from cervbench.data.cards.listing import by_name, image_files, present
+from cervbench.data.cards.source import Source
 from cervbench.data.cards.table import read_table
 from cervbench.data.error import DataError
 from cervbench.error import first_few

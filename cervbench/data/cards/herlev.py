@@ -5,8 +5,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cervbench.data.cards.card import Archive, Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
 from cervbench.data.cards.listing import class_folders, image_files
+from cervbench.data.cards.source import Archive, Source
 from cervbench.data.error import DataError
 
 EXPECTED = {

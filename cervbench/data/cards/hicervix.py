@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from cervbench.data.cards.card import SPLITS, Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import SPLITS, Item
 from cervbench.data.cards.listing import by_name, image_files, present
+from cervbench.data.cards.source import Source
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
 

@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from cervbench.data.cards import own_folder, own_manifest
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
+from cervbench.data.cards.source import Source
 from cervbench.data.error import DataError
 
 NAMES_OF_NOTHING = {"na", "n/a", "nan", "none", "null"}

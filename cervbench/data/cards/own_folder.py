@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cervbench.data.cards.card import SPLITS, Item
+from cervbench.data.cards.item import SPLITS, Item
 from cervbench.data.cards.listing import IMAGE_SUFFIXES, image_files, visible_files
 from cervbench.data.error import DataError
 from cervbench.error import first_few, warn_once

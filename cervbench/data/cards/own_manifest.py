@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from cervbench.data.cards.card import SPLITS, Item
+from cervbench.data.cards.item import SPLITS, Item
 from cervbench.data.cards.table import Row, read_table
 from cervbench.data.error import DataError
 from cervbench.error import first_few, warn_once

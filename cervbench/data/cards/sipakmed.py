@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
 from cervbench.data.cards.listing import class_folders, image_files
+from cervbench.data.cards.source import Source
 from cervbench.data.error import DataError
 
 EXPECTED = {

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cervbench.data.cards import herlev
-from cervbench.data.cards.card import Card, Item, Source
+from cervbench.data.cards.card import Card
+from cervbench.data.cards.item import Item
+from cervbench.data.cards.source import Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
