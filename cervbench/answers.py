@@ -87,5 +87,5 @@ def _calling(entry: Entry[EvaluationOffer], part: str) -> Iterator[Callable[...,
         where = f" (at {place_of(cause, home, place_of_function(function))})" if home != CORE else ""
         raise AnswerError(
             f"evaluation {entry.name} of package {entry.package} {entry.version}: {told}{where}. "
-            "That is for its authors to mend; until then leave it out with --eval"
+            "Until its authors have mended that, a run can leave it out with --eval"
         ) from error

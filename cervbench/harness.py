@@ -22,7 +22,7 @@ from cervbench.plugin.manager import Plugins, plugins
 from cervbench.plugin.problems import ContractError, in_words
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
-from cervbench.records.table import content_hash
+from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import changed_settings, init_of
 from cervbench.scoring.task import Task
 from cervbench.study import Request
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Outcome:
     record: Record
     fresh: bool
-    """False if the record existed already."""
+    """False if the record existed already, as it is."""
 
 
 def execute(
@@ -142,23 +142,22 @@ class _Work:
     def _evaluate(
         self, wanted: PlannedRecord, parts: "Parts", trained: "Trained", observed: Mapping[str, Any]
     ) -> Outcome:
-        """Predict the test images once, join the truth and store the table; score it as it is read back."""
+        """Predict the test images once, join the truth, score the table in its stored form, store both."""
         self._say(f"{wanted.entry.name} at {wanted.ratio} %")
         reset_peak_memory(trained.device)
         started = time.perf_counter()
         labelled = wanted.labelled(parts)
         table = table_of(wanted.entry, wanted.settings, wanted.begin(trained), labelled, parts)
+        scores = scores_of(wanted.entry, to_columns(table), self._task)
         seconds = time.perf_counter() - started
-        self._store.write_predictions(self.run.dataset.variant, wanted.id, table)
-        predictions = PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows)
         record = Record.sealed(
             run=self.run,
             evaluation=wanted.evaluation,
             ratio=wanted.ratio,
             task=self._task,
             labels=LabelCount(train=len(labelled[0].train), val=len(labelled[0].val)),
-            predictions=predictions,
-            scores=self._scores(wanted, predictions),
+            predictions=PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows),
+            scores=scores,
             observed={
                 **observed,
                 **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
@@ -171,12 +170,11 @@ class _Work:
                 "peak_memory_bytes": peak_memory(trained.device),
             },
         )
+        variant = self.run.dataset.variant
+        self._store.write_predictions(variant, wanted.id, table)
+        self._store.columns(variant, wanted.id, record.predictions.hash)  # refused unless read back as scored
         self._store.write(record)
         return Outcome(record, fresh=True)
-
-    def _scores(self, wanted: PlannedRecord, predictions: PredictionsOfRecord) -> dict[str, Any]:
-        columns = self._store.columns(self.run.dataset.variant, wanted.id, predictions.hash)
-        return scores_of(wanted.entry, columns, self._task)
 
     @cached_property
     def _task(self) -> Task:
@@ -208,13 +206,14 @@ class _Work:
             return None
         record = self._store.record(self._store.record_path(variant, wanted.id))
         if record.task != self._task:
-            record = self._scored_again(wanted, record)
+            return Outcome(self._scored_again(wanted, record), fresh=True)
         return Outcome(record, fresh=False)
 
     def _scored_again(self, wanted: PlannedRecord, record: Record) -> Record:
         """Its card now says something else of its classes; the predictions are as good as before."""
         self._say(f"{wanted.entry.name} at {wanted.ratio} %: scored again, by what the card says now")
-        scores = self._scores(wanted, record.predictions)
+        columns = self._store.columns(record.run.dataset.variant, wanted.id, record.predictions.hash)
+        scores = scores_of(wanted.entry, columns, self._task)
         record = Record.sealed(**{**dict(record), "task": self._task, "scores": scores})
         self._store.write(record)
         return record

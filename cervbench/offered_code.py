@@ -44,7 +44,7 @@ def warn_of_records_of_other_code(
         for record in records
         if {record.observed.get("code", code), record.observed.get("pretext_code") or code} != {code}
     ]
-    _warn(older, "this method, or of its backbone,", "Offer")
+    _warn(older, "this method, or of its backbone,", "Offer or BackboneOffer")
     for (package, name), own in of_evaluations.items():
         answered = [
             record

@@ -182,6 +182,7 @@ def differing(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[st
 
 def require_close(one: Tensor, other: Tensor, why: str, to_do: str) -> None:
     """Up to rounding, by the largest number: with random weights the vectors may all be tiny."""
+    one, other = one.float(), other.float()
     if not bool((one - other).abs().max() <= 1e-3 * one.abs().max()):
         raise CheckFailed(why, to_do)
 

@@ -44,6 +44,11 @@ class ExaminedEvaluation:
         except (Exception, SystemExit) as error:
             return error
 
+    @cached_property
+    def again(self) -> pa.Table:
+        """What it answers to the same question, asked once more."""
+        return self.answered()
+
     @property
     def record(self) -> PlannedRecord:
         """The evaluation as a run would ask for it, at half of the labels."""
@@ -89,7 +94,7 @@ def it_gives_the_same_answers_again(evaluation: ExaminedEvaluation) -> str | Non
             "remember nothing from one call to the next, in a global or a cache by image ids "
             "(trained.features(…) is computed once a run anyway), and let the answers depend on the encoder",
         )
-    if content_hash(table) != content_hash(evaluation.answered()):
+    if content_hash(table) != content_hash(evaluation.again):
         raise CheckFailed(
             "the same images, labels and encoder gave two tables of predictions",
             "call trained.seed(…) before torch draws anything, and give others the number that it returns "
@@ -140,6 +145,8 @@ def it_goes_on_after_a_kill(evaluation: ExaminedEvaluation) -> str | None:
         evaluation.answered(begun)
     except Killed:
         table, _ = evaluation.first
+        if content_hash(table) != content_hash(evaluation.again):
+            return "not looked at: the same question has two answers, as told above"
         if content_hash(table) != content_hash(evaluation.answered(evaluation.record.begin(trained))):
             raise CheckFailed(
                 "killed between two stages and asked again, it gave another table of predictions",

@@ -35,10 +35,11 @@ def its_classifier_answers_for_one_image_each(method: ExaminedMethod) -> None:
     """At rest the classifier that is fine-tuned answers for an image the same, whatever is beside it."""
     trained = method.undisturbed.trained
     classifier = trained.classifier(CLASSES).eval()
+    chance = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in classifier.parameters():
             if not weight.any():  # a head that begins at zero would hide whatever is before it
-                weight.normal_()
+                weight.normal_(generator=chance)
     pixels, _ = next(trained.images.batches(trained.normalise))
     with torch.inference_mode():
         _require_one_answer_an_image(lambda kept: classifier(pixels[kept]), "the classifier's answers")

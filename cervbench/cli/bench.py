@@ -11,10 +11,12 @@ import click
 from cervbench import place
 from cervbench.cli import options, parsing
 from cervbench.cli.errors import Failed
+from cervbench.cli.output import stdout_alone, tell
 from cervbench.plugin.manager import plugins
 
 if TYPE_CHECKING:
     from cervbench.bench.peers.findings import PeerComparison
+    from cervbench.bench.rows import Row
     from cervbench.bench.setups import Setup
     from cervbench.bench.workload import Bench
 
@@ -84,16 +86,10 @@ def throughput(
     read(out / ROWS, Row)  # fails before measuring, if rows cannot be merged with it
     bench = _bench(dataset, data_root, device)
     paths: Sequence[Path] = ()
-    for row in measure(bench, setups, rounds, steps):
-        if as_json:
-            click.echo(row.model_dump_json())
-        else:
-            click.echo(
-                f"{row.setup}: {row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
-                f"{row.ceiling_views_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the "
-                f"matmul rate of {row.where.device}"
-            )
-        paths = publish(out, [row])
+    with stdout_alone() as stdout:
+        for row in measure(bench, setups, rounds, steps):
+            tell(row.model_dump_json() if as_json else _row_in_words(row), stdout)
+            paths = publish(out, [row])
     for path in paths:
         click.echo(path, err=True)
 
@@ -124,13 +120,22 @@ def peers(
 
     read(out / MEASURED, PeerComparison)  # fails before measuring, if rows cannot be merged with it
     bench = _bench(dataset, data_root, device)
-    found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
+    with stdout_alone():
+        found = compare(bench, size, batch, rounds, steps, lambda doing: click.echo(doing, err=True))
     if as_json:
         click.echo(found.model_dump_json())
     else:
         click.echo(_in_words(found))
     for path in publish(out, [found]):
         click.echo(path, err=True)
+
+
+def _row_in_words(row: "Row") -> str:
+    return (
+        f"{row.setup}: {row.views_per_second:,.0f} views/s, {100 * row.ratio:.0f} % of the ceiling's "
+        f"{row.ceiling_views_per_second:,.0f}, which is {100 * row.share_of_matmul:.0f} % of the matmul rate "
+        f"of {row.where.device}"
+    )
 
 
 def _in_words(found: "PeerComparison") -> str:

@@ -47,7 +47,8 @@ def check(package: str, as_json: bool) -> None:
     from cervbench.checks import CheckFailed, checks_of
 
     failed = 0
-    checks = checks_of(package)
+    with stdout_alone():
+        checks = checks_of(package)
     for one in checks:
         try:
             with stdout_alone():

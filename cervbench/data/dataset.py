@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -100,7 +101,8 @@ def _warn_of_like_groups(card: Card, pack: Pack) -> None:
     if not card.groups_known:
         return
     first: dict[str, str] = {}
-    alike = [(first.setdefault(name.casefold(), name), name) for name in sorted(set(pack.groups))]
+    folded = {name: normalize("NFC", name).casefold() for name in sorted(set(pack.groups))}
+    alike = [(first.setdefault(key, name), name) for name, key in folded.items()]
     if pairs := [f"{before} and {name}" for before, name in alike if before != name]:
         logging.getLogger("cervbench").warning(
             "%s: these groups differ in upper and lower case alone; if they are one, write them alike, or it "

@@ -81,12 +81,12 @@ def input_of(path: Path) -> Normalise | None:
 
 
 def warn_of_other_code(weights: Path, header: Mapping[str, str]) -> None:
-    """Kept weights are found by what was asked for, which is the same after an author has edited a method."""
+    """Kept weights are found by what was asked for, which is the same after an edit of method or backbone."""
     made_by = header_of(weights).get(CODE)
     if made_by and header.get(CODE) and made_by != header[CODE]:
         logging.getLogger("cervbench").warning(
-            "the code of this method has changed since %s was made, which is used all the same: raise "
-            "`revision` in its Offer where the change is one of results, or delete %s to have it made anew",
+            "the code of this method, or of its backbone, has changed since %s was made, which is used all "
+            "the same: raise `revision` where the change is one of results, or delete %s to make it anew",
             weights,
             weights.parent,
         )

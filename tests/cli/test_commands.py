@@ -334,6 +334,16 @@ class Talking(Method):
         return self.encoder(views[0]).square().mean()
 
 
+def test_a_variable_that_cannot_be_understood_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CERVBENCH_CHECKPOINT_SECONDS", "often")
+    answer = CliRunner().invoke(main, SMOKE)
+    assert answer.exit_code == 2
+    assert "CERVBENCH_CHECKPOINT_SECONDS is 'often'" in answer.stderr
+    assert isinstance(answer.exception, SystemExit)
+
+
 def test_what_a_plugin_prints_goes_to_stderr_and_stdout_has_records_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

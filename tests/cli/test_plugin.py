@@ -93,6 +93,11 @@ def it_is_met(examined: object) -> str:
     return "with a note"
 
 
+def it_is_said_aloud(examined: object) -> None:
+    """It is met."""
+    print("what the package prints")
+
+
 def it_is_not_met(examined: object) -> None:
     """It is not met."""
     raise CheckFailed("the loss does not fall", "look at its sign")
@@ -123,6 +128,20 @@ def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(checks, "checks_of", lambda package: made[:1])
     assert cervbench("plugin", "check", "a-package").exit_code == 0
+
+
+def test_what_a_package_prints_is_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it stood before the JSON, also where its modules were imported to find the checks."""
+
+    def checks_of(package: str) -> list[Check]:
+        print("what its module prints")
+        return [Check(it_is_said_aloud, None, "method learner", "nowhere")]
+
+    monkeypatch.setattr(checks, "checks_of", checks_of)
+    answer = cervbench("plugin", "check", "a-package", "--json")
+    [row] = map(json.loads, answer.stdout.splitlines())
+    assert row["passed"]
+    assert "what its module prints\nwhat the package prints\n" in answer.stderr
 
 
 def test_interrupted_it_does_not_promise_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

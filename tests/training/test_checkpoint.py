@@ -75,7 +75,7 @@ def test_weights_that_other_code_has_made_are_told(tmp_path: Path, caplog: pytes
     for now, told in ({CODE: "before"}, False), ({}, False), ({CODE: "after"}, True):
         caplog.clear()
         warn_of_other_code(weights, now)
-        assert ("raise `revision` in its Offer" in caplog.text) == told
+        assert ("raise `revision` where the change" in caplog.text) == told
     save_weights(nn.Linear(2, 2), weights)
     caplog.clear()
     warn_of_other_code(weights, {CODE: "after"})

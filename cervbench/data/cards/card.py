@@ -114,7 +114,8 @@ class Card:
             raise DataError(f"{self.below(data_root)} holds no image of {self.name}; is it the right folder?")
         for item in ordered:
             require_names(item)
-        require_distinct_groups(item.group for item in ordered)
+        if self.groups_known:
+            require_distinct_groups(item.group for item in ordered)
         by_id = defaultdict(list)
         for item in ordered:
             by_id[item.id].append(item.path)
