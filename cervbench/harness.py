@@ -2,6 +2,9 @@
 
     study ─▶ runs ─▶ pack ─▶ fold ─▶ pretrain ─▶ predict ─▶ score ─▶ record ─▶ leaderboard
 
+What is asked for is looked up in `resolve.py`, becomes runs in `runs.py` and records to be made in `plan.py`;
+`answers.py` calls an evaluation; `training/` is behind `pretrained`. Here is the order in which they work.
+
 torch is imported only where training begins, so that a request for records that exist is answered at once.
 """
 
