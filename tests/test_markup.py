@@ -3,7 +3,7 @@
 import pytest
 
 from cervbench.leaderboard.cells import Figure
-from cervbench.markup.text import duration, figure, number
+from cervbench.markup.text import duration, figure, grid, number
 
 
 def test_figures_read_as_per_cent_with_one_decimal() -> None:
@@ -13,6 +13,12 @@ def test_figures_read_as_per_cent_with_one_decimal() -> None:
     assert figure(Figure(0.05, -0.021, 0.1)) == "5.0 [−2.1, 10.0]"
     assert figure(Figure(1.456, 1.2, 1.713), per_cent=False) == "1.46 [1.20, 1.71]"
     assert figure(Figure(None)) == "–"
+
+
+def test_a_table_keeps_an_interval_on_one_line() -> None:
+    row = grid(["", "a, b"], [["x", "1.0 [−2.1,\N{SPACE}+3.0]"]]).splitlines()[-1]
+    assert row == "| x | 1.0 [−2.1,\N{NO-BREAK SPACE}+3.0] |"
+    assert "a, b" in grid(["", "a, b"], [])
 
 
 def test_durations_read_in_the_unit_that_suits_them() -> None:

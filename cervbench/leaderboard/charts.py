@@ -1,19 +1,23 @@
-"""The chart of a table: the headline against the share of labels permitted, with a line for each method."""
+"""The charts of a variant's tables: the headline against the share of labels permitted, a line for each row.
+
+All charts of a variant have one scale, and a method has the same mark in all of them, so that they can be
+compared by eye. A mark is a colour and a shape, since colours alone are not told apart by everyone.
+"""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from cervbench.leaderboard.tables import Line, Table, title
-from cervbench.markup.escaping import short, xml
+from cervbench.leaderboard.curves import Curve, Point, curves_of, marks_of
+from cervbench.leaderboard.tables import Table, title
+from cervbench.markup.escaping import plain, short, xml
 from cervbench.markup.svg import picture, text
-from cervbench.scoring.classification import HEADLINE
 
-_WIDTH, _HEIGHT = 900, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 640, 66, 366
-_INSET = 24
+_WIDTH, _HEIGHT = 800, 520
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 510, 82, 446
+_INSET, _SPREAD = 24, 22
 _NAME_GAP = 17
-_LONGEST_NAME = 32
+_LONGEST_NAME, _LONGEST_NOTE = 28, 110
 _ON_LIGHT = (
     *("#0969da", "#c4500a", "#1a7f4b", "#8a3fc4", "#946a00", "#bf2b70", "#0b7f8a", "#6f6050"),
     *("#4338ca", "#5f7410", "#b23b3b", "#475569"),
@@ -22,44 +26,40 @@ _ON_DARK = (
     *("#58a6ff", "#f0883e", "#56c98a", "#c297f5", "#d9b23a", "#f778ba", "#4fc3cf", "#bcab98"),
     *("#a5b4fc", "#bcd35f", "#f2a0a0", "#cbd5e1"),
 )
-MOST_METHODS = len(_ON_LIGHT)
+_SHAPES = (
+    "m-3.4 0 a3.4 3.4 0 1 0 6.8 0 a3.4 3.4 0 1 0 -6.8 0 z",
+    "m-3.2 -3.2 h6.4 v6.4 h-6.4 z",
+    "m0 -4.4 l4.2 7.2 h-8.4 z",
+    "m0 -4.6 l4.6 4.6 l-4.6 4.6 l-4.6 -4.6 z",
+    "m0 4.4 l4.2 -7.2 h-8.4 z",
+)
+"""Five, which has no factor in common with the twelve colours: the first sixty marks all differ."""
+_DASHES = ("2 4", "9 4", "9 3 2 3", "4 3", "14 5", "5 3 1 3 1 3")
 
 
 def _colours(palette: Sequence[str]) -> str:
-    rules = (f".m{k} {{ stroke: {c} }} .n{k} {{ fill: {c} }}" for k, c in enumerate(palette))
-    return " ".join(rules)
+    return " ".join(f".m{k} {{ stroke: {c} }} .n{k} {{ fill: {c} }}" for k, c in enumerate(palette))
 
 
 _STYLE = f"""
   .name {{ font-weight: 600 }}
-  {_colours(_ON_LIGHT)}
-  .grid {{ stroke: #d8dee4; stroke-width: 1 }}
   .curve {{ fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round }}
-  .whisker {{ stroke-width: 1.4; opacity: .55 }}
-  .reference {{ fill: none; stroke: #868e96; stroke-width: 1.3; stroke-dasharray: 5 4 }}
+  {_colours(_ON_LIGHT)}
+  .base {{ stroke: #1f2328 }}
+  .reference {{ fill: none; stroke: #57606a; stroke-width: 1.6 }}
+  .under {{ fill: none; stroke: #ffffff; stroke-width: 5 }}
+  .point {{ stroke: #ffffff; stroke-width: .8 }}
+  .grid {{ stroke: #d8dee4 }}
+  .chance {{ stroke: #868e96; stroke-dasharray: 1 3 }}
   .leader {{ fill: none; stroke: #868e96; stroke-width: .8; opacity: .6 }}
   @media (prefers-color-scheme: dark) {{
-    .grid {{ stroke: #2a313a }}
     {_colours(_ON_DARK)}
+    .base {{ stroke: #e6edf3 }}
+    .reference {{ stroke: #9198a1 }}
+    .under, .point {{ stroke: #0d1117 }}
+    .grid {{ stroke: #2a313a }}
   }}
 """
-
-
-@dataclass(frozen=True)
-class _Point:
-    ratio: int
-    x: float
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class _Curve:
-    name: str
-    colour: int | None
-    """Index into the palette; None for a reference row, which is grey."""
-    points: tuple[_Point, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,14 @@ class _Scale:
     top: int
     step: int
 
+    @classmethod
+    def around(cls, values: Iterable[float]) -> "_Scale":
+        shown = list(values) or [0.0, 100.0]
+        low, high = max(0.0, min(shown)), min(100.0, max(shown))
+        step = next(step for step in (1, 2, 5, 10, 20) if high - low <= 9 * step)
+        bottom = math.floor(low / step) * step
+        return cls(bottom, max(math.ceil(high / step) * step, bottom + step), step)
+
     @property
     def ticks(self) -> range:
         return range(self.bottom, self.top + 1, self.step)
@@ -78,29 +86,42 @@ class _Scale:
         return _BOTTOM - (value - self.bottom) / (self.top - self.bottom) * (_BOTTOM - _TOP)
 
 
-def chart(table: Table, mark: str) -> str:
-    """An SVG whose bytes depend on the figures alone; `mark` is the comment that marks it as written here."""
-    across = _positions(table.ratios)
-    curves = _curves(table, across)
-    scale = _scale(curves)
+@dataclass(frozen=True)
+class _Placed:
+    curve: Curve
+    points: Sequence[tuple[float, Point]]
+    """Each with how far right it stands."""
+
+
+def charts(tables: Sequence[Table], mark: str) -> dict[str, str]:
+    """SVGs by the digest of their table; `mark` is the comment that marks them as written here."""
+    marks = marks_of(tables)
+    curves = {table.digest: curves_of(table, marks) for table in tables}
+    extents = (value for drawn in curves.values() for curve in drawn for value in curve.extent)
+    scale = _Scale.around([*extents, *map(_chance, tables)])
+    return {table.digest: _chart(table, curves[table.digest], scale, mark) for table in tables}
+
+
+def _chart(table: Table, curves: Sequence[Curve], scale: _Scale, mark: str) -> str:
+    """Its bytes depend on the figures alone."""
+    placed = _placed(curves, _positions(table.ratios))
     return picture(
         _WIDTH,
         _HEIGHT,
         mark=mark,
         title=xml(f"{table.sample.run.dataset.variant}: {title(table)}"),
-        note=_note(table, curves),
+        notes=_notes(table, curves),
         said=_said(curves),
         style=_STYLE,
         parts=[
-            *_axes(table, across, scale),
-            *(part for curve in curves if curve.colour is None for part in _reference(curve, scale)),
-            *_methods([curve for curve in curves if curve.colour is not None], scale),
-            *_names(curves, scale),
+            *_axes(table, scale),
+            *_names(placed, scale),
+            *(part for one in placed for part in _drawn(one, scale)),
         ],
     )
 
 
-def _positions(ratios: Sequence[int]) -> dict[int, float]:
+def _positions(ratios: Sequence[int]) -> Mapping[int, float]:
     """Where each ratio stands: on a logarithmic scale, or in the middle if there is only one."""
     if len(ratios) == 1:
         return {ratios[0]: (_LEFT + _RIGHT) / 2}
@@ -109,108 +130,119 @@ def _positions(ratios: Sequence[int]) -> dict[int, float]:
     return {ratio: _LEFT + _INSET + (math.log(ratio) - low) / (high - low) * width for ratio in ratios}
 
 
-def _curves(table: Table, across: dict[int, float]) -> list[_Curve]:
-    methods, references = table.ranked[:MOST_METHODS], table.references[:MOST_METHODS]
-    lines = [*enumerate(methods), *((None, line) for line in references)]
-    curves = [_Curve(line.name, colour, tuple(_points(line, across))) for colour, line in lines]
-    return [curve for curve in curves if curve.points]
+def _placed(curves: Sequence[Curve], across: Mapping[int, float]) -> list[_Placed]:
+    """In the order of drawing; those with points or whiskers side by side, so as not to hide each other."""
+    of = {kind: [curve for curve in curves if curve.kind == kind] for kind in ("method", "reference", "base")}
+    beside = [*of["method"], *of["base"]]
+    step = _SPREAD / max(len(beside), 4)
+    aside = {curve.name: step * (place - (len(beside) - 1) / 2) for place, curve in enumerate(beside)}
+    return [
+        _Placed(curve, [(across[point.ratio] + aside.get(curve.name, 0.0), point) for point in curve.points])
+        for curve in (*of["method"], *of["reference"], *of["base"])
+    ]
 
 
-def _points(line: Line, across: dict[int, float]) -> list[_Point]:
-    points = []
-    for ratio, cell in line.cells.items():
-        value, low, high = cell.figures[HEADLINE]
-        if value is not None and line.row.complete(ratio):
-            ends = (None, None) if low is None or high is None else (100 * low, 100 * high)
-            points.append(_Point(ratio, across[ratio], 100 * value, *ends))
-    return points
+def _chance(table: Table) -> float:
+    return 100 / len(table.sample.task.classes)
 
 
-def _scale(curves: Sequence[_Curve]) -> _Scale:
-    shown = [v for c in curves for p in c.points for v in _extent(p, c.colour is not None)] or [0.0, 100.0]
-    low, high = max(0.0, min(shown)), min(100.0, max(shown))
-    step = next(step for step in (1, 2, 5, 10, 20) if high - low <= 7 * step)
-    bottom = math.floor(low / step) * step
-    return _Scale(bottom, max(math.ceil(high / step) * step, bottom + step), step)
+def _notes(table: Table, curves: Sequence[Curve]) -> list[str]:
+    """Two lines: what was measured, and what of it is drawn."""
+    groups = f" in {table.groups:,} groups" if table.sample.task.groups_known else ""
+    seeds = sorted({line.row.sample.run.seed for line in table.lines})
+    measured = [
+        "balanced accuracy",
+        f"{table.images:,} test images{groups}",
+        f"{table.lines[0].row.folds} folds",
+        f"seed {', '.join(map(str, seeds))}",
+    ]
+    drawn = []
+    if told := [curve.name for curve in curves if curve.whiskers and curve.points[0].low is not None]:
+        drawn.append(f"95 % intervals of {' and '.join(told)}" if len(told) < 3 else "95 % intervals")
+    if any(curve.kind == "reference" for curve in curves):
+        drawn.append("dashed: reference rows")
+    drawn.append(f"dotted: chance, {_chance(table):.1f} %")
+    if missing := [line.name for line in table.ranked if not line.whole]:
+        drawn.append(f"lacks folds: {', '.join(missing)}")
+    return [xml(" · ".join(measured)), xml(short(" · ".join(drawn), _LONGEST_NOTE))]
 
 
-def _extent(point: _Point, with_interval: bool) -> list[float]:
-    ends = [end for end in (point.low, point.high) if with_interval and end is not None]
-    return [point.value, *ends]
-
-
-def _note(table: Table, curves: Sequence[_Curve]) -> str:
-    shown, ranked = sum(curve.colour is not None for curve in curves), len(table.ranked)
-    whiskers = ", 95 % intervals" if any(p.low is not None for c in curves for p in c.points) else ""
-    some = f" · {shown} of {ranked} methods" if shown < ranked else ""
-    return f"balanced accuracy{whiskers}{some}"
-
-
-def _said(curves: Sequence[_Curve]) -> str:
+def _said(curves: Sequence[Curve]) -> str:
     """The figures in words, each curve with its own ratios, since not every row has all of the table's."""
-    each = (
-        f"{xml(curve.name)} {', '.join(f'{p.value:.1f} at {p.ratio} %' for p in curve.points)}"
-        for curve in curves
-    )
-    return f"Balanced accuracy in per cent, at shares of the labels: {'; '.join(each)}"
+    told = [f"{c.name} {', '.join(f'{p.value:.1f} at {p.ratio} %' for p in c.points)}" for c in curves]
+    references = [one for one, curve in zip(told, curves, strict=True) if curve.kind == "reference"]
+    others = [one for one, curve in zip(told, curves, strict=True) if curve.kind != "reference"]
+    said = f"Balanced accuracy in per cent, at shares of the labels: {'; '.join(others)}"
+    return xml(f"{said}. Reference rows: {'; '.join(references)}" if references else said)
 
 
-def _axes(table: Table, across: dict[int, float], scale: _Scale) -> list[str]:
-    parts = []
+def _axes(table: Table, scale: _Scale) -> Iterator[str]:
     for tick in scale.ticks:
-        y = scale.y(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(text(_LEFT - 10, y + 4, f"{tick} %", "quiet", "end"))
-    for ratio, x in across.items():
-        parts.append(text(x, _BOTTOM + 22, f"{ratio} %", "", "middle"))
-        parts.append(text(x, _BOTTOM + 39, f"{_mean_labels(table, ratio):,.0f}", "quiet", "middle"))
+        yield _across(scale.y(tick), "grid")
+        yield text(_LEFT - 10, scale.y(tick) + 4, f"{tick} %", "quiet", "end")
+    yield _across(scale.y(_chance(table)), "chance")
+    for ratio, x in _positions(table.ratios).items():
+        yield text(x, _BOTTOM + 22, f"{ratio} %", "", "middle")
+        yield text(x, _BOTTOM + 39, f"{_mean_labels(table, ratio):,.0f}", "quiet", "middle")
     said = "share of the labels permitted, and their mean number, train and val together"
-    parts.append(text((_LEFT + _RIGHT) / 2, _BOTTOM + 60, said, "quiet", "middle"))
-    return parts
+    yield text((_LEFT + _RIGHT) / 2, _BOTTOM + 60, said, "quiet", "middle")
+
+
+def _across(y: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def _mean_labels(table: Table, ratio: int) -> float:
-    records = table.records_at(ratio)
+    rows = [line.row for line in table.lines if line.row.complete(ratio)]
+    records = [record for row in rows for record in row.records[ratio].values()] or table.records_at(ratio)
     return sum(record.train_labels + record.val_labels for record in records) / len(records)
 
 
-def _reference(curve: _Curve, scale: _Scale) -> list[str]:
-    return [f'<polyline class="reference" points="{_path(curve.points, scale)}"/>']
+def _drawn(placed: _Placed, scale: _Scale) -> Iterator[str]:
+    curve, stroke = placed.curve, _stroke(placed.curve)
+    path = " ".join(f"{x:.1f},{scale.y(point.value):.1f}" for x, point in placed.points)
+    if curve.kind == "base":
+        yield f'<polyline class="under" points="{path}"/>'
+    for x, point in placed.points:
+        if curve.whiskers and point.low is not None and point.high is not None:
+            yield f'<path {stroke} d="M{x:.1f} {scale.y(point.low):.1f} V{scale.y(point.high):.1f}"/>'
+    yield f'<polyline {stroke} points="{path}"/>'
+    if curve.kind == "method":
+        yield from (_shape(curve, x, scale.y(point.value)) for x, point in placed.points)
 
 
-def _methods(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
-    """Lines with whiskers, each shifted a little sideways so that whiskers do not hide each other."""
-    parts = []
-    for place, curve in enumerate(curves):
-        aside = (place - (len(curves) - 1) / 2) * 3.0
-        points = [replace(p, x=p.x + aside) for p in curve.points]
-        parts.append(f'<g class="m{curve.colour} n{curve.colour}">')
-        for point in points:
-            if point.low is not None and point.high is not None:
-                low, high = scale.y(point.low), scale.y(point.high)
-                parts.append(f'<path class="whisker" d="M{point.x:.1f} {low:.1f} V{high:.1f}"/>')
-        parts.append(f'<polyline class="curve" points="{_path(points, scale)}"/>')
-        parts += [
-            f'<circle cx="{point.x:.1f}" cy="{scale.y(point.value):.1f}" r="3.2" stroke="none"/>'
-            for point in points
-        ]
-        parts.append("</g>")
-    return parts
+def _stroke(curve: Curve) -> str:
+    """The attributes of its line."""
+    if curve.kind == "reference":
+        return f'class="reference" stroke-dasharray="{_DASHES[curve.mark % len(_DASHES)]}"'
+    colour = "base" if curve.kind == "base" else f"m{curve.mark % len(_ON_LIGHT)}"
+    return f'class="curve {colour}"'
 
 
-def _names(curves: Sequence[_Curve], scale: _Scale) -> list[str]:
-    """Each name at the end of its line, moved up or down only as far as needed to keep names apart."""
-    parts = []
-    ordered = sorted(curves, key=lambda curve: scale.y(curve.points[-1].value))
-    ends = [scale.y(curve.points[-1].value) for curve in ordered]
-    for curve, end, y in zip(ordered, ends, apart(ends, _NAME_GAP, _TOP, _BOTTOM), strict=True):
-        last = curve.points[-1].x
-        bend = f"M{last + 14:.1f} {end:.1f} H{_RIGHT} L{_RIGHT + 14} {y:.1f}"
-        parts.append(f'<path class="leader" d="{bend}"/>')
-        name = xml(short(curve.name, _LONGEST_NAME))
-        kind = "quiet" if curve.colour is None else f"name n{curve.colour}"
-        parts.append(text(_RIGHT + 19, y + 4, name, kind))
-    return parts
+def _shape(curve: Curve, x: float, y: float) -> str:
+    colour, shape = curve.mark % len(_ON_LIGHT), _SHAPES[curve.mark % len(_SHAPES)]
+    return f'<path class="point n{colour}" d="M{x:.1f} {y:.1f} {shape}"/>'
+
+
+def _names(all_placed: Sequence[_Placed], scale: _Scale) -> Iterator[str]:
+    """Each with its mark at the end of its line, moved up or down only as far as needed to keep apart."""
+    ended = sorted((scale.y(one.points[-1][1].value), place) for place, one in enumerate(all_placed))
+    heights = apart([end for end, _ in ended], _NAME_GAP, _TOP, _BOTTOM)
+    for (end, place), y in zip(ended, heights, strict=True):
+        curve, x = all_placed[place].curve, all_placed[place].points[-1][0]
+        yield f'<path class="leader" d="M{x:.1f} {end:.1f} H{_RIGHT} L{_RIGHT + 14} {y:.1f}"/>'
+        yield f'<path {_stroke(curve)} d="M{_RIGHT + 18} {y:.1f} h20"/>'
+        if curve.kind == "method":
+            yield _shape(curve, _RIGHT + 28, y)
+        kind = {"method": f"name n{curve.mark % len(_ON_LIGHT)}", "base": "name"}.get(curve.kind, "quiet")
+        yield text(_RIGHT + 44, y + 4, xml(_cut(curve.name)), kind)
+
+
+def _cut(name: str) -> str:
+    """A long name without its middle: both of its ends tell it from others."""
+    name = plain(name)
+    end = _LONGEST_NAME // 2 - 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - end - 1]}…{name[-end:]}"
 
 
 def apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
@@ -235,7 +267,3 @@ def apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> lis
 def _start(block: Sequence[float], gap: float, top: float, bottom: float) -> float:
     length = gap * (len(block) - 1)
     return min(max(sum(block) / len(block) - length / 2, top), bottom - length)
-
-
-def _path(points: Sequence[_Point], scale: _Scale) -> str:
-    return " ".join(f"{point.x:.1f},{scale.y(point.value):.1f}" for point in points)

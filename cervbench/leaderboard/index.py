@@ -109,7 +109,9 @@ def _summary(variant: Variant) -> str:
             for ratio in (table.ratios[0], table.ratios[-1])
             for show in (_best, _best_reference)
         ]
-        rows.append([where, str(len(table.ranked)), *ends])
+        lacking = sum(not line.whole for line in table.ranked)
+        ranked = f"{len(table.ranked) - lacking}{f' and {lacking} lacking folds' if lacking else ''}"
+        rows.append([where, ranked, *ends])
     header = ["balanced accuracy, %", "ranked rows"]
     header += [
         "best with the fewest labels",

@@ -8,7 +8,7 @@ from pathlib import Path
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.leaderboard.cache import Cache
-from cervbench.leaderboard.charts import chart
+from cervbench.leaderboard.charts import charts
 from cervbench.leaderboard.index import SPEED, index
 from cervbench.leaderboard.tables import Table
 from cervbench.leaderboard.variant_page import MARK, page
@@ -106,15 +106,14 @@ def _render(
     listed = []
     with Cache(cache) as kept:
         for variant in variants(Store(out), paths, kept, everything, workers):
-            charts = {table.digest: f"charts/{_chart_name(table)}.svg" for table in variant.tables}
-            for table in variant.tables:
-                made[charts[table.digest]] = chart(table, MARK)
+            files = {table.digest: f"charts/{_chart_name(table)}.svg" for table in variant.tables}
+            made |= {files[digest]: chart for digest, chart in charts(variant.tables, MARK).items()}
             listed.append(variant)
             made[variant.file] = page(
                 variant.name,
                 [_SYNTHETIC] * variant.synthetic + [*variant.left_out],
                 variant.tables,
-                charts,
+                files,
                 Path(os.path.relpath(out / "records" / variant.name, pages)).as_posix(),
             )
     audits = sorted(f"audits/{path.name}" for path in (pages / "audits").glob("*.md"))

@@ -78,6 +78,15 @@ class Table:
     def lines(self) -> tuple[Line, ...]:
         return self.ranked + self.references
 
+    @property
+    def images(self) -> int:
+        """How many are tested, in the cell that has most."""
+        return max(cell.images for line in self.lines for cell in line.cells.values())
+
+    @property
+    def groups(self) -> int:
+        return max(cell.groups for line in self.lines for cell in line.cells.values())
+
     def records_at(self, ratio: int) -> list[StoredRecord]:
         """The records of all folds of all lines."""
         return [record for line in self.lines for record in line.row.records.get(ratio, {}).values()]

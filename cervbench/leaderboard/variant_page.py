@@ -29,7 +29,7 @@ def page(
     parts = [MARK, f"# {markdown(variant)}", top, *introduction, f"Tables: {contents}"]
     for table in tables:
         parts.append(f'<a id="{table.digest}"></a>\n\n## {markdown(title(table))}')
-        parts.append(f"![{markdown(title(table))}]({link(charts[table.digest])})")
+        parts.append(f"![{_drawn(table)}]({link(charts[table.digest])})")
         for metric in table.metrics:
             parts.append(f"**{_capital(METRICS[metric].heading)}**\n\n{_figures(table, metric)}")
         if any(HEADLINE in line.gains for line in table.lines):
@@ -48,13 +48,23 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
+def _drawn(table: Table) -> str:
+    """For whoever does not see the chart."""
+    return markdown(
+        f"Balanced accuracy by share of labels, {title(table)}: a line for each of {len(table.lines)} rows, "
+        "whose figures are in the table below"
+    )
+
+
 def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
 def _figures(table: Table, metric: str) -> str:
+    """The first table of a metric also says what the rows cost."""
     header = ["method", *(f"{ratio} %<br>{_label_counts(table, ratio)}" for ratio in table.ratios)]
-    header += ["images forwarded", "pretraining"]
+    if metric == table.metrics[0]:
+        header.append("images forwarded<br>in pretraining, time")
     rows = [_row(line, table, metric, table.best) for line in table.ranked]
     if table.references:
         rows.append(["*reference rows, not ranked*", *[""] * (len(header) - 1)])
@@ -110,12 +120,14 @@ def _gain(shown: Difference | None, bold: bool) -> str:
 
 def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
     cells = [_cell(line, ratio, metric, line.name in best.get((metric, ratio), ())) for ratio in table.ratios]
-    images, seconds = (_observed_median(line.row, key) for key in ("pretext_forwarded", "pretext_seconds"))
-    effort = [
-        "–" if images is None else f"{images:,.0f}",
-        "–" if seconds is None else duration(seconds),
-    ]
-    return [markdown(line.name), *cells, *effort]
+    cost = [_cost(line.row)] if metric == table.metrics[0] else []
+    return [markdown(line.name), *cells, *cost]
+
+
+def _cost(row: Row) -> str:
+    images, seconds = (_observed_median(row, key) for key in ("pretext_forwarded", "pretext_seconds"))
+    told = [f"{images:,.0f}"] if images is not None else []
+    return "<br>".join([*told, *([duration(seconds)] if seconds is not None else [])]) or "–"
 
 
 def _cell(line: Line, ratio: int, metric: str, bold: bool) -> str:
@@ -153,16 +165,14 @@ def _observed_median(row: Row, key: str) -> float | None:
 def _conditions(table: Table) -> str:
     """A paragraph that says under which conditions the numbers of a table were obtained."""
     run, task = table.sample.run, table.sample.task
-    cells = [cell for line in table.lines for cell in line.cells.values()]
-    images, groups = max(cell.images for cell in cells), max(cell.groups for cell in cells)
     said = [
         f"{markdown(run.dataset.variant)}, tier {markdown(run.protocol.tier)}, "
         f"protocol v{run.protocol.version}"
         f" (folds {markdown(run.dataset.manifest)}), training rules {run.protocol.rules}",
         f"images of {run.protocol.image_size} px{_budget(table)}",
         f"{table.lines[0].row.folds} folds, {_draws(table)}",
-        f"{images:,} test images (pack {_packs(table)})"
-        + (f" in {groups:,} groups" if task.groups_known else ", groups unknown"),
+        f"{table.images:,} test images (pack {_packs(table)})"
+        + (f" in {table.groups:,} groups" if task.groups_known else ", groups unknown"),
         _intervals(table),
         _pooling(table),
         _seeds(table),

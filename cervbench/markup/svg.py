@@ -1,6 +1,6 @@
 """What all charts share: the frame of a picture, and text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # The picture has a background of its own, since a page can be light while the system prefers dark.
 _STYLE = """
@@ -22,7 +22,7 @@ def picture(
     *,
     mark: str,
     title: str,
-    note: str,
+    notes: Sequence[str],
     said: str,
     style: str,
     parts: Iterable[str],
@@ -38,7 +38,7 @@ def picture(
             f"<style>{_STYLE}{style}</style>",
             f'<rect class="ground" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="6"/>',
             text(20, 29, title, "title"),
-            text(20, 48, note, "quiet"),
+            *(text(20, 48 + 17 * line, note, "quiet") for line, note in enumerate(notes)),
             *parts,
             "</svg>\n",
         ]

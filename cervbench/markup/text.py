@@ -1,12 +1,19 @@
 """Numbers, figures with intervals, durations and tables as Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
+
+_INTERVAL = re.compile(r"(\[[−+]?[\d.]+,) (?=[−+]?[\d.]+\])")
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table: the first column is aligned to the left, the others to the right."""
+    """A Markdown table: the first column is aligned to the left, the others to the right.
+
+    A browser makes columns narrow, and two lines of an interval unless its space is one that does not break.
+    """
     ruler = [":---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
+    lines = ("| " + " | ".join(cells) + " |" for cells in [header, ruler, *rows])
+    return _INTERVAL.sub("\\1\N{NO-BREAK SPACE}", "\n".join(lines))
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:

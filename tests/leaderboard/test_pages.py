@@ -429,6 +429,31 @@ def test_a_chart_says_in_words_what_it_shows(out: Path) -> None:
     assert f"simclr {values[0]} at 10 %, {values[1]} at 100 %;" in (described["figures"] or "")
 
 
+def test_a_method_is_drawn_alike_in_all_charts_and_unlike_others_and_scales_are_the_same(
+    out: Path, write: Write
+) -> None:
+    """Regression: its colour was its rank, so two charts of a page could swap the colours of two methods."""
+    for evaluation, best in (("linear", "byol"), ("knn", "simclr")):
+        for method in ("byol", "moco", "simclr"):
+            write(method, 0.8 if method == best else 0.5, ratios=(100,), evaluation=evaluation)
+    build(out)
+    drawings = [ElementTree.parse(path).getroot() for path in sorted((out / "charts").glob("*.svg"))]
+    assert len(drawings) == 2
+    marks, heights = [], []
+    for drawing in drawings:
+        elements = list(drawing)
+        named = [k for k, e in enumerate(elements) if (e.get("class") or "").startswith("name ")]
+        ends = re.compile(r"M\S+ \S+ ")
+        shapes = {k: ends.sub("", elements[k - 1].get("d") or "") for k in named}
+        marks.append({elements[k].text: (elements[k].get("class"), shapes[k]) for k in named})
+        ticks = (e for e in elements if e.get("y") and (e.text or "").endswith(" %"))
+        heights.append([(e.text, e.get("y")) for e in ticks])
+    assert marks[0].keys() == {"byol", "moco", "simclr"}
+    assert marks[0] == marks[1]
+    assert len(set(marks[0].values())) == len({shape for _, shape in marks[0].values()}) == 3
+    assert heights[0] == heights[1]
+
+
 def test_labels_are_said_to_be_permitted_and_counted_as_the_axis_says(out: Path, write: Write) -> None:
     records = write("simclr", ratios=(10,))
     build(out)
