@@ -85,6 +85,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     """Of each project, built in one call: pip itself takes a second to start."""
     folder = tmp_path_factory.mktemp("wheels")
     sources = [str(copied(project, folder / "source" / project.name)) for project in (*PROJECTS, *OTHERS)]
+    users_own = folder / "source" / ROOT.name / "cervbench-my-method" / "src" / "cervbench_my_method"
+    users_own.mkdir(parents=True)
+    (users_own / "__init__.py").touch()
     pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), *sources)
     built = {path.name.split("-")[0]: path for path in folder.glob("*.whl")}
     return {project: built[name_of(project).replace("-", "_")] for project in (*PROJECTS, *OTHERS)}
@@ -117,8 +120,16 @@ def test_every_file_of_a_package_is_in_its_wheel(project: Path, wheels: dict[Pat
         assert any(name.endswith("py.typed") for name in wheel.namelist())
 
 
-def test_the_licence_is_in_the_core_wheel(wheels: dict[Path, Path]) -> None:
+def test_what_a_user_writes_beside_the_core_is_not_in_its_wheel(wheels: dict[Path, Path]) -> None:
+    """Regression: `plugin new my-method` in a clone, and whoever built the core shipped that package."""
     with ZipFile(wheels[ROOT]) as wheel:
+        top = {name.split("/")[0] for name in wheel.namelist()}
+    assert top - {"cervbench"} == {name for name in top if name.endswith(".dist-info")}
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+def test_the_licence_is_in_each_wheel(project: Path, wheels: dict[Path, Path]) -> None:
+    with ZipFile(wheels[project]) as wheel:
         [licence] = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
         assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
 
