@@ -1,14 +1,14 @@
 """The charts of a variant's tables: the headline against the share of labels permitted, a line for each row.
 
-All charts of a variant have one scale, and a method has the same mark in all of them, so that they can be
-compared by eye. A mark is a colour and a shape, since colours alone are not told apart by everyone.
+All charts of a variant have one scale, and a pretraining has the same mark in all of them, so that they can
+be compared by eye. A mark is a colour and a shape, since colours alone are not told apart by everyone.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cervbench.leaderboard.curves import Curve, Point, curves_of, marks_of
+from cervbench.leaderboard.curves import MOST_METHODS, Curve, Point, curves_of, marks_of
 from cervbench.leaderboard.tables import Table, title
 from cervbench.markup.escaping import plain, short, xml
 from cervbench.markup.svg import picture, text
@@ -135,9 +135,9 @@ def _placed(curves: Sequence[Curve], across: Mapping[int, float]) -> list[_Place
     of = {kind: [curve for curve in curves if curve.kind == kind] for kind in ("method", "reference", "base")}
     beside = [*of["method"], *of["base"]]
     step = _SPREAD / max(len(beside), 4)
-    aside = {curve.name: step * (place - (len(beside) - 1) / 2) for place, curve in enumerate(beside)}
+    aside = {id(curve): step * (place - (len(beside) - 1) / 2) for place, curve in enumerate(beside)}
     return [
-        _Placed(curve, [(across[point.ratio] + aside.get(curve.name, 0.0), point) for point in curve.points])
+        _Placed(curve, [(across[point.ratio] + aside.get(id(curve), 0.0), point) for point in curve.points])
         for curve in (*of["method"], *of["reference"], *of["base"])
     ]
 
@@ -157,8 +157,12 @@ def _notes(table: Table, curves: Sequence[Curve]) -> list[str]:
         f"seed {', '.join(map(str, seeds))}",
     ]
     drawn = []
+    methods = [curve for curve in curves if curve.kind == "method"]
     if told := [curve.name for curve in curves if curve.whiskers and curve.points[0].low is not None]:
-        drawn.append(f"95 % intervals of {' and '.join(told)}" if len(told) < 3 else "95 % intervals")
+        every = all(curve.whiskers for curve in methods)
+        drawn.append("95 % intervals" if every else f"95 % intervals of {' and '.join(told)}")
+    if len(methods) == MOST_METHODS < len(table.ranked):
+        drawn.append(f"the first {MOST_METHODS} methods")
     if any(curve.kind == "reference" for curve in curves):
         drawn.append("dashed: reference rows")
     drawn.append(f"dotted: chance, {_chance(table):.1f} %")
@@ -172,7 +176,8 @@ def _said(curves: Sequence[Curve]) -> str:
     told = [f"{c.name} {', '.join(f'{p.value:.1f} at {p.ratio} %' for p in c.points)}" for c in curves]
     references = [one for one, curve in zip(told, curves, strict=True) if curve.kind == "reference"]
     others = [one for one, curve in zip(told, curves, strict=True) if curve.kind != "reference"]
-    said = f"Balanced accuracy in per cent, at shares of the labels: {'; '.join(others)}"
+    shown = "; ".join(others) or "no row has all folds"
+    said = f"Balanced accuracy in per cent, at shares of the labels: {shown}"
     return xml(f"{said}. Reference rows: {'; '.join(references)}" if references else said)
 
 
@@ -201,6 +206,9 @@ def _mean_labels(table: Table, ratio: int) -> float:
 def _drawn(placed: _Placed, scale: _Scale) -> Iterator[str]:
     curve, stroke = placed.curve, _stroke(placed.curve)
     path = " ".join(f"{x:.1f},{scale.y(point.value):.1f}" for x, point in placed.points)
+    if len(placed.points) == 1:  # of which a line would be nothing
+        [(x, point)] = placed.points
+        path = f"{x - 7:.1f},{scale.y(point.value):.1f} {x + 7:.1f},{scale.y(point.value):.1f}"
     if curve.kind == "base":
         yield f'<polyline class="under" points="{path}"/>'
     for x, point in placed.points:

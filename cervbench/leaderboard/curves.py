@@ -1,4 +1,4 @@
-"""What charts show of a table: a curve for each row, with one mark in all tables of a variant."""
+"""What charts show of a table: a curve for each row, with a mark that a pretraining has in all tables."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -20,8 +20,12 @@ computes them again, and `cervbench leaderboard check --records {home}{options}`
 _READING = """## How to read the tables
 
 - A table holds one variant of a dataset, tier, backbone, initialisation and evaluation, under one revision of
-  the training rules; figures of two tables are not on one scale. Tiers are budgets: `smoke` tests the
+  the training rules; figures of two tables answer two questions. Tiers are budgets: `smoke` tests the
   machinery, `quick` is minutes on two processor cores, `standard` is paper-grade.
+- Charts of a page have one axis, and a row has the same colour and shape in all that rest on the same
+  pretraining. A solid line without marks is the row that had no pretext stage, dashed ones are reference
+  rows. With more than five methods, whiskers are drawn for the first of them and the solid line alone; all
+  intervals are in the table.
 - Rows are methods, in the order of their mean over the ratios that all of them have, or of their names
   where there is no such ratio; those that lack folds come last.
 - Beneath a table stands what its numbers are. `folds` and `pack` are hashes: of which images are tested when,
@@ -61,7 +65,7 @@ _READING = """## How to read the tables
   of labels, and the records of every row.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
   through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
-  machine that may have had other work), medians over folds, stand beside every row. A small image counts
+  machine that may have had other work), medians over folds, stand in the first table. A small image counts
   as a large one does, and one of which MAE hides three quarters as a whole one."""
 
 

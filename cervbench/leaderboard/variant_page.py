@@ -51,8 +51,8 @@ def page(
 def _drawn(table: Table) -> str:
     """For whoever does not see the chart."""
     return markdown(
-        f"Balanced accuracy by share of labels, {title(table)}: a line for each of {len(table.lines)} rows, "
-        "whose figures are in the table below"
+        f"Balanced accuracy by share of labels, {title(table)}: lines of rows whose figures are in the table "
+        "below"
     )
 
 
@@ -61,7 +61,7 @@ def _capital(words: str) -> str:
 
 
 def _figures(table: Table, metric: str) -> str:
-    """The first table of a metric also says what the rows cost."""
+    """The table of the first metric also says what the rows cost."""
     header = ["method", *(f"{ratio} %<br>{_label_counts(table, ratio)}" for ratio in table.ratios)]
     if metric == table.metrics[0]:
         header.append("images forwarded<br>in pretraining, time")

@@ -725,7 +725,8 @@ def test_every_metric_of_a_record_stands_on_its_page(out: Path, write: Write) ->
     write("simclr", ratios=(10, 100))
     [line] = next(iter(made(out).values())).ranked
     assert {*line.cells[100].figures, *line.details.others} == set(METRICS)
-    unfolded = page(out).split("Other metrics, at 100 % of the labels")[1].splitlines()
+    text = page(out).replace("\N{NO-BREAK SPACE}", " ")
+    unfolded = text.split("Other metrics, at 100 % of the labels")[1].splitlines()
     assert unfolded[2].startswith("| method | accuracy, % |")
     assert unfolded[4].startswith(f"| simclr | {figure(line.details.others['accuracy'])} |")
 

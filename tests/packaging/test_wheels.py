@@ -130,8 +130,9 @@ def test_what_a_user_writes_beside_the_core_is_not_in_its_wheel(wheels: dict[Pat
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 def test_the_licence_is_in_each_wheel(project: Path, wheels: dict[Path, Path]) -> None:
     with ZipFile(wheels[project]) as wheel:
-        [licence] = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
-        assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+        texts = {Path(name).name: wheel.read(name) for name in wheel.namelist() if "/licenses/" in name}
+    ours = ["LICENSE", "NOTICE"] if project == ROOT else ["LICENSE"]  # the notice is of the frozen folds
+    assert texts == {name: (ROOT / name).read_bytes() for name in ours}
 
 
 def test_what_is_imported_is_what_was_installed(installed: Command) -> None:
