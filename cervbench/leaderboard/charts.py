@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cervbench.leaderboard.curves import MOST_METHODS, Curve, Point, curves_of, marks_of
+from cervbench.leaderboard.curves import MOST_METHODS, Curve, Point, curves_of, marks_of, methods_of
 from cervbench.leaderboard.tables import Table, title
 from cervbench.markup.escaping import plain, short, xml
 from cervbench.markup.svg import picture, text
@@ -157,12 +157,11 @@ def _notes(table: Table, curves: Sequence[Curve]) -> list[str]:
         f"seed {', '.join(map(str, seeds))}",
     ]
     drawn = []
-    methods = [curve for curve in curves if curve.kind == "method"]
-    if told := [curve.name for curve in curves if curve.whiskers and curve.points[0].low is not None]:
-        every = all(curve.whiskers for curve in methods)
+    if told := [_cut(curve.name) for curve in curves if curve.whiskers and curve.points[0].low is not None]:
+        every = all(curve.whiskers for curve in curves if curve.kind == "method")
         drawn.append("95 % intervals" if every else f"95 % intervals of {' and '.join(told)}")
-    if len(methods) == MOST_METHODS < len(table.ranked):
-        drawn.append(f"the first {MOST_METHODS} methods")
+    if (methods := len(methods_of(table))) > MOST_METHODS:
+        drawn.append(f"{MOST_METHODS} of {methods} methods")
     if any(curve.kind == "reference" for curve in curves):
         drawn.append("dashed: reference rows")
     drawn.append(f"dotted: chance, {_chance(table):.1f} %")

@@ -28,6 +28,7 @@ class Curve:
     mark: int
     points: tuple[Point, ...]
     whiskers: bool
+    """Whether its intervals are drawn."""
 
     @property
     def extent(self) -> Iterator[float]:
@@ -62,8 +63,12 @@ def marks_of(tables: Sequence[Table]) -> Marks:
     return {key: number for group in groups.values() for number, (_, key) in enumerate(sorted(group))}
 
 
+def methods_of(table: Table) -> list[Line]:
+    return [line for line in table.ranked if _kind(table, line) == "method"]
+
+
 def curves_of(table: Table, marks: Marks) -> list[Curve]:
-    methods = [line for line in table.ranked if _kind(table, line) == "method"]
+    methods = methods_of(table)
     first = methods if len(methods) <= ALL_INTERVALS else methods[:1]
     left_out = methods[MOST_METHODS:]
     curves = []
