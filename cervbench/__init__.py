@@ -94,8 +94,9 @@ def compare(
 ) -> "pd.DataFrame":
     """How far one row of the pages is above another, paired, at every ratio of every table that has both.
 
-    Rows are called as on their page; `metric` may be `abnormal_auc`, too. `everything` includes those off
-    protocol and of the smoke tier. The figures are shares, and NaN where `why_not` says why. `p` is of each
+    Rows are called as on their page; a method's name stands for all its rows of a table, unless one has
+    just this name. `metric` may be `abnormal_auc`, too. `everything` includes rows off protocol and of the
+    smoke tier. The figures are shares, and NaN where `why_not` says why. `p` is of each
     difference alone: who looks at several has to correct it.
     """
     import pandas as pd

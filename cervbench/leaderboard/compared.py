@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -63,7 +64,7 @@ def compare_rows(
 ) -> list[Compared]:
     """In every table of the pages of `out` that has both rows; ComparisonError if there is none.
 
-    A row is called as on its page, or by its method alone where a table has one row of that method.
+    A row is called as on its page. A method's name that is no row of a table stands for all its rows there.
     """
     if metric not in (HEADLINE, AUC):
         raise ComparisonError(f"rows are compared by {HEADLINE} or {AUC}, and not by {metric}")
@@ -73,21 +74,21 @@ def compare_rows(
         rows = {line.name for variant in shown for table in variant.tables for line in table.lines}
         for variant in shown:
             for table in variant.tables:
-                pair = _called(table, one, rows), _called(table, other, rows)
-                if pair[0] and pair[1] and pair[0] is not pair[1] and metric in table.metrics:
-                    found += _of_table(variant.name, table, pair[0], pair[1], metric, variant.figures, store)
+                if metric not in table.metrics:
+                    continue
+                for ours, theirs in product(_called(table, one), _called(table, other)):
+                    if ours is not theirs:
+                        found += _of_table(variant.name, table, ours, theirs, metric, variant.figures, store)
     if not found:
         hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
         raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
     return found
 
 
-def _called(table: Table, name: str, rows: set[str]) -> Line | None:
-    """The line of this name or, if no row of any table has it, the only one of the method of this name."""
-    if name in rows:
-        return next((line for line in table.lines if line.name == name), None)
-    of_method = [line for line in table.lines if _method(line.name) == name]
-    return of_method[0] if len(of_method) == 1 else None
+def _called(table: Table, name: str) -> list[Line]:
+    """The line of this name or, if there is none, those of the method of this name."""
+    exactly = [line for line in table.lines if line.name == name]
+    return exactly or [line for line in table.lines if _method(line.name) == name]
 
 
 def _of_table(
@@ -131,12 +132,7 @@ def _told(one: str, other: str, metric: str, out: Path, rows: set[str]) -> str:
     if not rows:
         return f"{out} has no records to compare: run something with --out {out} first."
     for name in (one, other):
-        if name in rows:
-            continue
-        of_method = sorted(row for row in rows if _method(row) == name)
-        if len(of_method) > 1:
-            return f"there are several rows of {name}; say which: {', '.join(of_method)}."
-        if not of_method:
+        if name not in {*rows, *map(_method, rows)}:
             meant = nearest(name, [*rows, *map(_method, rows)])
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(rows))}."
             return f"no table of {out} has a row called {name}: {hint}"
