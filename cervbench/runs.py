@@ -10,7 +10,7 @@ from cervbench.data.dataset import Dataset, require_fold
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import of_pretext
-from cervbench.records.record import DatasetOfRun, MethodOfRun, ProtocolOfRun, Run
+from cervbench.records.record import BudgetOfRun, DatasetOfRun, MethodOfRun, ProtocolOfRun, Run
 from cervbench.resolve import Resolved
 from cervbench.training import RULES
 from cervbench.training.backbones import weights_of_timm
@@ -47,7 +47,7 @@ def run_of(resolved: Resolved, dataset: Dataset, fold: int) -> Run:
             version=protocol.version,
             tier=protocol.tier,
             image_size=protocol.image_size,
-            pretext=protocol.pretext.model_dump() if offer.pretrains else None,
+            pretext=BudgetOfRun(**protocol.pretext.model_dump()) if offer.pretrains else None,
             rules=RULES,
             off=tuple(change for change in protocol.off if offer.pretrains or not of_pretext(change)),
         ),

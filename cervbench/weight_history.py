@@ -56,7 +56,7 @@ def _runs_behind(weights: Path) -> list[str]:
     told = header_of(weights)
     try:
         before = json.loads(told.get(BEFORE, "[]"))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         before = None
     return [told[RUN], *(before if isinstance(before, list) else [""])] if RUN in told else []
 

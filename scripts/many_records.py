@@ -33,6 +33,7 @@ from cervbench.protocol import protocol
 from cervbench.protocol.folds import FOLDS, Manifest, frozen
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import (
+    BudgetOfRun,
     DatasetOfRun,
     EvaluationOfRecord,
     LabelCount,
@@ -144,7 +145,7 @@ def unscored(cell: int, fold: int) -> Record:
                 version=RULES.version,
                 tier=RULES.tier,
                 image_size=RULES.image_size,
-                pretext=RULES.pretext.model_dump() if pretext else None,
+                pretext=BudgetOfRun(**RULES.pretext.model_dump()) if pretext else None,
                 rules=1,
             ),
         ),

@@ -36,6 +36,7 @@ from cervbench.plugin import (
 )
 from cervbench.plugin.manager import Plugins
 from cervbench.records.record import Record
+from cervbench.records.store import Store
 from cervbench.study import Request
 
 HALVES = torch.tensor([[0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 0.5, 1.0]])
@@ -171,6 +172,20 @@ def test_what_has_no_attention_is_said_and_nothing_is_written(
         assert answer.exit_code == 2
         assert told in answer.stderr
     assert not (tmp_path / "pictures").exists()
+
+
+def test_a_record_does_not_say_which_folder_of_the_disk_is_read(
+    done: tuple[Place, list[Record]], tmp_path: Path
+) -> None:
+    """Regression: a record could name any path as its dataset, and what lies there was packed and kept."""
+    place, (record, *_) = done
+    dataset = record.run.dataset.model_copy(update={"name": str(tmp_path)})
+    other = Record.sealed(**{**dict(record), "run": record.run.model_copy(update={"dataset": dataset})})
+    store, variant = Store(tmp_path / "sent"), dataset.variant
+    store.write_predictions(variant, other.id, Store(place.out).table(variant, record.id))
+    answer = show(store.write(other), "--attention", "--out", tmp_path / "pictures")
+    assert answer.exit_code == 2
+    assert "which is no dataset known here: say with --dataset" in answer.stderr
 
 
 def test_a_record_that_would_be_another_today_is_refused_and_what_changed_is_named(

@@ -48,7 +48,18 @@ def test_the_input_of_a_kept_encoder_is_that_of_its_run(place: Place, tmp_path: 
     assert encoder.normalise == PACKAGED
 
 
-@pytest.mark.parametrize("said", ["[[1], [1]]", "[[0, 0, 0], [1, 0, 1]]", "[[NaN, 0, 0], [1, 1, 1]]", "{"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[[1], [1]]",
+        "[[0, 0, 0], [1, 0, 1]]",
+        "[[NaN, 0, 0], [1, 1, 1]]",
+        "{",
+        f"[[1{400 * '0'}, 0, 0], [1, 1, 1]]",
+        200_000 * "[",
+    ],
+    ids=range(6),
+)
 def test_a_header_with_an_input_that_is_none_is_refused(tmp_path: Path, said: str) -> None:
     offer = plugins().backbones.get("resnet18").offer
     model = build_encoder("resnet18", offer, "random", 32, ("test",)).backbone

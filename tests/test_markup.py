@@ -1,8 +1,10 @@
 """How numbers read on every page."""
 
 import pytest
+from markdown_it import MarkdownIt
 
 from cervbench.leaderboard.cells import Figure
+from cervbench.markup.escaping import markdown, printable
 from cervbench.markup.text import duration, figure, grid, number
 
 
@@ -19,6 +21,24 @@ def test_a_table_keeps_an_interval_on_one_line() -> None:
     row = grid(["", "a, b"], [["x", "1.0 [−2.1,\N{SPACE}+3.0]"]]).splitlines()[-1]
     assert row == "| x | 1.0 [−2.1,\N{NO-BREAK SPACE}+3.0] |"
     assert "a, b" in grid(["", "a, b"], [])
+
+
+@pytest.mark.parametrize(
+    "name", ["# a", "- a", "+ a", "1. a", "2) a", "> a", "* a", "a@b.com, c@d", "*a*", "--", "-1"]
+)
+def test_a_name_at_the_start_of_a_line_is_text(name: str) -> None:
+    shown = MarkdownIt("commonmark").render(f"- {markdown(name)}").replace("<!-- -->", "")
+    assert shown == f"<ul>\n<li>{name.replace('>', '&gt;')}</li>\n</ul>\n"
+
+
+def test_an_address_is_no_link_where_bare_addresses_become_links() -> None:
+    """GitHub makes a link of what looks like an address, also if its @ is written as an entity."""
+    assert markdown("a@b.com") == "a&#64;<!-- -->b.com"
+    assert markdown("cric@3f2a") == "cric&#64;3f2a"
+
+
+def test_a_terminal_shows_what_would_command_it() -> None:
+    assert printable("a\n\x1b[8mb\x9b\u202e ä\ud800") == "a\n\\x1b[8mb\\x9b\\u202e ä\\ud800"
 
 
 def test_durations_read_in_the_unit_that_suits_them() -> None:

@@ -26,6 +26,11 @@ def planned_again(
             f"record {record.id} is of {record.evaluation.name}, which offers no classifier to look at; "
             f"name a record of {' or '.join(offering)}"
         )
+    if run.dataset.name not in plugins.datasets and "dataset" not in files:  # it may be any path of the disk
+        raise UsageError(
+            f"record {record.id} is of {run.dataset.name!r}, which is no dataset known here: say with "
+            "--dataset where its images are"
+        )
     request = Request(
         method=f"{run.method.package}:{run.method.name}",
         dataset=files.get("dataset", run.dataset.name),

@@ -13,6 +13,7 @@ from cervbench.cli.errors import Failed
 from cervbench.cli.output import stdout_alone
 from cervbench.data.cards.card import Card
 from cervbench.error import first_few
+from cervbench.markup.escaping import printable
 from cervbench.plugin.manager import plugins
 from cervbench.progress import shown_on_stderr
 from cervbench.resolve import find_card
@@ -105,7 +106,7 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(asdict(finding), ensure_ascii=False))
         else:
-            click.echo(f"{finding.kind}: {finding.subject}: {finding.detail}")
+            click.echo(printable(f"{finding.kind}: {finding.subject}: {finding.detail}"))
     if not report.ok:
         count = len(report.findings)
         raise Failed(f"{card.name}: {count} finding{'s' if count > 1 else ''}, as said above")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 
 from cervbench.error import CervbenchError, UsageError
+from cervbench.markup.escaping import printable
 
 FAILED, WRONG_USAGE = 1, 2
 
@@ -55,7 +56,8 @@ def explained(ctx: click.Context) -> Iterator[None]:
 def expected(error: Exception) -> click.ClickException | None:
     """What click shall print for an error that the user can mend; None for any other error."""
     if isinstance(error, CervbenchError):
-        return WrongUsage(str(error)) if isinstance(error, UsageError) else Failed(str(error))
+        told = printable(str(error))
+        return WrongUsage(told) if isinstance(error, UsageError) else Failed(told)
     if isinstance(error, OSError) and error.errno and (error.errno in _DISK or error.filename):
         where = f" ({error.filename})" if error.filename else ""
         to_do = _DISK.get(error.errno, "see that this path is there and can be used")

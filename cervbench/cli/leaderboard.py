@@ -10,6 +10,7 @@ import click
 
 from cervbench.cli import options
 from cervbench.cli.errors import FAILED
+from cervbench.markup.escaping import printable
 from cervbench.place import cache_root
 from cervbench.plugin.manager import plugins
 
@@ -53,7 +54,7 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
 
     problems = check(_holding_records(records), pages, everything, plugins(), _workers())
     for problem in problems:
-        click.echo(problem)
+        click.echo(printable(problem))
     if problems:
         raise SystemExit(FAILED)
     click.echo("records and pages agree", err=True)
@@ -87,7 +88,7 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
     for (variant, table, ours, theirs), of_table in groupby(
         found, key=lambda c: (c.variant, c.table, c.one, c.other)
     ):
-        click.echo(f"{variant}, {table}\n{ours} above {theirs}, {metric}, points\n")
+        click.echo(printable(f"{variant}, {table}\n{ours} above {theirs}, {metric}, points\n"))
         click.echo(f"{_as_table(list(of_table))}\n")
     click.echo("p is of each difference alone: who looks at several has to correct it (Holm)", err=True)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cervbench.cli.errors import FAILED
+from cervbench.markup.escaping import printable
 from cervbench.plugin.manager import plugins
 
 
@@ -27,7 +28,8 @@ def verify(records: tuple[Path, ...]) -> None:
         unscored += bool(verdict.unscored)
         trusted += bool(verdict.on_trust)
         found = "DIFFERS" if verdict.differing else "NOT SCORED" if verdict.unscored else "as recorded"
-        click.echo("\n  ".join([f"{path}: {found}", *verdict.problems, *filter(None, [verdict.on_trust])]))
+        lines = [f"{path}: {found}", *verdict.problems, *filter(None, [verdict.on_trust])]
+        click.echo(printable("\n  ".join(lines)))
     counted = "1 record" if len(paths) == 1 else f"{len(paths)} records"
     beside = f", {unscored} of them not scored here" if unscored else ""
     beside += f", {trusted} of them partly on trust, as said above" if trusted else ""

@@ -120,6 +120,7 @@ def _store(response: HTTPResponse, archive: Archive, part: Path, have: int, watc
             f"{archive.url} is {total} bytes long, and the card says {archive.size}; not downloaded"
         )
     if not start:
+        part.unlink(missing_ok=True)  # first, or a kill would leave it with the validator of another file
         _validator_file(part).write_text(_validator(response), "utf-8")
     received = start
     with part.open("ab" if start else "wb") as out:

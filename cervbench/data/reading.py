@@ -12,6 +12,9 @@ from cervbench.data.error import DataError
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What is decoded, whatever a file is called: for EPS, say, PIL would start another program."""
 
+MOST_PIXELS = 8192**2
+"""Of an image. A small file can hold many, and each takes up to sixteen bytes of memory, in every thread."""
+
 _EDGES = "left, top, right, bottom (COCO gives left, top, width, height)"
 
 
@@ -22,6 +25,8 @@ def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Imag
     """
     try:
         with Image.open(path, formats=FORMATS) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise Image.DecompressionBombError(f"it has {opened.width} × {opened.height} pixels")
             opened.load()
             image = as_rgb(opened)
     except Image.DecompressionBombError as error:

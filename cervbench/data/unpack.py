@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import IO
+from typing import IO, Any, Self
 
 from cervbench.atomic import naming, whole_folder
 from cervbench.data.error import DataError
@@ -38,6 +38,7 @@ _DAMAGED = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
+    ValueError,  # a name that no file can have
     NotImplementedError,  # a compression that zipfile does not know
 )
 
@@ -146,13 +147,40 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
         for info in opened.infolist():
             mode = stat.S_IFMT(info.external_attr >> 16)
             kind = "folder" if info.is_dir() else "file"
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # zipfile would unpack all that it has read of the others at once, however much that is
+                raise ArchiveError(
+                    archive,
+                    f"holds {info.filename!r}, which is not compressed by deflate; unpack it yourself, or "
+                    "pack it anew",
+                )
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "link" if mode == stat.S_IFLNK else "device"
             yield _Member(info.filename, kind, partial(opened.open, info))
 
 
+_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
+class _ShortHeader(tarfile.TarInfo):
+    """Refuses the header of a member that is itself long: tarfile reads a name of any length at once."""
+
+    @classmethod
+    def frombuf(cls, *header: Any) -> Self:
+        found = super().frombuf(*header)
+        if found.type in _HEADERS and found.size > _CHUNK:
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
+
+
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive) as opened:
+    with tarfile.open(archive, tarinfo=_ShortHeader) as opened:
         for info in opened:
             kind = "folder" if info.isdir() else "file" if info.isreg() else "device"
             if info.issym() or info.islnk():

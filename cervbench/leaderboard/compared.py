@@ -16,7 +16,7 @@ from cervbench.leaderboard.tables import Line, Table, title
 from cervbench.leaderboard.variants import variants
 from cervbench.plugin.settings import nearest
 from cervbench.records.store import Store
-from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.classification import HEADLINE, classification
 from cervbench.scoring.comparison import Difference
 
 
@@ -118,10 +118,12 @@ def _why_not(table: Table, one: Line, other: Line, ratio: int) -> str:
 
 
 def _scores(row: Row, ratio: int, metric: str, store: Store) -> list[float | None]:
-    """The metric of each fold alone, as its record has it."""
-    variant = row.sample.run.dataset.variant
-    paths = [store.record_path(variant, entry.id) for _, entry in sorted(row.records[ratio].items())]
-    return [store.record(path).scores[metric] for path in paths]
+    """The metric of each fold alone, from its predictions."""
+    variant, found = row.sample.run.dataset.variant, []
+    for _, entry in sorted(row.records[ratio].items()):
+        columns = store.columns(variant, entry.id, entry.predictions)
+        found.append(classification(columns, row.task)[metric])
+    return found
 
 
 def _method(row: str) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
@@ -63,16 +64,19 @@ def check(
     everything: bool = False,
     plugins: Plugins | None = None,
     workers: int = 1,
-    cache: Path | None = None,
 ) -> list[str]:
-    """What is wrong with the records of a folder, or where its pages differ from what the records give."""
+    """What is wrong with the records of a folder, or where its pages differ from what the records give.
+
+    Every figure is computed anew: a cache is as trustworthy as all who can write to it.
+    """
     pages = pages or out
     records = Store(out).paths()
     problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins).problems]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:
-        made = _render(out, records, pages, everything, workers, cache or cache_root())
+        with TemporaryDirectory(prefix="cervbench-check-") as empty:
+            made = _render(out, records, pages, everything, workers, Path(empty))
     except RecordError as error:
         return [str(error)]
     options = ["" if pages == out else f" --pages {pages}", " --all" * everything]
@@ -93,6 +97,9 @@ def _alone(pages: Path) -> Iterator[None]:
     from filelock import FileLock
 
     lock = pages / ".locks" / "pages.lock"
+    for path in (lock.parent, lock, pages / "charts"):
+        if path.is_symlink():  # in a folder that somebody else made, it may lead anywhere
+            raise PagesError(f"{path} is a link, and pages are written through none; remove it")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         yield

@@ -219,7 +219,7 @@ def _intervals(table: Table) -> str:
 def _budget(table: Table) -> str:
     """How long the pretext stages are, if they are equally long in all rows."""
     budgets = [line.row.sample.run.protocol.pretext for line in table.lines]
-    alike = {(budget["epochs"], budget["batch_size"]) for budget in budgets if budget}
+    alike = {(budget.epochs, budget.batch_size) for budget in budgets if budget}
     if len(alike) != 1:
         return ""
     [(epochs, batch)] = alike

@@ -1,10 +1,12 @@
-"""Makes names from strangers' packages and files harmless in Markdown, in links and as file names."""
+"""Makes names from strangers' packages and files harmless in Markdown, links, file names and terminals."""
 
 import re
 from urllib.parse import quote
 
 _LONGEST = 60
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
+_BLOCK = re.compile(r"^(\d*)([-+#.)])")
+_ADDRESS = re.compile(r"@(?=[^@\s]*\.)")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
@@ -19,6 +21,11 @@ def short(value: object, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Several lines for a terminal, which no other character can command."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def xml(value: object) -> str:
     """Text for an SVG, inside an element or an attribute."""
     return "".join(_ENTITIES.get(character, character) for character in plain(value))
@@ -26,8 +33,10 @@ def xml(value: object) -> str:
 
 def markdown(value: object) -> str:
     """Text that Markdown shows as it is: it cannot become markup, HTML, a table cell, a link or a mention."""
-    line = _MARKUP.sub(r"\\\1", xml(value))
-    return line.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
+    line = _MARKUP.sub(r"\\\1", _ADDRESS.sub("@\0", xml(value)))
+    line = _BLOCK.sub(r"\1\\\2", line)  # at the start of a line it would begin a heading or a list
+    line = line.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
+    return line.replace("\0", "<!-- -->")  # or an address would be a link, whatever stands for its @
 
 
 def file_name(value: str) -> str:

@@ -142,7 +142,9 @@ class Plugins:
                 continue
             try:
                 caller(**deepcopy(values))
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 self._silenced.add((plugin.package, hook))
                 problem = _failed_hook(plugin, hook, error, "the run goes on, without calling it again")
                 self.problems.append(problem)
@@ -192,7 +194,9 @@ class Plugins:
     def _import(self, package: str, version: str, point: EntryPoint) -> None:
         try:
             self._register(point.load(), package, version)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # what a compiled extension raises need be no Exception
             where = place_of(error, home_of(point.value), f"entry point {point.name} = {point.value}")
             how = f"repair or reinstall {package}; until then the rest works without it"
             self._problem(package, where, f"cannot be loaded: {in_words(error)}", how)
@@ -225,8 +229,13 @@ class Plugins:
         """Ask one plugin for what it adds of one kind."""
         hook = catalog.hook
         try:
-            answers = getattr(plugin.relay.hook, hook)()
-        except (Exception, SystemExit) as error:
+            answers = [
+                dict(answer) if isinstance(answer, Mapping) else answer
+                for answer in getattr(plugin.relay.hook, hook)()
+            ]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             how = "what it adds is left out; repair the hook"
             self.problems.append(_failed_hook(plugin, hook, error, how))
             return

@@ -36,8 +36,13 @@ class Offer:
     """False when the method computes its features itself and has no encoder."""
 
     def __post_init__(self) -> None:
+        _require_settings("config", self.config)
+        _require_revision(self.revision)
+        _require_text("reference", self.reference)
         if not isinstance(self.builds_on, tuple):
             raise TypeError(f"builds_on is {self.builds_on!r}; give the names in a tuple")
+        _require_truth_value("pretrains", self.pretrains)
+        _require_truth_value("has_encoder", self.has_encoder)
         if self.pretrains and not issubclass(self.config, PretextConfig):
             name = self.config.__name__
             raise TypeError(f"{name} must be a MethodConfig or PretextConfig: the method has a pretext stage")
@@ -91,15 +96,10 @@ class EvaluationOffer:
             raise TypeError(f"what has a classifier answers in tables of {CLASSIFICATION_SCHEMA}")
 
     def _require_types(self) -> None:
-        if not (isinstance(self.settings, type) and issubclass(self.settings, Settings)):
-            raise TypeError(
-                f"settings is {shown(self.settings)}; give a class that is derived from Settings, each field "
-                "with its default"
-            )
-        if type(self.revision) is not int or self.revision < 1:
-            raise TypeError(f"revision is {self.revision!r}; give a whole number, 1 at first")
-        if type(self.frozen) is not bool:
-            raise TypeError(f"frozen is {self.frozen!r}; give True or False")
+        _require_settings("settings", self.settings)
+        _require_revision(self.revision)
+        _require_text("reference", self.reference)
+        _require_truth_value("frozen", self.frozen)
         for part in self.code:
             target = getattr(self, part)
             if not (isinstance(target, str) or callable(target) or (part == "classifier" and target is None)):
@@ -122,8 +122,38 @@ class BackboneOffer:
     Without it there are none, and `--init imagenet` is refused."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weights, str):
-            raise TypeError(f"weights is {self.weights!r}; name their package and version")
+        _require_revision(self.revision)
+        for name in ("reference", "notes", "weights"):
+            _require_text(name, getattr(self, name))
+
+
+def _require_settings(name: str, given: Any) -> None:
+    if not (isinstance(given, type) and issubclass(given, Settings)):
+        raise TypeError(
+            f"{name} is {shown(given)}; give a class that is derived from Settings, each field with its "
+            "default"
+        )
+    try:
+        given.model_construct().model_dump_json(warnings=False)
+    except Exception as error:
+        raise TypeError(
+            f"the defaults of {given.__name__} cannot be listed, as JSON cannot hold them: {in_words(error)}"
+        ) from error
+
+
+def _require_revision(given: Any) -> None:
+    if type(given) is not int or given < 1:
+        raise TypeError(f"revision is {given!r}; give a whole number, 1 at first")
+
+
+def _require_text(name: str, given: Any) -> None:
+    if not isinstance(given, str):
+        raise TypeError(f"{name} is {given!r}; give text")
+
+
+def _require_truth_value(name: str, given: Any) -> None:
+    if type(given) is not bool:
+        raise TypeError(f"{name} is {given!r}; give True or False")
 
 
 def imported(target: Any) -> Any:
@@ -135,6 +165,8 @@ def imported(target: Any) -> Any:
         raise OfferError(f"{target!r} does not read 'package.module:name'; mend it in the offer")
     try:
         return getattr(import_module(module), name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # what a compiled extension raises need be no Exception
         where = place_of(error, home_of(target), target)
         raise OfferError(f"{target} cannot be imported: {in_words(error)}\n  at {where}") from error

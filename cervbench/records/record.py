@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     ConfigDict,
@@ -54,21 +54,27 @@ class DatasetOfRun(_Stored):
     """Hash of the folds and label orders."""
     pack: str
     """Hash of the images as stored."""
-    folds: int = Field(ge=1)
+    folds: int = Field(ge=1, le=100)
     """How many folds there are: five, or one if the source fixes the parts."""
     synthetic: bool = False
+
+
+class BudgetOfRun(_Stored):
+    epochs: int
+    batch_size: int
+    compile: bool
 
 
 class ProtocolOfRun(_Stored):
     version: int
     tier: str
-    image_size: int
-    pretext: dict[str, Any] | None
+    image_size: int = Field(ge=1, le=4096)
+    pretext: BudgetOfRun | None
     """Budget of the pretext stage; None for a method that has none."""
     rules: int
     """Revision of the training rules that are code: loop, schedule, shared views, batch-norm statistics."""
-    off: tuple[str, ...] = ()
-    """What was changed; empty on protocol."""
+    off: tuple[Annotated[str, Field(pattern="^[^=]+=")], ...] = ()
+    """What was changed, each as `key=value`; empty on protocol."""
 
 
 class Run(_Stored):

@@ -17,7 +17,7 @@ from cervbench.error import CervbenchError
 from cervbench.plugin.settings import wrong_values
 from cervbench.protocol.folds import Manifest, shipped
 from cervbench.records.record import Record
-from cervbench.records.table import content_hash, read_table, to_columns, write_table
+from cervbench.records.table import content_hash, read_table, regular_bytes, to_columns, write_table
 
 _HASH = re.compile("[0-9a-f]{16}")
 
@@ -153,7 +153,7 @@ def _folds_at(path: Path, changed: int, size: int) -> Manifest:
 
 def read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return regular_bytes(path)
     except OSError as error:
         raise _unreadable(path, str(error)) from None
 

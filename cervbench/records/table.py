@@ -12,6 +12,9 @@ from cervbench.atomic import write_atomically
 
 KEYS = ("image", "group", "label", "draw")
 
+MOST_ROWS = 20_000_000
+"""Of a table that is read. Repeated rows take no room in a file, but all of it in memory."""
+
 
 def canonical(columns: Mapping[str, np.ndarray]) -> pa.Table:
     """Keys first, then the other columns in their own order; floats as float32; rows by draw, then image."""
@@ -70,12 +73,23 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 def read_table(path: Path) -> pa.Table:
     """Single-threaded: waking a pool costs more than reading so small a table."""
-    table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False).read(use_threads=False)
+    file = pq.ParquetFile(pa.BufferReader(regular_bytes(path)), pre_buffer=False)
+    if file.metadata.num_rows > MOST_ROWS:
+        raise ValueError(f"it has {file.metadata.num_rows:,} rows, and {MOST_ROWS:,} are the most")
+    table = file.read(use_threads=False)
+    table.validate(full=True)  # or text that is none fails far from here
     if len(set(table.column_names)) < len(table.column_names):
         raise ValueError("two columns have the same name")
     if gaps := [name for name in table.column_names if table.column(name).null_count]:
         raise ValueError(f"there are values missing in column {gaps[0]}")
     return table
+
+
+def regular_bytes(path: Path) -> bytes:
+    """What a file holds. A device or a pipe under its name would never end."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    return path.read_bytes()
 
 
 def to_columns(table: pa.Table) -> dict[str, np.ndarray]:

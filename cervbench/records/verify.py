@@ -59,7 +59,7 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> Verdict:
         return Verdict([*problems, f"run.protocol.tier: {error}"])
     problems += _off_protocol(record, rules)
     try:
-        table = store.table(record.run.dataset.variant, path.stem)
+        table = store.table(path.parent.name, path.stem)
     except RecordError as error:
         return Verdict([*problems, str(error)])
     recomputed = {"hash": content_hash(table), "rows": len(table)}
@@ -164,7 +164,7 @@ def _off_protocol(record: Record, rules: protocol.Protocol) -> Iterator[str]:
         return
     fixed: list[tuple[str, Any, Any]] = [("image_size", claimed.image_size, rules.image_size)]
     if claimed.pretext is not None:
-        fixed += [("pretext", claimed.pretext, rules.pretext.model_dump(mode="json"))]
+        fixed += [("pretext", claimed.pretext.model_dump(), rules.pretext.model_dump(mode="json"))]
     evaluation = record.evaluation
     if settings := rules.settings_of(evaluation.package, evaluation.name):
         fixed += [(evaluation.name, evaluation.settings, settings)]

@@ -53,7 +53,7 @@ def header_of(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(json.loads((file.metadata() or {}).get(HEADER, "{}")))
-    except (OSError, SafetensorError, ValueError, TypeError):
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError):
         return {}
 
 
@@ -69,11 +69,11 @@ def input_of(path: Path) -> Normalise | None:
         return None
     try:
         values = np.array(json.loads(told), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         values = np.empty(0)
     if values.shape != (2, 3) or not np.isfinite(values).all() or (values[1] <= 0).any():
         raise WeightsError(
-            f"the header of {path} gives {told!r} as the mean and deviation of its input, which are two "
+            f"the header of {path} gives {told!r:.60} as the mean and deviation of its input, which are two "
             "lists of three numbers; get the file again"
         )
     mean, std = (tuple(row) for row in values.tolist())

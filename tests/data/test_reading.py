@@ -92,11 +92,13 @@ def test_exif_that_is_damaged_leaves_an_image_as_it_is(tmp_path: Path) -> None:
     assert read_image(tmp_path / "sound.png").size == (60, 40)
 
 
+@pytest.mark.parametrize("limit", ["PIL.Image.MAX_IMAGE_PIXELS", "cervbench.data.reading.MOST_PIXELS"])
 def test_an_image_that_is_too_large_is_not_called_broken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Regression: PIL's own limit let a file of 174 KB take 2.5 GB in every thread."""
     Image.new("RGB", (100, 100)).save(tmp_path / "slide.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(limit, 1000)
     with pytest.raises(DataError, match=r"slide\.png is too large for the image of a cell or a field"):
         read_image(tmp_path / "slide.png")
 

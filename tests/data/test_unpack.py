@@ -106,6 +106,33 @@ def test_a_bomb_is_refused(place, make):
     refused(place, archive, "times its size, at 'zeros'")
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_not_deflated_is_refused_by_name(place, compression):
+    """Regression: zipfile unpacks these a member at a time, so a small archive filled the memory."""
+    path = place / "archives" / "x.zip"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("zeros", bytes(2**20))
+    refused(place, path, "holds 'zeros', which is not compressed by deflate")
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_name_that_is_a_bomb_is_refused(place, format):
+    """Regression: a header has a length of its own, and was read at once before any limit."""
+    path = place / "archives" / "x.tar.xz"
+    with tarfile.open(path, "w:xz", format=format) as archive:
+        archive.addfile(tarfile.TarInfo("a" * 2**21))
+    refused(place, path, "a header of 2,09")
+
+
+def test_a_name_that_no_file_can_have_is_refused(place):
+    path = place / "archives" / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a")
+        info.pax_headers = {"path": "a\0b"}
+        archive.addfile(info)
+    refused(place, path, "null byte")
+
+
 def test_more_members_than_any_dataset_has_are_refused(place, monkeypatch):
     monkeypatch.setattr("cervbench.data.unpack.MEMBERS", 2)
     refused(place, zipped(place / "archives" / "many.zip"), "more than 2 members")

@@ -10,6 +10,7 @@ import pytest
 
 from cervbench.protocol import protocol
 from cervbench.records.record import (
+    BudgetOfRun,
     DatasetOfRun,
     EvaluationOfRecord,
     LabelCount,
@@ -124,7 +125,7 @@ def run_of(
             version=rules.version,
             tier=tier,
             image_size=rules.image_size,
-            pretext=rules.pretext.model_dump() if pretext else None,
+            pretext=BudgetOfRun(**rules.pretext.model_dump()) if pretext else None,
             off=rules.off,
         ),
     )

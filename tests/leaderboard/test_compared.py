@@ -57,6 +57,16 @@ def test_rows_are_compared_pooled_and_fold_by_fold(out: Path, cache: Path, write
         assert one.gain.p < 0.01
 
 
+def test_the_figures_of_folds_are_those_of_the_predictions(out: Path, cache: Path, write: Write) -> None:
+    """Regression: they were taken from the records, which anyone can write and seal again."""
+    for record in write("simclr", 0.7, ratios=(100,)):
+        scores = {**record.scores, "balanced_accuracy": 0.99}
+        Store(out).write(Record.sealed(**{**dict(record), "scores": scores}))
+    write("byol", 0.5, ratios=(100,))
+    (one,) = compare_rows(out, "simclr", "byol", cache)
+    assert one.mean_of_folds == pytest.approx(one.gain.value, abs=0.05)
+
+
 def test_the_other_way_round_every_sign_is_the_other(out: Path, cache: Path, write: Write) -> None:
     write("simclr", 0.7, ratios=(100,))
     write("byol", 0.5, ratios=(100,))

@@ -1,5 +1,6 @@
 """Pages are a function of the records, safe to show, and checked against them."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ from markdown_it import MarkdownIt
 from cervbench.cli import main
 from cervbench.cli.leaderboard import leaderboard
 from cervbench.leaderboard import PagesError, build, check
+from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import apart
 from cervbench.markup.escaping import file_name
 from cervbench.records.record import Record
@@ -100,6 +102,19 @@ def test_what_was_kept_and_has_changed_on_the_disk_is_computed_again(
         database.commit()
     build(out)
     assert contents(out) == first
+
+
+@pytest.mark.usefixtures("two_methods")
+def test_check_believes_no_cache(out: Path, cache: Path) -> None:
+    """Regression: whoever could write to the cache decided what the pages say, and check agreed."""
+    build(out)
+    assert check(out) == []
+    with closing(sqlite3.connect(cache / "leaderboard.sqlite")) as database:
+        kept = database.execute("select key, value from kept").fetchall()
+    with Cache(cache) as forged:
+        forged.keep({key: json.loads(re.sub(rb"\b0\.\d", b"0.9", value[8:])) for key, value in kept})
+    build(out)
+    assert any("cells.md is not what the records give" in told for told in check(out))
 
 
 @pytest.mark.usefixtures("two_methods")
@@ -215,6 +230,17 @@ def test_a_page_that_someone_else_wrote_is_never_lost(out: Path, write: Write) -
     own.unlink()
     build(out)
     assert (out / "notes.md").read_text() == "keep\n"
+
+
+@pytest.mark.parametrize("name", ["charts", ".locks", ".locks/pages.lock"])
+def test_pages_are_written_through_no_link(name: str, out: Path, write: Write, tmp_path: Path) -> None:
+    """Regression: in a folder of somebody else's it led to files outside, which were written and deleted."""
+    write("simclr", ratios=(100,))
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PagesError, match=f"{name} is a link"):
+        build(out)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 class Seen(HTMLParser):

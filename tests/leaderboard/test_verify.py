@@ -109,6 +109,9 @@ def test_a_changed_entry_is_named_with_both_values(path: Path, keys: str, value:
         ("run.fold", -1, "run.fold"),
         ("run.seed", -1, "run.seed"),
         ("run.dataset.folds", 0, "run.dataset.folds"),
+        ("run.dataset.folds", 10**8, "run.dataset.folds"),
+        ("run.protocol.pretext.epochs", "40\n\n# Ours wins", "run.protocol.pretext.epochs"),
+        ("run.protocol.off", ["pretext.epochs"], "run.protocol.off"),
         ("task.classes", [], "classes are missing"),
         ("task.classes", ["light", "light", "severe"], "named twice"),
         ("task.abnormal", ["malign"], "'malign' is abnormal and no class"),
@@ -369,6 +372,15 @@ def test_the_command_takes_files_and_folders_and_fails_when_one_differs(out: Pat
     result = CliRunner().invoke(verify_command, [str(out)])
     assert result.exit_code == 1
     assert "scores.accuracy: stored 0.25, recomputed 0." in result.stdout
+
+
+def test_what_a_record_says_does_not_command_the_terminal(path: Path) -> None:
+    """Regression: an escape in a name could write `as recorded` over what was found."""
+    edit(path, "run.dataset.variant", "cells\x1b[2A\x1b[8m")
+    told = CliRunner().invoke(verify_command, [str(path)])
+    assert told.exit_code == 1
+    assert "\x1b" not in told.output
+    assert r"stored cells\x1b[2A\x1b[8m, in the folder cells" in told.stdout
 
 
 def test_the_command_says_where_records_are_when_a_folder_holds_none(tmp_path: Path) -> None:

@@ -79,6 +79,37 @@ def line_of(file: Path, text: str) -> int:
 BROKEN = {
     "fails on import": ("import a_module_that_is_not_there", "a_module_that_is_not_there", "ModuleNotFound"),
     "exits on import": ("import sys; sys.exit(3)", "sys.exit(3)", "SystemExit"),
+    "panics on import": (
+        "class PanicException(BaseException):\n    pass\n\nraise PanicException('poisoned')",
+        "raise PanicException",
+        "PanicException: poisoned",
+    ),
+    "panics in a hook": (
+        "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_methods():\n"
+        "    raise BaseException('poisoned')",
+        "raise BaseException",
+        "BaseException: poisoned",
+    ),
+    "returns a mapping that fails": (
+        "from collections import UserDict\nfrom cervbench.plugin import hookimpl\n\n"
+        "class Lazy(UserDict):\n    def __iter__(self):\n        raise KeyError('later')\n\n"
+        "@hookimpl\ndef cervbench_methods():\n    return Lazy(m=1)",
+        "raise KeyError",
+        "KeyError",
+    ),
+    "offers no settings": (
+        "from cervbench.plugin import hookimpl, Offer\n\n@hookimpl\ndef cervbench_methods():\n"
+        "    return {'m': Offer(None, 'x:y', '', pretrains=False)}",
+        "Offer(None",
+        "config is None; give a class",
+    ),
+    "has a default that cannot be listed": (
+        "from cervbench.plugin import hookimpl, Offer, PretextConfig\n\n"
+        "class Config(PretextConfig):\n    scale: complex = 1j\n    what: object = object()\n\n"
+        "@hookimpl\ndef cervbench_methods():\n    return {'m': Offer(Config, 'x:y', '')}",
+        "Offer(Config",
+        "defaults of Config cannot be listed",
+    ),
     "is no Python": ("def cervbench_methods(:\n    pass", "(:", "SyntaxError"),
     "misspells a hook": (
         "from cervbench.plugin import hookimpl\n\n@hookimpl\ndef cervbench_metods():\n    return {}",
@@ -542,5 +573,5 @@ def test_weights_that_lie_on_the_path_without_being_installed_stop_no_backbone(
 
 
 def test_weights_that_are_no_text_are_told_where_they_are_offered() -> None:
-    with pytest.raises(TypeError, match="weights is True; name their package and version"):
+    with pytest.raises(TypeError, match="weights is True; give text"):
         BackboneOffer("a:b", "A paper, 2024", weights=True)  # type: ignore[arg-type]

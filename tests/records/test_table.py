@@ -1,6 +1,7 @@
 """The stored table: its hash is the one that docs/records.md describes, and nothing in it may be missing."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,30 @@ def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:
     write_table(path, pa.table({"image": ["a", None], "draw": [0, 0]}))
     with pytest.raises(ValueError, match="values missing in column image"):
         read_table(path)
+
+
+def test_a_table_of_rows_without_number_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "table.parquet", WHOLE)
+    monkeypatch.setattr("cervbench.records.table.MOST_ROWS", 4)
+    with pytest.raises(ValueError, match="it has 5 rows, and 4 are the most"):
+        read_table(tmp_path / "table.parquet")
+
+
+def test_text_that_is_none_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    """Regression: it failed later, with a traceback that kept `verify` from looking at other records."""
+    ends, text = pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, ends, text])
+    write_table(tmp_path / "table.parquet", pa.table({"image": broken}))
+    with pytest.raises(ValueError, match="UTF8"):
+        read_table(tmp_path / "table.parquet")
+
+
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "table.parquet")
+    with pytest.raises(OSError, match="it is no file"):
+        read_table(tmp_path / "table.parquet")
 
 
 def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
