@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from cervbench.error import CervbenchError
+from cervbench.error import CervbenchError, Diverged, UsageError
 from cervbench.place import Place, PlaceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["CervbenchError", "Place", "__version__", "compare", "encoder", "run"]
+__all__ = ["CervbenchError", "Diverged", "Place", "UsageError", "__version__", "compare", "encoder", "run"]
 
 
 def run(
@@ -96,8 +96,8 @@ def compare(
 
     Rows are called as on their page; a method's name stands for all its rows of a table, unless one has
     just this name. `metric` may be `abnormal_auc`, too. `everything` includes rows off protocol and of the
-    smoke tier. The figures are shares, and NaN where `why_not` says why. `p` is of each
-    difference alone: who looks at several has to correct it.
+    smoke tier. The figures are shares, and NaN where `why_not` says why. `p` is of each difference alone: who
+    looks at several has to correct it.
     """
     import pandas as pd
 

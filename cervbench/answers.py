@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cervbench.error import CervbenchError
+from cervbench.plugin.calling import call, wrong_arguments
 from cervbench.plugin.catalog import CORE, Entry
 from cervbench.plugin.evaluation import Columns
 from cervbench.plugin.offers import EvaluationOffer, imported
@@ -22,7 +23,6 @@ from cervbench.plugin.problems import (
     place_of,
     place_of_function,
     shown,
-    wrong_arguments,
 )
 from cervbench.plugin.settings import Settings
 from cervbench.records.table import canonical
@@ -43,7 +43,7 @@ def table_of(
 ) -> pa.Table:
     """Predict the test images once and join the truth, in the form in which the table is stored."""
     with _calling(entry, "predict") as predict:
-        answers = predict(trained, labelled, parts.test, settings)
+        answers = call(predict, trained=trained, labelled=labelled, images=parts.test, settings=settings)
         try:
             return canonical(parts.with_truth(answers, [seen.draw for seen in labelled]))
         except (CervbenchError, MemoryError):
@@ -56,7 +56,7 @@ def scores_of(entry: Entry[EvaluationOffer], columns: Columns, task: Task) -> di
     """The scores of a stored table, such as a record can hold."""
     with _calling(entry, "score") as score:
         try:
-            scores = score(columns, task)
+            scores = call(score, columns=columns, task=task)
         except ValueError as error:  # the core's own refuses what is no probability
             raise AnswerError(str(error) if home_of(score) == CORE else in_words(error)) from error
         if not isinstance(scores, Mapping) or not all(isinstance(name, str) for name in scores):

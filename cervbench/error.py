@@ -13,6 +13,10 @@ class UsageError(CervbenchError):
     """What was asked for is impossible; nothing has been started."""
 
 
+class Diverged(CervbenchError, ArithmeticError):  # noqa: N818
+    """Training has diverged, so that numbers are no longer finite; the message says which and what to try."""
+
+
 def first_few(things: Sequence[str]) -> str:
     """The first three as a line, and how many more there are."""
     return "; ".join(things[:3]) + (f"; and {len(things) - 3} more" if len(things) > 3 else "")

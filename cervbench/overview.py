@@ -36,9 +36,13 @@ def _asked(record: Record) -> dict[str, str | int]:
 
 
 def _numbers(record: Record) -> dict[str, float]:
-    """The scores that are numbers; one that is undefined is NaN, with which pandas computes on."""
+    """The scores that are numbers; one that is undefined is NaN, with which pandas computes on.
+
+    A package can call a score of its own as a column is called.
+    """
+    asked = _asked(record)
     return {
-        name: math.nan if score is None else score
+        f"{name}_score" if name in asked else name: math.nan if score is None else score
         for name, score in record.scores.items()
         if isinstance(score, float | int | None)
     }

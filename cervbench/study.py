@@ -3,7 +3,7 @@
 import itertools
 import os
 import tomllib
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from numbers import Integral
@@ -37,6 +37,22 @@ def _numbers(value: Any) -> Any:
     return listed
 
 
+def _dotted(settings: Any) -> Any:
+    """Dotted keys for a table `protocol`, which TOML makes of `protocol.pretext.epochs` without quotes."""
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("protocol"), Mapping):
+        return settings
+    others = {key: one for key, one in settings.items() if key != "protocol"}
+    return others | dict(_leaves("protocol", settings["protocol"]))
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        yield key, value
+        return
+    for inner, one in value.items():
+        yield from _leaves(f"{key}.{inner}", one)
+
+
 Numbers = Annotated[tuple[int, ...] | None, BeforeValidator(_numbers), AfterValidator(_once)]
 Names = Annotated[tuple[str, ...] | None, BeforeValidator(_listed), AfterValidator(_once)]
 NameOrPath = Annotated[str, BeforeValidator(lambda v: os.fspath(v) if isinstance(v, os.PathLike) else v)]
@@ -58,7 +74,7 @@ class Request:
     folds: Numbers = None
     seed: Annotated[int, BeforeValidator(refuse_truth_values), Field(ge=0)] = 0
     tier: str = "quick"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Annotated[Mapping[str, Any], BeforeValidator(_dotted)] = field(default_factory=dict)
     """Settings of the method. Those that start with `protocol.` change the protocol: the run is off it."""
 
     @classmethod
@@ -85,9 +101,11 @@ class Study:
     @classmethod
     def load(cls, study: str) -> "Study":
         """A study by path, or by the name of one that ships with the package."""
-        if Path(study).is_file():
+        path = Path(study)
+        if path.is_file():
             try:
-                return cls.parse(Path(study).stem, Path(study).read_text("utf-8"))
+                read = cls.parse(path.stem, path.read_text("utf-8"))
+                return replace(read, requests=tuple(_from(path.parent, one) for one in read.requests))
             except UnicodeDecodeError:
                 raise SettingsError(
                     f"study {study}: this is no text in UTF-8; a study is a TOML file"
@@ -154,6 +172,16 @@ def _told(value: Any) -> str:
     if value is None:
         return "all"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _from(folder: Path, request: Request) -> Request:
+    """The request of a study in this folder, from which its paths lead. A bare name is no path."""
+
+    def seen(given: str) -> str:
+        is_path = Path(given).name != given or given.lower().endswith((".csv", ".safetensors"))
+        return str(folder / Path(given).expanduser()) if is_path else given
+
+    return replace(request, dataset=seen(request.dataset), init=seen(request.init))
 
 
 def _requests(where: str, runs: Mapping[str, Any]) -> list[Request]:

@@ -30,6 +30,7 @@ from cervbench.data.cards.synthetic import CARD as SYNTHETIC
 from cervbench.data.dataset import open_dataset, warn_of_untrained_classes
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
+from cervbench.error import Diverged
 from cervbench.harness import Outcome, execute, pretrained
 from cervbench.host import observe_host
 from cervbench.leaderboard import build
@@ -68,7 +69,6 @@ from cervbench.runs import run_of, runs
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.task import Task
 from cervbench.study import Request
-from cervbench.training.loop import Diverged
 from cervbench.training.pretrain import Workshop
 from cervbench.training.recipe import Recipe
 from cervbench.training.weight_file import WeightsError
@@ -668,7 +668,7 @@ def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
     class Package:
         @hookimpl
         def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
-            scored = EvaluationOffer(draws_alone, "a test", score=lambda *_: scores, schema="agreement/1")
+            scored = EvaluationOffer(draws_alone, "a test", score=lambda **_: scores, schema="agreement/1")
             return {"strange": scored}
 
     found = with_package(Package(), "cervbench-strange", "3.1")
@@ -677,11 +677,11 @@ def test_a_score_that_a_record_cannot_hold_is_told_with_its_package(
         list(execute([request], place, found=found))
 
 
-def looks_up(*asked: Any) -> Any:
+def looks_up(**asked: Any) -> Any:
     return {}["cytoplasm"]
 
 
-def fails_below(*asked: Any) -> Any:
+def fails_below(**asked: Any) -> Any:
     return np.linalg.inv(np.zeros((2, 2)))
 
 
@@ -693,9 +693,9 @@ def is_ragged(trained: Trained, labelled: Any, images: Images, settings: Setting
 @pytest.mark.parametrize(
     ("predict", "score", "told", "at"),
     [
-        (looks_up, lambda *_: {}, "KeyError: 'cytoplasm'", looks_up),
-        (fails_below, lambda *_: {}, "LinAlgError: Singular matrix", fails_below),
-        (is_ragged, lambda *_: {}, "its columns cannot be stored: ValueError: ", is_ragged),
+        (looks_up, lambda **_: {}, "KeyError: 'cytoplasm'", looks_up),
+        (fails_below, lambda **_: {}, "LinAlgError: Singular matrix", fails_below),
+        (is_ragged, lambda **_: {}, "its columns cannot be stored: ValueError: ", is_ragged),
         (draws_alone, looks_up, "KeyError: 'cytoplasm'", looks_up),
     ],
 )
@@ -715,7 +715,7 @@ def test_a_mistake_in_an_evaluation_is_told_with_its_package_file_and_line(
 
 
 def raises(error: BaseException) -> Any:
-    def raised(*_: Any) -> Any:
+    def raised(**_: Any) -> Any:
         raise error
 
     return raised
@@ -872,7 +872,7 @@ def test_records_that_other_code_of_an_evaluation_has_made_are_told(
     file.write_text("from cervbench.evaluations.knn import predict\n")
     package = SimpleNamespace(
         cervbench_evaluations=hookimpl(
-            lambda: {"shares": EvaluationOffer("shares:predict", "a test", Neighbours)}
+            lambda: {"shares": EvaluationOffer("shares:predict", "a test", settings=Neighbours)}
         )
     )
     found = with_package(package, "cervbench-shares")
@@ -973,7 +973,7 @@ def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:
     class Rival:
         @hookimpl
         def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
-            return {"knn": EvaluationOffer("rival:predict", "nobody", Windows)}
+            return {"knn": EvaluationOffer("rival:predict", "nobody", settings=Windows)}
 
     found = with_package(Rival(), "cervbench-rival")
     both = ("cervbench-rival:knn", "cervbench:knn")

@@ -32,6 +32,30 @@ def test_what_is_asked_for_twice_is_done_once() -> None:
     assert Request.parse({**asked, "folds": iter([0, 0])}, "here").folds == (0,)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    ['{ "protocol.pretext.epochs" = 3, width = 2 }', "{ protocol.pretext.epochs = 3, width = 2 }"],
+)
+def test_dotted_keys_need_no_quotes(settings: str) -> None:
+    """Regression: TOML makes tables of them, and there was no setting 'protocol'."""
+    text = f'[[runs]]\nmethod = "simclr"\ndataset = "herlev"\nsettings = {settings}'
+    [request] = Study.parse("mine", text).requests
+    assert request.settings == {"protocol.pretext.epochs": 3, "width": 2}
+
+
+def test_the_paths_of_a_study_lead_from_its_folder(tmp_path: Path) -> None:
+    """Regression: they led from where the command was given, and no study could be handed on with images."""
+    study = tmp_path / "own.toml"
+    study.write_text(
+        '[[runs]]\nmethod = "simclr"\ndataset = ["herlev", "cells.csv", "./cells", "/data/cells"]\n'
+        'init = ["random", "weights/a.safetensors"]'
+    )
+    asked = {(request.dataset, request.init) for request in Study.load(str(study)).requests}
+    weights = str(tmp_path / "weights" / "a.safetensors")
+    places = ("herlev", str(tmp_path / "cells.csv"), str(tmp_path / "cells"), "/data/cells")
+    assert asked == {(place, init) for place in places for init in ("random", weights)}
+
+
 def test_lists_are_every_combination() -> None:
     study = Study.parse("mine", TEXT)
     assert [(r.method, r.seed) for r in study.requests] == [
@@ -123,7 +147,8 @@ def test_from_python_a_folder_in_place_of_a_place_is_told_how_to_be_one() -> Non
 
 
 def test_to_a_notebook_the_package_shows_what_is_meant_for_users() -> None:
-    assert dir(cervbench) == ["CervbenchError", "Place", "__version__", "compare", "encoder", "run"]
+    errors = ["CervbenchError", "Diverged", "Place", "UsageError"]
+    assert dir(cervbench) == [*errors, "__version__", "compare", "encoder", "run"]
 
 
 def test_from_python_a_readme_of_somebody_else_is_told_before_anything_is_trained(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from cervbench.error import UsageError
 from cervbench.harness import pretrained
 from cervbench.place import Place
 from cervbench.plan import PlannedRun
+from cervbench.plugin.calling import call
 from cervbench.plugin.catalog import CORE
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import imported
@@ -79,7 +80,7 @@ def attention(
         seen = parts.labelled(one.ratio, 1)[0]
         train = imported(one.entry.offer.classifier)
         assert train is not None
-        classifier: nn.Module = train(trained, seen, one.settings)
+        classifier: nn.Module = call(train, trained=trained, seen=seen, settings=one.settings)
         trained.workshop.clear(one.id)
         attentive = _attentive(classifier, run)
         answers = trained.probabilities(classifier, parts.test)

@@ -10,10 +10,11 @@ from inspect import getattr_static, isfunction, signature
 from typing import Any
 
 from cervbench.checks.check import CheckFailed
+from cervbench.plugin.calling import wrong_arguments
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import imported
-from cervbench.plugin.problems import place_of_function, wrong_arguments
+from cervbench.plugin.problems import place_of_function
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,35 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
         _require_the_contracts_arguments(entry.offer.method)
     for name, judge in whole.found.evaluations.of_package(whole.package):
         for part, arguments in judge.offer.called_with.items():
-            if function := imported(getattr(judge.offer, part)):
-                _require_arguments(function, f"{part} of evaluation {name}", arguments)
+            function = imported(getattr(judge.offer, part))
+            if function and (wrong := wrong_arguments(function, arguments)):
+                raise _with_other_arguments(function, f"{part} of evaluation {name} {wrong}", arguments)
     if not any(catalog.of_package(whole.package) for catalog in whole.found.catalogs):
         return "it offers nothing: it only watches"
     return None
 
 
 def _require_the_contracts_arguments(offered: str | type) -> None:
-    """Called with other arguments than it takes, a method fails with the line of whoever calls it."""
+    """A method is called with the arguments of the contract in their order, whatever it calls them."""
     from cervbench.plugin.method import CONTRACT, Method
 
     learner = imported(offered)
     for name in CONTRACT:
         contract, own = signature(getattr(Method, name)), getattr_static(learner, name, None)
-        if isfunction(own):
-            _require_arguments(own, f"{name} of {learner.__name__}", list(contract.parameters))
+        if not isfunction(own):
+            continue
+        try:
+            signature(own).bind(*contract.parameters)
+        except TypeError as error:
+            told = f"{name} of {learner.__name__} takes other arguments than it is called with: {error}"
+            raise _with_other_arguments(own, told, list(contract.parameters)) from None
 
 
-def _require_arguments(function: Callable[..., Any], what: str, called_with: Sequence[str]) -> None:
-    if wrong := wrong_arguments(function, called_with):
-        written = getattr(function, "__name__", "predict")
-        raise CheckFailed(
-            f"{what} {wrong} (at {place_of_function(function)})",
-            f"write `def {written}({', '.join(called_with)})`",
-        )
+def _with_other_arguments(function: Callable[..., Any], what: str, names: Sequence[str]) -> CheckFailed:
+    written = getattr(function, "__name__", "predict")
+    return CheckFailed(
+        f"{what} (at {place_of_function(function)})", f"write `def {written}({', '.join(names)})`"
+    )
 
 
 def each_offer_has_a_reference(whole: WholePackage) -> None:

@@ -190,8 +190,10 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
             for one in planned.records:
                 done = store.has(run.dataset.variant, one.id)
                 if as_json:
-                    line = {"id": one.id, "done": done, "evaluation": one.evaluation.name, "ratio": one.ratio}
-                    click.echo(json.dumps(line | {"run": run.model_dump(mode="json")}), file=lines)
+                    line = {"id": one.id, "pretraining": run.id, "done": done, "ratio": one.ratio}
+                    asked = {"run": run, "evaluation": one.evaluation}
+                    line |= {name: of.model_dump(mode="json", by_alias=True) for name, of in asked.items()}
+                    click.echo(json.dumps(line), file=lines)
                 else:
                     click.echo(
                         f"{_run_in_words(run)} · {one.evaluation.name} {one.ratio} %{_DONE if done else ''}",
@@ -205,7 +207,8 @@ _DONE = "  (done already)"
 def _as_json(outcome: Outcome) -> str:
     record = outcome.record
     known = record.model_dump(mode="json", by_alias=True)
-    return json.dumps({"id": record.id, "fresh": outcome.fresh, **known}, ensure_ascii=False, sort_keys=True)
+    line = {"id": record.id, "pretraining": record.run.id, "done": not outcome.fresh, **known}
+    return json.dumps(line, ensure_ascii=False, sort_keys=True)
 
 
 def _in_words(outcome: Outcome) -> str:

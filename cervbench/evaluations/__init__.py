@@ -33,17 +33,17 @@ def cervbench_evaluations() -> Mapping[str, EvaluationOffer]:
         "linear": EvaluationOffer(
             "cervbench.evaluations.linear:predict",
             "logistic regression on the frozen vector",
-            LinearSettings,
+            settings=LinearSettings,
         ),
         "knn": EvaluationOffer(
             "cervbench.evaluations.knn:predict",
             "nearest neighbours of the frozen vector",
-            NeighbourSettings,
+            settings=NeighbourSettings,
         ),
         "finetune": EvaluationOffer(
             "cervbench.evaluations.finetune:predict",
             "the encoder and a linear layer trained on the labels",
-            FineTuneSettings,
+            settings=FineTuneSettings,
             frozen=False,
             classifier="cervbench.evaluations.finetune:fine_tuned",
         ),

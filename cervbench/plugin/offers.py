@@ -1,7 +1,7 @@
 """What a package declares about the things it adds: enough to list them and name runs without torch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ class Offer:
     """`package.module:Class`, imported when it is used, or the class itself."""
     reference: str
     """The paper, as one line."""
+    _: KW_ONLY
     revision: int = 1
     """Raised by the author when results change."""
     builds_on: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class EvaluationOffer:
     predict: str | Callable[..., Any]
     """`predict(trained, labelled, images, settings)` -> columns keyed by `image` and `draw`."""
     reference: str
+    _: KW_ONLY
     settings: type[Settings] = Settings
     """Each with a default: no option sets them, and the protocol's tier fills in those of the core's own
     evaluations alone. A field `draws` says for how many label orders it is asked; without one it is asked
@@ -114,6 +116,7 @@ class BackboneOffer:
     build: str | Callable[..., Any]
     """`build(image_size, pretrained)` -> a timm model without its classifier, or a module with its parts."""
     reference: str
+    _: KW_ONLY
     notes: str = ""
     revision: int = 1
     """Raised by the author when the model changes."""

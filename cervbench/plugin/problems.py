@@ -2,7 +2,7 @@
 
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,17 +82,6 @@ def place_of_function(function: Callable[..., Any]) -> str:
     """`file:line` of its definition."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
-
-
-def wrong_arguments(function: Callable[..., Any], called_with: Sequence[str]) -> str:
-    """Why a function cannot be called with these arguments, in their order; empty if it can."""
-    try:
-        inspect.signature(function).bind(*called_with)
-    except TypeError as error:
-        return f"takes other arguments than it is called with: {error}"
-    except ValueError:  # a builtin function does not tell what it takes
-        return ""
-    return ""
 
 
 def home_of(target: Any) -> str:

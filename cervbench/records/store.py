@@ -163,11 +163,16 @@ def parse_record(path: Path, content: bytes) -> Record:
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
+        told = wrong_values(error, most=3)
         if (schema := _newer_schema(content)) is not None:
             raise RecordError(
                 f"{path} has the schema {schema}: a newer cervbench made it; update this one to read it"
             ) from None
-        told = wrong_values(error, most=3)
+        if all(found["type"] == "extra_forbidden" for found in error.errors()):
+            raise RecordError(
+                f"{path} has entries that are unknown here: another cervbench made it, or an edit: {told}. "
+                "Read it with the version that stands under `observed` there"
+            ) from None
     except ValueError as error:
         told = str(error)
     raise _unreadable(path, told)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cervbench.plugin.calling import call
 from cervbench.plugin.manager import Plugins
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA, imported
 from cervbench.plugin.problems import in_words
@@ -88,7 +89,8 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> Verdict:
 
 def score_again(record: Record, columns: Mapping[str, np.ndarray], plugins: Plugins | None) -> dict[str, Any]:
     """The scores of its predictions by today's definitions, as they are after a round trip through JSON."""
-    scores: dict[str, Any] = json.loads(json.dumps(_score(record.evaluation, plugins)(columns, record.task)))
+    score = _score(record.evaluation, plugins)
+    scores: dict[str, Any] = json.loads(json.dumps(call(score, columns=columns, task=record.task)))
     return scores
 
 

@@ -29,13 +29,13 @@ def cervbench_backbones() -> Mapping[str, BackboneOffer]:
         "vit": BackboneOffer(
             f"{here}:vit",
             "Dosovitskiy et al., ICLR 2021",
-            "ViT-S; patches of 16 px from 128 px on, of 8 below",
+            notes="ViT-S; patches of 16 px from 128 px on, of 8 below",
             weights=weights,
         ),
         LITE0: BackboneOffer(
             f"{here}:lite0",
             "Tan and Le, ICML 2019",
-            "of ImageNet weights that need no model hub",
+            notes="of ImageNet weights that need no model hub",
             weights=_packaged() or weights,
         ),
     }

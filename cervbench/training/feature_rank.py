@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from cervbench.data.batches import Images
+from cervbench.error import Diverged
 from cervbench.plugin.method import Method
 from cervbench.training.collapse import rank_and_spread
 from cervbench.training.encoder import Encoder
 from cervbench.training.inference import NotFinite, features_of
-from cervbench.training.loop import Diverged
 
 IMAGES = 512
 """How many images an encoder is measured on after training; that is enough to tell whether it collapsed."""

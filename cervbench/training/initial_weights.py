@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cervbench.data.views import Normalise
 from cervbench.error import first_few
 from cervbench.plugin import BackboneOffer
+from cervbench.plugin.calling import call
 from cervbench.plugin.offers import imported
 from cervbench.plugin.problems import ContractError, home_of, place_of_function, shown
 from cervbench.plugin.settings import SettingsError
@@ -34,7 +35,7 @@ def build_encoder(
     pretrained = init == "imagenet"
     try:
         build = imported(offer.build) if offer else partial(by_timm_name, backbone)
-        model = build(image_size, pretrained)
+        model = call(build, image_size=image_size, pretrained=pretrained)
     except WeightsError:
         raise
     except Exception as error:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cervbench.data.ahead import ahead
 from cervbench.data.batches import Batch, Feed
-from cervbench.error import CervbenchError, first_few
+from cervbench.error import Diverged, first_few
 from cervbench.plugin.method import Progress
 from cervbench.plugin.problems import ContractError, shown
 from cervbench.plugin.settings import did_you_mean
@@ -37,10 +37,6 @@ RESERVED = frozenset(
 
 Watch = Callable[[int, int, Mapping[str, float]], None]
 """Called with step, steps and plain floats: the loss, its parts, and others of `RESERVED`."""
-
-
-class Diverged(CervbenchError, ArithmeticError):  # noqa: N818
-    """Training has diverged, so that numbers are no longer finite; the message says which and what to try."""
 
 
 @dataclass(frozen=True)

@@ -504,12 +504,12 @@ class ClassifiesIntoTwo(Sound):
         return nn.Sequential(encoder, nn.Linear(encoder.width, 2))
 
 
-def leaves_one_out(*asked: Any) -> dict[str, np.ndarray]:
-    return {name: values[1:] for name, values in sound_predict(*asked).items()}
+def leaves_one_out(**asked: Any) -> dict[str, np.ndarray]:
+    return {name: values[1:] for name, values in sound_predict(**asked).items()}
 
 
-def guesses(*asked: Any) -> dict[str, np.ndarray]:
-    answers = sound_predict(*asked)
+def guesses(**asked: Any) -> dict[str, np.ndarray]:
+    answers = sound_predict(**asked)
     chances = np.random.dirichlet(np.ones(7), len(answers["image"]))
     return answers | {name: chances[:, c] for c, name in enumerate(n for n in answers if n.startswith("p_"))}
 
@@ -551,32 +551,32 @@ def draws(trained: Trained, labelled: Any, images: Images, settings: Any) -> dic
     )
 
 
-def fails(*asked: Any) -> dict[str, np.ndarray]:
+def fails(**asked: Any) -> dict[str, np.ndarray]:
     raise KeyError("cytoplasm")
 
 
-def trains_further(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+def trains_further(trained: Trained, **asked: Any) -> dict[str, np.ndarray]:
     """Regression: it passed, and its rows stood among those of frozen encoders."""
     trained.classifier(7)
-    return sound_predict(trained, *asked)
+    return sound_predict(trained=trained, **asked)
 
 
-def trains_in_place(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+def trains_in_place(trained: Trained, **asked: Any) -> dict[str, np.ndarray]:
     assert trained.encoder is not None
     with torch.no_grad():
         next(trained.encoder.parameters()).mul_(2)
-    return sound_predict(trained, *asked)
+    return sound_predict(trained=trained, **asked)
 
 
-def freezes(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+def freezes(trained: Trained, **asked: Any) -> dict[str, np.ndarray]:
     assert trained.encoder is not None
     trained.encoder.requires_grad_(False)
-    return sound_predict(trained, *asked)
+    return sound_predict(trained=trained, **asked)
 
 
-def freezes_the_runs_own(trained: Trained, *asked: Any) -> dict[str, np.ndarray]:
+def freezes_the_runs_own(trained: Trained, **asked: Any) -> dict[str, np.ndarray]:
     trained.method.encoder.requires_grad_(False)
-    return sound_predict(trained, *asked)
+    return sound_predict(trained=trained, **asked)
 
 
 class Noisy(FineTuning):
@@ -626,9 +626,9 @@ def trains_a_head(trained: Trained, labelled: Any, images: Images, settings: Any
     return one_answer_a_draw(labelled, images, answer)
 
 
-def trains_and_guesses(*asked: Any) -> Columns:
-    trains_a_head(*asked)
-    return guesses(*asked)
+def trains_and_guesses(**asked: Any) -> Columns:
+    trains_a_head(**asked)
+    return guesses(**asked)
 
 
 def wants_the_parts(trained: Trained, parts: Parts, settings: Settings) -> Columns:
@@ -690,9 +690,9 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "builds on nothing": (plugin(builds_on=("barlow-twin",)), "learner builds on barlow-twin, which no"),
         "wants the parts": (
             plugin(predict=wants_the_parts),
-            r"predict of evaluation probe takes .*\.py:\d+\)",
+            r"predict of evaluation probe asks for 'parts' .*\.py:\d+\)",
         ),
-        "scores without a task": (plugin(score=lambda columns: {}), r"score of evaluation probe takes other"),
+        "scores by another name": (plugin(score=lambda table: {}), "score of evaluation probe asks for 'tab"),
         "wants the step": (plugin(WantsTheStep), r"loss of WantsTheStep takes .*'step' \(at .*\.py:\d+\)"),
     },
     "each_offer_has_a_reference": {"says nothing": (plugin(reference=" "), "method learner")},
@@ -967,7 +967,7 @@ def fine_tunes(steps: int, fails: bool = False) -> Callable[..., Columns]:
         weight_decay=0.0,
     )
 
-    def predict(trained: Trained, labelled: Sequence[Labelled], images: Images, own: Settings) -> Columns:
+    def predict(trained: Trained, labelled: Sequence[Labelled], images: Images) -> Columns:
         def answer(seen: Labelled) -> np.ndarray:
             classifier = fine_tuned(trained, seen, settings)
             if fails:

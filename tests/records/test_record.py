@@ -117,3 +117,8 @@ def test_a_record_of_a_newer_cervbench_is_told_from_a_broken_one(tmp_path: Path)
     with pytest.raises(RecordError, match="schema 2: a newer cervbench made it; update") as told:
         Store(tmp_path).record(tmp_path / "new.json", json.dumps(content).encode())
     assert "delete" not in str(told.value)
+    content = json.loads(COMMITTED[0].read_text("utf-8"))
+    content["run"]["protocol"]["temperature"] = 1
+    with pytest.raises(RecordError, match=r"cervbench made it, or an edit: run\.protocol\.temp") as told:
+        Store(tmp_path).record(tmp_path / "new.json", json.dumps(content).encode())
+    assert "delete" not in str(told.value)

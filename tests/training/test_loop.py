@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from cervbench.data.batches import Batch, Feed, Images
 from cervbench.data.views import Normalise, Pyramid, View, plain_policy
+from cervbench.error import Diverged
 from cervbench.evaluations.finetune import FineTuning
 from cervbench.plugin import Encoder, Method, MethodConfig, Progress
 from cervbench.plugin.problems import ContractError
 from cervbench.protocol.protocol import load
 from cervbench.training.checkpoint import Checkpoints, State
 from cervbench.training.feature_rank import measuring_batches
-from cervbench.training.loop import RESERVED, Diverged, Sitting, begin, rate_at, train
+from cervbench.training.loop import RESERVED, Sitting, begin, rate_at, train
 from cervbench.training.stage import PretextStage, Stage
 
 STEPS = 12

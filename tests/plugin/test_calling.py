@@ -1,0 +1,40 @@
+"""A function of a package asks by name for what it needs, and is given no more."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cervbench.plugin.calling import call, wrong_arguments
+
+GIVEN = {"columns": 1, "task": 2}
+
+
+@pytest.mark.parametrize(
+    ("function", "answer"),
+    [
+        (lambda columns, task: (columns, task), (1, 2)),
+        (lambda task, columns: (columns, task), (1, 2)),
+        (lambda *, task: task, 2),
+        (lambda: 0, 0),
+        (lambda task, more=3: (task, more), (2, 3)),
+        (lambda columns, **others: (columns, others), (1, {"task": 2})),
+        (lambda *given, **named: (given, named), ((), GIVEN)),
+        (dict, GIVEN),  # does not tell what it takes
+    ],
+)
+def test_it_is_given_what_it_asks_for_and_no_more(function: Callable[..., Any], answer: Any) -> None:
+    assert wrong_arguments(function, list(GIVEN)) == ""
+    assert call(function, **GIVEN) == answer
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (lambda colums: 0, "asks for 'colums'; did you mean 'columns'? (it may ask for columns, task)"),
+        (lambda *given: 0, "takes `*given` by its place, and is given its arguments by name"),
+        (lambda columns, /, task: 0, "takes `columns` by its place"),
+    ],
+)
+def test_what_it_cannot_be_given_is_told(function: Callable[..., Any], told: str) -> None:
+    assert told in wrong_arguments(function, list(GIVEN))
