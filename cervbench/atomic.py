@@ -26,11 +26,16 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         try:
             write(beside)
             beside.chmod(0o644)
-            _sync(beside)
-            beside.replace(path)
-            _sync_folder(path.parent)
+            put_in_place(beside, path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def put_in_place(beside: Path, path: Path) -> None:
+    """Rename a file that is complete, once it is on the disk."""
+    _sync(beside)
+    beside.replace(path)
+    _sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

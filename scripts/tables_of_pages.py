@@ -14,11 +14,12 @@ from cervbench.records.store import Store
 from cervbench.scoring.classification import HEADLINE
 
 
-def arguments(description: str | None) -> ArgumentParser:
-    """The folder and the metric that every one of them is asked for."""
+def arguments(description: str | None, metric: bool = True) -> ArgumentParser:
+    """The folder, and for most of them the metric, that every one of them is asked for."""
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the folder that holds records and predictions")
-    parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
+    if metric:
+        parser.add_argument("--metric", default=HEADLINE, choices=(HEADLINE, AUC), help="of a page")
     return parser
 
 

@@ -11,7 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from cervbench.atomic import write_text
+from cervbench.atomic import put_in_place, write_text
 from cervbench.data.cards.source import Archive
 from cervbench.data.error import DataError
 from cervbench.watching import WatchStages
@@ -56,7 +56,7 @@ def download(archive: Archive, folder: Path, watch: WatchStages) -> Download:
                         f"again, it goes on where it stopped; or put the file there by hand as {path}"
                     ) from None
                 sleep(2.0 ** (attempt - 1))
-        part.replace(path)
+        put_in_place(part, path)
         _validator_file(part).unlink(missing_ok=True)
     return _checked(archive, path)
 

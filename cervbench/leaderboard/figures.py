@@ -90,7 +90,7 @@ class Figures:
         for name, at in zip(names, wanted, strict=True):
             if self.cells[at].tested != first.tested:
                 try:
-                    refuse_unpaired(*(pooled_from(self._source(one)) for one in (wanted[0], at)))
+                    refuse_unpaired(*(pooled_from(self.source(one)) for one in (wanted[0], at)))
                 except ValueError as error:
                     raise RecordError(
                         f"{names[0]} and {name} at {at[1]} % cannot be compared: {error}"
@@ -109,7 +109,7 @@ class Figures:
                     missing.append(at)
         records = sum(len(row.records[ratio]) for row, ratio in missing)
         with mapping(self.workers, records) as mapped:
-            sources = [self._source(at, kind == "details") for at in missing]
+            sources = [self.source(at, kind == "details") for at in missing]
             for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
                 self.cache.keep(
                     {
@@ -120,7 +120,7 @@ class Figures:
                 )
                 yield from ((at, found[kind]) for at, found in done)
 
-    def _source(self, at: RowAtRatio, in_full: bool = False) -> Source:
+    def source(self, at: RowAtRatio, in_full: bool = False) -> Source:
         """The largest ratio of a row is always computed in full, since the page will ask for it in full."""
         row, ratio = at
         by_fold = sorted(row.records[ratio].items())

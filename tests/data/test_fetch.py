@@ -181,13 +181,19 @@ def test_whatever_the_network_refuses_is_asked_again(server, card, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("name", "leads_to"), [("part", "/dev/full"), ("part", "/no/folder"), ("part.validator", "/no/folder")]
+    ("name", "is_at"), [("part", "/dev/full"), ("part", "/no/folder"), ("validator", "/no/folder/validator")]
 )
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
-def test_what_the_disk_refuses_is_said_with_the_path_and_not_asked_again(server, tmp_path, name, leads_to):
+def test_what_the_disk_refuses_is_said_with_the_path_and_not_asked_again(
+    server, tmp_path, name, is_at, monkeypatch
+):
     """Regression: of a full disk nothing was said where the last bytes, of less than a block, did not fit."""
-    server.content = b"small"
-    (tmp_path / f"{_file_name(server.url)}.{name}").symlink_to(leads_to)
+
+    def opened(path, *how, **more):
+        return real(Path(is_at) if path.suffix == f".{name}" else path, *how, **more)
+
+    real, server.content = Path.open, b"small"
+    monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(DataError, match=r"set-20one\.zip\.part cannot be written: .*; run the command again"):
         download(Archive(server.url), tmp_path, unwatched)
     assert len(server.asked) == 1
@@ -200,6 +206,15 @@ def test_what_a_killed_process_left_is_taken_up_by_the_next(server, card, tmp_pa
     server.behaviour, server.asked = honest, []
     fetched(card, tmp_path)
     assert server.asked == [f"bytes={1000 * ATTEMPTS}-"]
+
+
+def test_a_link_in_the_place_of_a_part_is_not_followed(server, tmp_path):
+    """Regression: in a cache that others can write to, it led the download over any file."""
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / f"{_file_name(server.url)}.part").symlink_to(tmp_path / "victim")
+    done = download(Archive(server.url), tmp_path, unwatched)
+    assert done.path.read_bytes() == server.content
+    assert (tmp_path / "victim").read_text() == "mine"
 
 
 def test_a_part_that_was_whole_already_is_not_fetched_twice(server, card, tmp_path):
