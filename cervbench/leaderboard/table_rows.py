@@ -43,11 +43,22 @@ def by_table(rows: Sequence[Row]) -> list[TableRows]:
     for row in rows:
         contests[row.key.contest].append(row)
     newest = max((contest.rules for contest in contests), default=0)
-    return [
+    made = [
         TableRows(key, ranked, references, older=contest.rules < newest)
         for contest in sorted(contests, key=_order)
         for key, (ranked, references) in _split(contest, contests).items()
     ]
+    return [table for table in made if table.ranked or not _stands_elsewhere(table, made)]
+
+
+def _stands_elsewhere(table: TableRows, made: Sequence[TableRows]) -> bool:
+    """Whether each of its rows stands, at all of its ratios, in a table with ranked rows or more rows."""
+    larger = [
+        other
+        for other in made
+        if (other.ranked or len(other.all) > len(table.all)) and set(table.ratios) <= set(other.ratios)
+    ]
+    return all(any(row in other.all for other in larger) for row in table.all)
 
 
 def _order(contest: Contest) -> tuple[bool, int, int, Contest]:

@@ -168,6 +168,24 @@ def test_rows_of_other_budgets_share_a_table_with_what_needs_none(out: Path, wri
     assert "; off protocol: pretext.batch_size=16, pretext.batch_size=8. Bold" in said
 
 
+def test_reference_rows_have_no_table_of_their_own_where_they_stand_beneath_another(
+    out: Path, write: Write
+) -> None:
+    """Regression: beside a table off protocol stood one of the untrained encoder, and one of `majority`."""
+    write("simclr", ratios=(100,), off={"pretext.epochs": 3})
+    write("supervised", 0.5, ratios=(100,), pretext=False)
+    write("majority", 0.33, ratios=(100,), pretext=False, backbone="none")
+    write("supervised", 0.5, ratios=(100,), pretext=False, backbone="vit")
+    assert {title: names(table.lines) for title, table in made(out).items()} == {
+        "linear · resnet18, random init · quick · off protocol": [
+            "simclr (pretext.epochs 3)",
+            "majority",
+            "untrained",
+        ],
+        "linear · vit, random init · quick": ["majority", "untrained"],
+    }
+
+
 def test_of_what_stands_with_rows_of_other_budgets_only_their_ratios_are_shown(
     out: Path, write: Write
 ) -> None:
