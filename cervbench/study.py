@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from cervbench import place
 from cervbench.plugin.settings import SettingsError, did_you_mean, refuse_truth_values, wrong_values
 
 
@@ -42,7 +43,10 @@ def _dotted(settings: Any) -> Any:
     if not isinstance(settings, Mapping) or not isinstance(settings.get("protocol"), Mapping):
         return settings
     others = {key: one for key, one in settings.items() if key != "protocol"}
-    return others | dict(_leaves("protocol", settings["protocol"]))
+    of_protocol = dict(_leaves("protocol", settings["protocol"]))
+    if twice := sorted(of_protocol.keys() & others.keys()):
+        raise ValueError(f"says {twice[0]} twice")
+    return others | of_protocol
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -96,7 +100,15 @@ class Request:
 class Study:
     name: str
     title: str
-    requests: tuple[Request, ...]
+    written: tuple[Request, ...]
+    """As they stand in the file."""
+    folder: Path | None = None
+    """Where the file is; None for a study that ships."""
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """With the paths of the file as they are seen from here."""
+        return tuple(_from(self.folder, one) for one in self.written) if self.folder else self.written
 
     @classmethod
     def load(cls, study: str) -> "Study":
@@ -104,8 +116,7 @@ class Study:
         path = Path(study)
         if path.is_file():
             try:
-                read = cls.parse(path.stem, path.read_text("utf-8"))
-                return replace(read, requests=tuple(_from(path.parent, one) for one in read.requests))
+                return replace(cls.parse(path.stem, path.read_text("utf-8")), folder=path.parent)
             except UnicodeDecodeError:
                 raise SettingsError(
                     f"study {study}: this is no text in UTF-8; a study is a TOML file"
@@ -141,13 +152,13 @@ class Study:
 
     def narrowed(self, wanted: Mapping[str, Any]) -> "Study":
         """The requests that have the wanted fields, cut down to the wanted folds, ratios and evaluations."""
-        left = [r for request in self.requests if (r := _narrowed(request, wanted))]
+        left = [r for request in self.written if (r := _narrowed(request, wanted))]
         if not left:
             has = sorted(
-                {", ".join(f"{name} {_told(getattr(r, name))}" for name in wanted) for r in self.requests}
+                {", ".join(f"{name} {_told(getattr(r, name))}" for name in wanted) for r in self.written}
             )
             raise SettingsError(f"study {self.name} has no run that matches; it has {'; '.join(has)}")
-        return replace(self, requests=tuple(left))
+        return replace(self, written=tuple(left))
 
 
 SEVERAL = ("method", "dataset", "backbone", "init", "seed", "tier")
@@ -178,8 +189,9 @@ def _from(folder: Path, request: Request) -> Request:
     """The request of a study in this folder, from which its paths lead. A bare name is no path."""
 
     def seen(given: str) -> str:
-        is_path = Path(given).name != given or given.lower().endswith((".csv", ".safetensors"))
-        return str(folder / Path(given).expanduser()) if is_path else given
+        if Path(given).name == given and not given.lower().endswith((".csv", ".safetensors")):
+            return given
+        return str((folder / place.folder(given)).absolute())
 
     return replace(request, dataset=seen(request.dataset), init=seen(request.init))
 

@@ -539,11 +539,11 @@ def test_damaged_weights_to_start_from_are_named(
 # Evaluations of others
 
 
-def trained_further(trained: Any, *arguments: Any) -> None:
+def trained_further(trained: Any) -> None:
     trained.classifier(2)
 
 
-def nothing(*arguments: Any) -> None:
+def nothing(**arguments: Any) -> None:
     """Whose author forgot the return."""
 
 
@@ -769,7 +769,7 @@ def test_two_processes_on_one_folder_wait_for_each_other_and_both_end_well(
     told = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     records = [json.loads(printed) for printed, _ in told]
-    assert sorted(record.pop("done") for record in records) == [False, True]
+    assert sorted(record.pop("existed") for record in records) == [False, True]
     assert records[0] == records[1]
     assert len(files(out / "records")) == len(files(out / "predictions")) == 1
     assert [path for path in files(out, ".*") if path.parent.name != ".locks"] == []

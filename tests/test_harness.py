@@ -35,6 +35,7 @@ from cervbench.harness import Outcome, execute, pretrained
 from cervbench.host import observe_host
 from cervbench.leaderboard import build
 from cervbench.offered_code import code_hash, warn_of_records_of_other_code
+from cervbench.overview import overview
 from cervbench.place import Place
 from cervbench.plan import PlannedRun, plan
 from cervbench.plugin import (
@@ -962,6 +963,22 @@ def test_the_protocols_evaluations_are_the_cores_whoever_takes_their_names() -> 
     assert {entry.package for entry, _ in resolved.evaluations} == {"cervbench"}
     with pytest.raises(UnknownName, match="offered by 2 packages"):
         resolve(MAJORITY, found)
+
+
+def test_a_score_may_have_the_name_of_a_column(place: Place) -> None:
+    """Regression: `cervbench.run` showed it as the seed, in two columns."""
+
+    class Package:
+        @hookimpl
+        def cervbench_evaluations(self) -> dict[str, EvaluationOffer]:
+            score = {"score": lambda: {"seed": 0.5}, "schema": "agreement/1"}
+            return {"strange": EvaluationOffer(draws_alone, "a test", **score)}
+
+    found = with_package(Package(), "cervbench-strange", "3.1")
+    records = [o.record for o in execute([replace(MAJORITY, evaluations=("strange",))], place, found=found)]
+    table = overview(records)
+    assert table.seed.tolist() == [0] * len(records)
+    assert table.seed_score.tolist() == [0.5] * len(records)
 
 
 def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:

@@ -38,7 +38,7 @@ def test_an_address_is_no_link_where_bare_addresses_become_links() -> None:
 
 
 def test_a_terminal_shows_what_would_command_it() -> None:
-    assert printable("a\n\x1b[8mb\x9b\u202e ä\ud800") == "a\n\\x1b[8mb\\x9b\\u202e ä\\ud800"
+    assert printable("a\n\x1b[8mb\x9b\u202e ä\u202f\ud800") == "a\n\\x1b[8mb\\x9b\\u202e ä\u202f\\ud800"
 
 
 def test_durations_read_in_the_unit_that_suits_them() -> None:

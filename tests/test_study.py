@@ -56,6 +56,22 @@ def test_the_paths_of_a_study_lead_from_its_folder(tmp_path: Path) -> None:
     assert asked == {(place, init) for place in places for init in ("random", weights)}
 
 
+def test_a_path_in_the_folder_at_hand_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: `./synthetic` became the name of the dataset that is built in."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.toml").write_text('[[runs]]\nmethod = "simclr"\ndataset = "./synthetic"\ninit = "./imagenet"')
+    study = Study.load("own.toml").narrowed({"dataset": "./synthetic"})  # as it is written there
+    [request] = study.requests
+    assert (request.dataset, request.init) == (str(tmp_path / "synthetic"), str(tmp_path / "imagenet"))
+
+
+def test_what_is_said_in_two_ways_is_refused() -> None:
+    table = '{ "protocol.pretext.epochs" = 9, protocol.pretext.epochs = 3 }'
+    text = f'[[runs]]\nmethod = "simclr"\ndataset = "herlev"\nsettings = {table}'
+    with pytest.raises(SettingsError, match=r"says protocol\.pretext\.epochs twice"):
+        Study.parse("mine", text)
+
+
 def test_lists_are_every_combination() -> None:
     study = Study.parse("mine", TEXT)
     assert [(r.method, r.seed) for r in study.requests] == [

@@ -13,7 +13,7 @@ from cervbench.checks.check import CheckFailed
 from cervbench.plugin.calling import wrong_arguments
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
-from cervbench.plugin.offers import imported
+from cervbench.plugin.offers import BackboneOffer, EvaluationOffer, imported
 from cervbench.plugin.problems import place_of_function
 
 
@@ -37,11 +37,15 @@ def it_loads_and_registers(whole: WholePackage) -> str | None:
                 "name methods that are offered in `builds_on` of its Offer, and require their packages",
             )
         _require_the_contracts_arguments(entry.offer.method)
-    for name, judge in whole.found.evaluations.of_package(whole.package):
-        for part, arguments in judge.offer.called_with.items():
-            function = imported(getattr(judge.offer, part))
+    offers: list[tuple[str, EvaluationOffer | BackboneOffer]] = [
+        *((f"evaluation {n}", one.offer) for n, one in whole.found.evaluations.of_package(whole.package)),
+        *((f"backbone {n}", one.offer) for n, one in whole.found.backbones.of_package(whole.package)),
+    ]
+    for name, offer in offers:
+        for part, arguments in offer.called_with.items():
+            function = imported(getattr(offer, part))
             if function and (wrong := wrong_arguments(function, arguments)):
-                raise _with_other_arguments(function, f"{part} of evaluation {name} {wrong}", arguments)
+                raise _with_other_arguments(function, f"{part} of {name} {wrong}", arguments)
     if not any(catalog.of_package(whole.package) for catalog in whole.found.catalogs):
         return "it offers nothing: it only watches"
     return None

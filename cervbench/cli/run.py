@@ -190,7 +190,7 @@ def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) ->
             for one in planned.records:
                 done = store.has(run.dataset.variant, one.id)
                 if as_json:
-                    line = {"id": one.id, "pretraining": run.id, "done": done, "ratio": one.ratio}
+                    line = {"id": one.id, "pretraining": run.id, "existed": done, "ratio": one.ratio}
                     asked = {"run": run, "evaluation": one.evaluation}
                     line |= {name: of.model_dump(mode="json", by_alias=True) for name, of in asked.items()}
                     click.echo(json.dumps(line), file=lines)
@@ -207,7 +207,7 @@ _DONE = "  (done already)"
 def _as_json(outcome: Outcome) -> str:
     record = outcome.record
     known = record.model_dump(mode="json", by_alias=True)
-    line = {"id": record.id, "pretraining": record.run.id, "done": not outcome.fresh, **known}
+    line = {"id": record.id, "pretraining": record.run.id, "existed": not outcome.fresh, **known}
     return json.dumps(line, ensure_ascii=False, sort_keys=True)
 
 

@@ -45,6 +45,9 @@ def download(archive: Archive, folder: Path, watch: WatchStages) -> Download:
     path = folder / _file_name(archive.url)
     if not path.exists():
         part = path.with_name(path.name + ".part")
+        for link in (part, _validator_file(part)):
+            if link.is_symlink():  # in a cache that others write to, it may lead anywhere
+                link.unlink()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 _receive(archive, part, watch)

@@ -12,7 +12,7 @@ from cervbench.data.error import DataError
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What is decoded, whatever a file is called: for EPS, say, PIL would start another program."""
 
-MOST_PIXELS = 8192**2
+MOST_PIXELS = 10_000**2
 """Of an image. A small file can hold many, and each takes up to sixteen bytes of memory, in every thread."""
 
 _EDGES = "left, top, right, bottom (COCO gives left, top, width, height)"
@@ -26,7 +26,9 @@ def read_image(path: Path, box: tuple[int, int, int, int] | None = None) -> Imag
     try:
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
-                raise Image.DecompressionBombError(f"it has {opened.width} × {opened.height} pixels")
+                raise Image.DecompressionBombError(
+                    f"it has {opened.width} × {opened.height} pixels, of at most {MOST_PIXELS:,}; cut it up"
+                )
             opened.load()
             image = as_rgb(opened)
     except Image.DecompressionBombError as error:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from cervbench.atomic import naming, whole_folder
 from cervbench.data.error import DataError
@@ -171,12 +171,10 @@ _HEADERS = (
 class _ShortHeader(tarfile.TarInfo):
     """Refuses the header of a member that is itself long: tarfile reads a name of any length at once."""
 
-    @classmethod
-    def frombuf(cls, *header: Any) -> Self:
-        found = super().frombuf(*header)
-        if found.type in _HEADERS and found.size > _CHUNK:
-            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
-        return found
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        if self.type in _HEADERS and self.size > _CHUNK:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -76,13 +76,18 @@ def compare_rows(
             for table in variant.tables:
                 if metric not in table.metrics:
                     continue
-                for ours, theirs in product(_called(table, one), _called(table, other)):
-                    if ours is not theirs:
-                        found += _of_table(variant.name, table, ours, theirs, metric, variant.figures, store)
+                for ours, theirs in _pairs(table, one, other):
+                    found += _of_table(variant.name, table, ours, theirs, metric, variant.figures, store)
     if not found:
         hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
         raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
     return found
+
+
+def _pairs(table: Table, one: str, other: str) -> list[tuple[Line, Line]]:
+    if one == other:  # the rows of one method, each pair once
+        return list(combinations(_called(table, one), 2))
+    return [pair for pair in product(_called(table, one), _called(table, other)) if pair[0] is not pair[1]]
 
 
 def _called(table: Table, name: str) -> list[Line]:

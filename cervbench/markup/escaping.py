@@ -1,6 +1,7 @@
 """Makes names from strangers' packages and files harmless in Markdown, links, file names and terminals."""
 
 import re
+from unicodedata import category
 from urllib.parse import quote
 
 _LONGEST = 60
@@ -23,7 +24,11 @@ def short(value: object, longest: int = _LONGEST) -> str:
 
 def printable(text: str) -> str:
     """Several lines for a terminal, which no other character can command."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+    def harmless(character: str) -> bool:
+        return character.isprintable() or character == "\n" or category(character) == "Zs"
+
+    return "".join(c if harmless(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def xml(value: object) -> str:

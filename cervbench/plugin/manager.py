@@ -142,9 +142,7 @@ class Plugins:
                 continue
             try:
                 caller(**deepcopy(values))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
+            except (Exception, SystemExit) as error:
                 self._silenced.add((plugin.package, hook))
                 problem = _failed_hook(plugin, hook, error, "the run goes on, without calling it again")
                 self.problems.append(problem)

@@ -113,6 +113,7 @@ class BackboneOffer:
     """A backbone: a function that builds the model for an image size."""
 
     code: ClassVar = ("build",)
+    called_with: ClassVar = {"build": ("image_size", "pretrained")}
     build: str | Callable[..., Any]
     """`build(image_size, pretrained)` -> a timm model without its classifier, or a module with its parts."""
     reference: str

@@ -37,8 +37,12 @@ class PackRules(Settings):
     stored_size: int
 
 
+LARGEST = 4096
+"""The most pixels to a side that images are trained at."""
+
+
 class Size(Settings):
-    image_size: int = Field(gt=7)
+    image_size: int = Field(gt=7, le=LARGEST)
 
 
 class Pretext(Settings):

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from cervbench.plugin.settings import Closed
+from cervbench.protocol.protocol import LARGEST
 from cervbench.scoring.task import Task
 
 NO_BACKBONE = "none"
@@ -68,7 +69,7 @@ class BudgetOfRun(_Stored):
 class ProtocolOfRun(_Stored):
     version: int
     tier: str
-    image_size: int = Field(ge=1, le=4096)
+    image_size: int = Field(ge=1, le=LARGEST)
     pretext: BudgetOfRun | None
     """Budget of the pretext stage; None for a method that has none."""
     rules: int

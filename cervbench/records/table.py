@@ -12,8 +12,8 @@ from cervbench.atomic import write_atomically
 
 KEYS = ("image", "group", "label", "draw")
 
-MOST_ROWS = 20_000_000
-"""Of a table that is read. Repeated rows take no room in a file, but all of it in memory."""
+MOST_VALUES, MOST_BYTES = 50_000_000, 2**30
+"""Of a table that is read: what is repeated takes no room in a file, but all of it in memory."""
 
 
 def canonical(columns: Mapping[str, np.ndarray]) -> pa.Table:
@@ -74,8 +74,13 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(path: Path) -> pa.Table:
     """Single-threaded: waking a pool costs more than reading so small a table."""
     file = pq.ParquetFile(pa.BufferReader(regular_bytes(path)), pre_buffer=False)
-    if file.metadata.num_rows > MOST_ROWS:
-        raise ValueError(f"it has {file.metadata.num_rows:,} rows, and {MOST_ROWS:,} are the most")
+    said = file.metadata
+    size = sum(said.row_group(number).total_byte_size for number in range(said.num_row_groups))
+    if said.num_rows * said.num_columns > MOST_VALUES or size > MOST_BYTES:
+        raise ValueError(
+            f"it has {said.num_rows:,} rows of {said.num_columns} columns in {size:,} bytes; at most "
+            f"{MOST_VALUES:,} values in {MOST_BYTES:,} bytes are read"
+        )
     table = file.read(use_threads=False)
     table.validate(full=True)  # or text that is none fails far from here
     if len(set(table.column_names)) < len(table.column_names):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cervbench.data.views import Normalise
 from cervbench.error import first_few
 from cervbench.plugin import BackboneOffer
-from cervbench.plugin.calling import call
+from cervbench.plugin.calling import call, wrong_arguments
 from cervbench.plugin.offers import imported
 from cervbench.plugin.problems import ContractError, home_of, place_of_function, shown
 from cervbench.plugin.settings import SettingsError
@@ -35,8 +35,10 @@ def build_encoder(
     pretrained = init == "imagenet"
     try:
         build = imported(offer.build) if offer else partial(by_timm_name, backbone)
+        if offer and (wrong := wrong_arguments(build, offer.called_with["build"])):
+            raise ContractError(f"`build` of backbone {backbone} {wrong} (at {place_of_function(build)})")
         model = call(build, image_size=image_size, pretrained=pretrained)
-    except WeightsError:
+    except (WeightsError, ContractError):
         raise
     except Exception as error:
         if not pretrained:

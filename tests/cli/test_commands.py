@@ -202,12 +202,12 @@ def test_run_prints_one_record_a_line_and_the_second_time_that_it_was_done(tmp_p
 
     records = [json.loads(line) for line in first.stdout.splitlines()]
     assert {record["evaluation"]["name"] for record in records} == {"linear", "knn"}
-    assert not any(record["done"] for record in records)
+    assert not any(record["existed"] for record in records)
     assert all((tmp_path / "records" / "synthetic" / f"{record['id']}.json").exists() for record in records)
     assert str(tmp_path / "README.md") in first.stderr
 
     again = [json.loads(line) for line in second.stdout.splitlines()]
-    assert again == [record | {"done": True} for record in records]
+    assert again == [record | {"existed": True} for record in records]
     assert "done already" in second.stderr
 
 
@@ -400,7 +400,7 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
     answer = cervbench(*SMOKE, "--out", str(tmp_path / "out"), "--dry-run", "--json")
     assert answer.exit_code == 0, answer.output
     due = [json.loads(line) for line in answer.stdout.splitlines()]
-    assert [(one["evaluation"]["name"], one["ratio"], one["done"]) for one in due] == [
+    assert [(one["evaluation"]["name"], one["ratio"], one["existed"]) for one in due] == [
         ("linear", 100, False),
         ("knn", 100, False),
     ]

@@ -208,10 +208,13 @@ def test_what_a_killed_process_left_is_taken_up_by_the_next(server, card, tmp_pa
     assert server.asked == [f"bytes={1000 * ATTEMPTS}-"]
 
 
-def test_a_link_in_the_place_of_a_part_is_not_followed(server, tmp_path):
+@pytest.mark.parametrize("linked", ["part", "part.validator"])
+def test_a_link_in_the_place_of_a_part_is_not_followed(server, tmp_path, linked):
     """Regression: in a cache that others can write to, it led the download over any file."""
     (tmp_path / "victim").write_text("mine")
-    (tmp_path / f"{_file_name(server.url)}.part").symlink_to(tmp_path / "victim")
+    for name in ("part", "part.validator"):
+        path = tmp_path / f"{_file_name(server.url)}.{name}"
+        path.symlink_to(tmp_path / "victim") if name == linked else path.write_text("mine")
     done = download(Archive(server.url), tmp_path, unwatched)
     assert done.path.read_bytes() == server.content
     assert (tmp_path / "victim").read_text() == "mine"

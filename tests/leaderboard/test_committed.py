@@ -51,6 +51,7 @@ def in_order(values: Mapping[str, Any] | None) -> str:
     [
         (LEADERBOARDS, "herlev", "quick", "herlev-quick"),
         (LEADERBOARDS / "diagnoses", "cric-3", "smoke", "diagnoses"),
+        (LEADERBOARDS / "diagnoses-scaled", "cric-3", "smoke", "diagnoses-scaled"),
     ],
 )
 def test_committed_records_are_those_that_their_study_asks_for_and_no_others(

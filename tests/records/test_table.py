@@ -76,12 +76,13 @@ def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:
         read_table(path)
 
 
-def test_a_table_of_rows_without_number_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("limit", "most"), [("MOST_VALUES", 14), ("MOST_BYTES", 300)])
+def test_a_table_that_would_fill_the_memory_is_refused_before_it_is_read(
+    limit: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_table(tmp_path / "table.parquet", WHOLE)
-    monkeypatch.setattr("cervbench.records.table.MOST_ROWS", 4)
-    with pytest.raises(ValueError, match="it has 5 rows, and 4 are the most"):
+    monkeypatch.setattr(f"cervbench.records.table.{limit}", most)
+    with pytest.raises(ValueError, match=r"it has 5 rows of 3 columns in .* bytes; at most"):
         read_table(tmp_path / "table.parquet")
 
 
