@@ -354,7 +354,7 @@ class Needing(Settings):
 
 def test_settings_of_an_evaluation_without_a_default_are_a_problem_of_its_package() -> None:
     """Regression: `Field required`, told to whoever ran it, who has no option to set it."""
-    offer = EvaluationOffer("json:dumps", "a test", Needing)
+    offer = EvaluationOffer("json:dumps", "a test", settings=Needing)
     found = Plugins.of({"one": SimpleNamespace(cervbench_evaluations=hookimpl(lambda: {"some": offer}))})
     [problem] = found.problems
     assert "settings of evaluation 'some' have no default, and no option sets them: sharpness" in problem.what
