@@ -5,8 +5,10 @@ killed or the power fails. Not guaranteed: which of two writers wins; that takes
 """
 
 import os
+import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -16,16 +18,19 @@ MANY = 100
 """Above this many files one `os.sync()` is quicker than an fsync each."""
 
 
+BUSY = os.name == "nt"
+"""Windows renames no file that another process, often a scanner of viruses, has open for a moment."""
+RENAMED_AGAIN = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait before the next try."""
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a file beside `path`, flush it to disk, and rename it into place."""
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        beside = Path(name)
+        beside = _beside(path)
         try:
             write(beside)
-            beside.chmod(0o644)
             put_in_place(beside, path)
         finally:
             beside.unlink(missing_ok=True)
@@ -34,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 def put_in_place(beside: Path, path: Path) -> None:
     """Rename a file that is complete, once it is on the disk."""
     _sync(beside)
-    beside.replace(path)
+    _rename(beside, path)
     _sync_folder(path.parent)
 
 
@@ -45,14 +50,13 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder to fill, which is renamed to `path` once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    beside = _beside(path)
+    beside.mkdir(parents=True)
     try:
         yield beside
         with naming(path):
             _sync_all(list(beside.rglob("*")))
-            beside.chmod(0o755)
-            beside.rename(path)
+            _rename(beside, path)
             _sync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -65,7 +69,7 @@ def discard(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     if folder.exists():
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
-        folder.rename(beside / folder.name)
+        _rename(folder, beside / folder.name)
         shutil.rmtree(beside, ignore_errors=True)
 
 
@@ -78,6 +82,22 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _beside(path: Path) -> Path:
+    """A name that nothing has yet. What `tempfile` makes is its owner's alone, whatever the umask allows."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def _rename(source: Path, target: Path) -> None:
+    for wait in RENAMED_AGAIN if BUSY else ():
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    source.replace(target)
 
 
 def _fill(path: Path, text: str) -> None:
@@ -94,7 +114,7 @@ def _sync_all(paths: Sequence[Path]) -> None:
 
 
 def _sync(file: Path) -> None:
-    with file.open("rb") as written:
+    with file.open("r+b" if os.name == "nt" else "rb") as written:  # Windows flushes what is open to write
         os.fsync(written.fileno())
 
 

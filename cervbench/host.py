@@ -3,7 +3,9 @@
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,12 +57,19 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    try:
+    return f"{_processor_name() or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _processor_name() -> str:
+    """As Linux or macOS tells it; empty where they do not."""
+    with suppress(OSError, subprocess.CalledProcessError):
+        if sys.platform == "darwin":
+            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
         with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
-            names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
-    except OSError:
-        names = []
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+            names = (line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+            return next(names, "")
+    return ""
 
 
 @cache

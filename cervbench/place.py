@@ -2,18 +2,22 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cervbench.error import UsageError
+from cervbench.lock import locked
 
 
 class PlaceError(UsageError, ValueError):
     """A folder or number of a place, or a variable that says it, cannot be used."""
 
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Of a container, as Linux tells it."""
 
 OUTPUT = Path("leaderboards")
 """Where records and pages go by default."""
@@ -56,6 +60,15 @@ def checkpoint_seconds() -> float:
         return float(given)
     except ValueError:
         raise PlaceError(f"CERVBENCH_CHECKPOINT_SECONDS is {given!r}, and has to be a number") from None
+
+
+def cores() -> int:
+    """How many processor cores this process may use: a scheduler or a container may give it few of many."""
+    of_it = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # "max 100000", or microseconds of use in microseconds of time
+        quota, period = map(int, CPU_QUOTA.read_text("ascii").split())
+        return max(1, min(of_it, quota // period))
+    return of_it
 
 
 @dataclass(frozen=True)
@@ -108,17 +121,6 @@ class Place:
 
         `waiting` is called if another one is at it.
         """
-        from filelock import FileLock, Timeout
-
-        locks = [self.pretraining(run_id).with_suffix(".lock"), self.out / ".locks" / f"{run_id}.lock"]
-        with ExitStack() as held:
-            for path in locks:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock = FileLock(path)
-                try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    waiting()
-                    lock.acquire()
-                held.callback(lock.release)
+        locks = (self.pretraining(run_id).with_suffix(".lock"), self.out / ".locks" / f"{run_id}.lock")
+        with locked(locks[0], waiting), locked(locks[1], waiting):
             yield

@@ -114,3 +114,44 @@ def test_a_folder_is_out_of_its_place_before_anything_in_it_is_removed(
     assert len(list(tmp_path.iterdir())) == 1
     discard(tmp_path / "one")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o002, 0o664, 0o775), (0o077, 0o600, 0o700)])
+def test_who_may_read_and_write_is_up_to_the_umask(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    """Regression: 644 and 755 whatever it was, so a group could not share a cache, nor one be private."""
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "scores", lambda beside: beside.write_text("1"))
+        with whole_folder(tmp_path / "pack"):
+            pass
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("scores", "pack")] == [file, folder]
+
+
+def test_a_file_that_a_scanner_holds_for_a_moment_is_renamed_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows does it: what another process has open is not renamed."""
+    held, replace = [True, True], Path.replace
+
+    def held_at_first(source: Path, target: Path) -> Path:
+        if held and held.pop():
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", held_at_first)
+    monkeypatch.setattr(atomic, "RENAMED_AGAIN", (0, 0, 0))
+    path = tmp_path / "scores"
+    with pytest.raises(PermissionError):  # elsewhere that means what it says
+        write_atomically(path, lambda beside: beside.write_text("1"))
+    monkeypatch.setattr(atomic, "BUSY", True)
+    held.append(True)
+    write_atomically(path, lambda beside: beside.write_text("1"))
+    assert path.read_text() == "1"
+    held[:] = [True] * 4
+    with pytest.raises(PermissionError):
+        write_atomically(path, lambda beside: beside.write_text("2"))
+    assert [path.name for path in tmp_path.iterdir()] == ["scores"]

@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
@@ -54,6 +55,7 @@ from cervbench.plugin import (
     Settings,
     Trained,
     View,
+    added_later,
     hookimpl,
     named_policy,
 )
@@ -627,6 +629,30 @@ def test_revisions_of_one_are_not_written(shared_cache: Path) -> None:
     written = run.model_dump_json()
     assert "builds_on" not in written
     assert "backbone_revision" not in written
+
+
+def test_a_setting_that_is_added_later_leaves_records_of_before_where_they_are(shared_cache: Path) -> None:
+    class Grown(MethodConfig):
+        warm_up: float = added_later(0.0, ge=0, description="share of the steps")
+
+    class Careless(MethodConfig):
+        warm_up: float = Field(0.0, ge=0, description="share of the steps")
+
+    def run_with(config: type[MethodConfig], **settings: float) -> Run:
+        class Package:
+            @hookimpl
+            def cervbench_methods(self) -> dict[str, Offer]:
+                return {"growing": Offer(config, Forgetful, "nobody")}
+
+        found = with_package(Package(), "package")
+        resolved = resolve(Request("growing", "synthetic", tier="smoke", settings=settings), found)
+        return run_of(resolved, open_dataset(resolved.card, Path(), shared_cache, resolved.protocol), fold=0)
+
+    before = run_with(MethodConfig)
+    assert run_with(Grown).id == before.id != run_with(Careless).id
+    assert run_with(Grown, warm_up=0.1).id != before.id
+    assert Grown.parse(before.method.config, "as stored").warm_up == 0
+    assert Grown.parse(run_with(Grown, warm_up=0.1).method.config, "as stored").warm_up == 0.1
 
 
 def test_an_evaluation_has_the_protocols_settings_whether_its_package_is_named_or_not(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cervbench.place import Place, PlaceError, cache_root, checkpoint_seconds, data_root
+from cervbench.place import Place, PlaceError, cache_root, checkpoint_seconds, cores, data_root
 
 
 def folders() -> tuple[Path, Path, float]:
@@ -78,3 +78,27 @@ def test_less_than_one_thread_is_refused() -> None:
     """Regression: torch said so, after a dataset had been packed."""
     with pytest.raises(PlaceError, match="threads is 0; say 1 or more, or None to leave it to torch"):
         Place(threads=0)
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("200000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 8), ("", 8), (None, 8)],
+)
+def test_a_container_that_may_use_few_of_many_cores_has_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str | None, expected: int
+) -> None:
+    """Regression: only affinity was asked, and two cores' worth of 64 was told to be 64."""
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr("cervbench.place.CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores() == expected
+
+
+def test_cores_are_told_where_the_system_has_neither_affinity_nor_quota(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("cervbench.place.CPU_QUOTA", tmp_path / "none")
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert cores() == 6

@@ -13,6 +13,7 @@ CORE = ROOT / "cervbench"
 
 ORDER = [
     {"error", "atomic", "watching", "studies", "markup"},
+    {"lock"},
     {"place", "plugin", "sealed", "progress"},
     {"protocol"},
     {"data"},
@@ -93,6 +94,14 @@ def test_methods_and_evaluations_use_the_plugin_api_and_nothing_else_of_the_core
         and not (own_room and name.startswith(own_room))
     ]
     assert foreign == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_a_module_can_be_imported_on_windows(module: Path) -> None:
+    """Regression: one `import resource` at the top kept every run from beginning."""
+    at_the_top = ast.parse(module.read_text(encoding="utf-8")).body
+    named = {alias.name for node in at_the_top if isinstance(node, ast.Import) for alias in node.names}
+    assert named.isdisjoint({"fcntl", "grp", "posix", "pty", "pwd", "resource", "termios"})
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)

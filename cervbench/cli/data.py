@@ -82,7 +82,7 @@ def prepare(card: Card, data_root: Path, as_json: bool) -> None:
         "folder": str(pack.folder),
     }
     if as_json:
-        click.echo(json.dumps(known | {"lacking": lacking}, ensure_ascii=False))
+        click.echo(json.dumps(known | {"lacking": lacking}))
         return
     known["groups"] = known["groups"] or "unknown: folds may leak, and no interval is shown"
     for key, value in known.items():
@@ -104,7 +104,7 @@ def check(card: Card, data_root: Path, as_json: bool) -> None:
         report = check_card(card, data_root, watch)
     for finding in report.findings:
         if as_json:
-            click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+            click.echo(json.dumps(asdict(finding)))
         else:
             click.echo(printable(f"{finding.kind}: {finding.subject}: {finding.detail}"))
     if not report.ok:

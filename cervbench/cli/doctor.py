@@ -62,17 +62,14 @@ def device() -> Iterator[Finding]:
         )
     else:
         yield Finding("GPU", "none; quick and smoke tiers are made for the processor")
-    yield Finding("processor", f"{os.cpu_count()} cores, {precision(torch.device('cpu'))}")
+    yield Finding("processor", f"{place.cores()} cores, {precision(torch.device('cpu'))}")
 
 
 def threads() -> Iterator[Finding]:
     import torch
 
-    used, cores = (
-        torch.get_num_threads(),
-        len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-    )
-    if cores and used > cores:
+    used, cores = torch.get_num_threads(), place.cores()
+    if used > cores:
         how = f"set OMP_NUM_THREADS={cores}: more threads than cores slow each other down"
         yield Finding("threads", f"{used} on {cores} cores", how)
     else:

@@ -1,7 +1,6 @@
 """`cervbench leaderboard`: make pages from records, check them against records, or compare two rows."""
 
 import json
-import os
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import click
 from cervbench.cli import options
 from cervbench.cli.errors import FAILED
 from cervbench.markup.escaping import printable
-from cervbench.place import cache_root
+from cervbench.place import cache_root, cores
 from cervbench.plugin.manager import plugins
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
     found = compare_rows(_holding_records(records), one, other, cache_root(), metric, everything)
     if as_json:
         for compared in found:
-            click.echo(json.dumps(compared.flat(), ensure_ascii=False))
+            click.echo(json.dumps(compared.flat()))
         return
     for (variant, table, ours, theirs), of_table in groupby(
         found, key=lambda c: (c.variant, c.table, c.one, c.other)
@@ -117,7 +116,7 @@ def _as_table(found: "list[Compared]") -> str:
 
 def _workers() -> int:
     """At most four: more would take more memory, and then wait for the disk."""
-    return min(os.cpu_count() or 1, 4)
+    return min(cores(), 4)
 
 
 def _holding_records(folder: Path) -> Path:

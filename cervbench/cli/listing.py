@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
+from pydantic_core import to_jsonable_python
 
 from cervbench.cli import options
 from cervbench.cli.settings_table import described
@@ -20,7 +21,7 @@ def methods(found: Plugins) -> Iterable[Row]:
             "reference": offer.reference,
             "revision": offer.revision,
             "pretext": offer.pretrains,
-            "settings": offer.config.model_construct().model_dump(mode="json"),
+            "settings": to_jsonable_python(dict(offer.config.model_construct())),
         }
 
 
@@ -117,7 +118,7 @@ def listing(kind: str, config: str | None, as_json: bool) -> None:
     rows = described(found.methods.get(config).offer.config) if config else list(KINDS[kind](found))
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json.dumps(row))
     elif rows:
         click.echo(_table([_as_typed(row) for row in rows] if config else rows))
     if kind == "backbones" and not as_json:

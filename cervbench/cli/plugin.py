@@ -58,7 +58,7 @@ def check(package: str, as_json: bool) -> None:
         failed += not told["passed"]
         if as_json:
             named = {"package": package, "subject": one.name, "check": one.demand.__name__}
-            click.echo(json.dumps(named | told, ensure_ascii=False))
+            click.echo(json.dumps(named | told))
         else:
             lines = [f"{'ok   ' if told['passed'] else 'FAILS'} {one}", told["why"], told["to_do"]]
             click.echo("\n      ".join(str(line) for line in lines if line))

@@ -208,7 +208,7 @@ def _as_json(outcome: Outcome) -> str:
     record = outcome.record
     known = record.model_dump(mode="json", by_alias=True)
     line = {"id": record.id, "pretraining": record.run.id, "existed": not outcome.fresh, **known}
-    return json.dumps(line, ensure_ascii=False, sort_keys=True)
+    return json.dumps(line, sort_keys=True)
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -1,7 +1,6 @@
 """Comparing a dataset on disk with what its card says of it."""
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
 from cervbench.data.frozen_folds import Listed
 from cervbench.error import first_few
+from cervbench.place import cores
 from cervbench.protocol.dealing import require_dealable
 from cervbench.protocol.folds import FoldError, Manifest, frozen
 from cervbench.watching import WatchStages, unwatched
@@ -149,7 +149,7 @@ def _unlike(card: Card, items: Sequence[Item], listed: Listed, whole: Manifest) 
 def _pixels(card: Card, items: Sequence[Item], watch: WatchStages) -> Iterator[Finding]:
     """Decodes every image, and finds the broken ones and the duplicates."""
     first: dict[str, Item] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+    with ThreadPoolExecutor(cores()) as pool:  # decoding releases the GIL
         decoded = pool.map(lambda item: _hashed(card, item), items)
         for done, (item, (hashed, problem)) in enumerate(zip(items, decoded, strict=True), start=1):
             watch(f"check {card.name}", done, len(items), {})

@@ -9,6 +9,7 @@ from cervbench.data.cards.source import Archive
 from cervbench.data.download import Download, download, pin
 from cervbench.data.error import DataError
 from cervbench.data.unpack import ArchiveError, unpack
+from cervbench.lock import locked
 from cervbench.watching import WatchStages, unwatched
 
 
@@ -21,16 +22,13 @@ class Fetched:
 
 def fetch(card: Card, data_root: Path, cache: Path, watch: WatchStages = unwatched) -> Fetched:
     """Download, check and unpack into the dataset's folder; DataError says what has to be done by hand."""
-    from filelock import FileLock
-
     if card.synthetic:
         raise DataError(f"{card.name} needs no files: its images are drawn when they are read")
     folder = card.below(data_root)
     if not card.source.archives:
         raise DataError(f"{card.title} has to be fetched by hand, into {folder}. {card.source.by_hand}")
     downloads = cache / "downloads"
-    downloads.mkdir(parents=True, exist_ok=True)
-    with FileLock(downloads / f".{folder.name}.lock"):
+    with locked(downloads / f".{folder.name}.lock"):
         if folder.exists():
             raise DataError(
                 f"{folder} exists already; `cervbench data check {card.name}` says whether it is complete. "

@@ -7,7 +7,6 @@ ratio, since shape is what tells cells apart: they are padded with the colour of
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,8 @@ from cervbench.data.cards.item import Item, read_file
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content_box, fit
 from cervbench.data.stored import StoredImages
+from cervbench.lock import locked
+from cervbench.place import cores
 from cervbench.sealed import is_whole, seal
 from cervbench.watching import WatchStages, unwatched
 
@@ -116,10 +117,7 @@ def prepare(
 
 def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, watch: WatchStages) -> Pack:
     """The pack of a folder that held none: one process builds it while others wait."""
-    from filelock import FileLock
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         pack = _opened(folder)  # by now another process may have built it
         if pack is None:
             if folder.exists():
@@ -254,7 +252,7 @@ def _write_pixels(
             return image.size, hashlib.sha256(pixels).digest()
 
         sizes, digests = [], []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resizing release the GIL
+        with ThreadPoolExecutor(cores()) as pool:  # decoding and resizing release the GIL
             for row, (size, digest) in enumerate(pool.map(store, range(len(items)))):
                 sizes.append(size)
                 digests.append(digest)

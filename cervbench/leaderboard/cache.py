@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 _SETUP = """
-pragma journal_mode = wal;
+pragma journal_mode = delete;
 pragma synchronous = normal;
 create table if not exists kept (key blob primary key, value blob) without rowid;
 """
@@ -53,10 +53,11 @@ class Cache:
     """JSON values by key, in one file. If the file cannot be read or written, the cache acts as if empty."""
 
     def __init__(self, folder: Path) -> None:
+        self._file = folder / "leaderboard.sqlite"
         self._database: sqlite3.Connection | None = None
         with suppress(OSError, sqlite3.Error):
             folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(folder / "leaderboard.sqlite", timeout=30, isolation_level=None)
+            self._database = sqlite3.connect(self._file, timeout=30, isolation_level=None)
         self._attempt(lambda database: database.executescript(_SETUP))
 
     def __enter__(self) -> Self:
@@ -95,9 +96,17 @@ class Cache:
             return None
         try:
             return action(self._database)
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             self._close()
+            if type(error) is sqlite3.DatabaseError:  # it is damaged; other errors have classes of their own
+                self._begin_anew()
             return None
+
+    def _begin_anew(self) -> None:
+        """Otherwise a damaged file would be of no use to any later process."""
+        for leftover in ("", "-journal", "-wal", "-shm"):
+            with suppress(OSError):
+                self._file.with_name(self._file.name + leftover).unlink()
 
     def _close(self) -> None:
         if self._database is not None:

@@ -14,6 +14,7 @@ from cervbench.leaderboard.index import SPEED, index
 from cervbench.leaderboard.tables import Table
 from cervbench.leaderboard.variant_page import MARK, page
 from cervbench.leaderboard.variants import variants
+from cervbench.lock import locked
 from cervbench.markup.escaping import file_name
 from cervbench.place import cache_root
 from cervbench.plugin.manager import Plugins
@@ -94,14 +95,11 @@ def check(
 @contextmanager
 def _alone(pages: Path) -> Iterator[None]:
     """One process at a time lists records and writes pages: the last to write has seen all records."""
-    from filelock import FileLock
-
     lock = pages / ".locks" / "pages.lock"
     for path in (lock.parent, lock, pages / "charts"):
         if path.is_symlink():  # in a folder that somebody else made, it may lead anywhere
             raise PagesError(f"{path} is a link, and pages are written through none; remove it")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with locked(lock):
         yield
 
 

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context, parent_process
 from typing import Any
@@ -22,15 +22,22 @@ _SENT_AT_ONCE = 4
 @contextmanager
 def mapping(workers: int, records: int) -> Iterator[Callable[..., Iterable[dict[str, Any]]]]:
     """By up to so many workers, for figures that rest on so many records; each computes on one thread."""
-    if workers < 2 or records < WORTH_WORKERS:
+    pool = _pool(workers) if workers > 1 and records >= WORTH_WORKERS else None
+    if pool is None:
         with threadpool_limits(1):
             yield map
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_work, (DEFINITIONS,))
     try:
         yield partial(pool.map, chunksize=_SENT_AT_ONCE)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor | None:
+    """None where the system has no means for it, as a container without /dev/shm."""
+    with suppress(OSError, ImportError, NotImplementedError):
+        return ProcessPoolExecutor(workers, get_context("spawn"), _begin_work, (DEFINITIONS,))
+    return None
 
 
 def _begin_work(definitions: bytes) -> None:

@@ -15,6 +15,7 @@ from cervbench.plugin.settings import (
     Settings,
     SettingsError,
     ViewPolicy,
+    added_later,
     did_you_mean,
 )
 
@@ -143,6 +144,7 @@ __all__ = [
     "ViewPolicy",
     "Workshop",
     "Zoom",
+    "added_later",
     "classification",
     "decayed_apart",
     "gather",

@@ -67,6 +67,11 @@ class Settings(Closed):
         return settings
 
 
+def added_later(neutral: Any, **field: Any) -> Any:
+    """A `Field` that older records lack: at its neutral value it is not written, so they are found again."""
+    return Field(neutral, exclude_if=lambda value: value == neutral, **field)
+
+
 def _kinds(annotation: Any) -> set[type]:
     """Which of these types an annotation is made of, however deep: `int` is in `tuple[int, ...] | None`."""
     if parts := get_args(annotation):

@@ -2,17 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import ConfigDict, Field
 
-from cervbench.plugin.settings import Closed
+from cervbench.plugin.settings import Closed, added_later
 from cervbench.protocol.protocol import LARGEST
 from cervbench.scoring.task import Task
 
@@ -20,34 +15,18 @@ NO_BACKBONE = "none"
 """The `backbone` of a run whose method has no encoder."""
 
 
-class _Stored(Closed):
-    added: ClassVar[tuple[str, ...]] = ()
-    """Fields that came later. They are not written at their defaults, so older records keep ids and seals."""
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return self._unless_default(write(self), self.added)
-
-    def _unless_default(self, written: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        """What was written of it, less those of these fields that are at their defaults."""
-        fields = type(self).model_fields
-        unsaid = {name for name in names if getattr(self, name) == fields[name].default}
-        return {name: value for name, value in written.items() if name not in unsaid}
-
-
-class MethodOfRun(_Stored):
+class MethodOfRun(Closed):
     name: str
     package: str
     revision: int
-    added = ("builds_on",)
-    builds_on: dict[str, int] = Field(default={})
+    builds_on: dict[str, int] = added_later({})
     """Revisions above 1 of other methods whose code it uses."""
     config: dict[str, Any]
     pretext: bool
     """False if nothing was trained without labels: its row is a baseline or a reference."""
 
 
-class DatasetOfRun(_Stored):
+class DatasetOfRun(Closed):
     name: str
     variant: str
     """`herlev` if complete, `cric@3f2a9c01` if only a part is there: the two never share a table."""
@@ -60,13 +39,13 @@ class DatasetOfRun(_Stored):
     synthetic: bool = False
 
 
-class BudgetOfRun(_Stored):
+class BudgetOfRun(Closed):
     epochs: int
     batch_size: int
     compile: bool
 
 
-class ProtocolOfRun(_Stored):
+class ProtocolOfRun(Closed):
     version: int
     tier: str
     image_size: int = Field(ge=1, le=LARGEST)
@@ -78,7 +57,7 @@ class ProtocolOfRun(_Stored):
     """What was changed, each as `key=value`; empty on protocol."""
 
 
-class Run(_Stored):
+class Run(Closed):
     """One pretraining: everything that decides its encoder, and nothing that does not."""
 
     method: MethodOfRun
@@ -87,10 +66,7 @@ class Run(_Stored):
     """Variants it pretrains on; empty stands for the dataset itself."""
     strategy: str = "alone"
     backbone: str
-    added = ("backbone_revision",)
-    unsaid_in_id: ClassVar[tuple[str, ...]] = ("sources", "strategy", "weights")
-    """Fields that are always written, and that the id leaves out at their defaults."""
-    backbone_revision: int = 1
+    backbone_revision: int = added_later(1)
     init: str
     """`random`, `imagenet`, or `file:<sha256>`."""
     weights: str = ""
@@ -99,15 +75,20 @@ class Run(_Stored):
     seed: int = Field(ge=0)
     protocol: ProtocolOfRun
 
+    unsaid_in_id: ClassVar = ("sources", "strategy", "weights")
+    """Fields that are always written, and that the id leaves out at their defaults."""
+
     @property
     def id(self) -> str:
         """The pretraining id."""
-        identity = self._unless_default(self.model_dump(mode="json"), self.unsaid_in_id)
+        fields = type(self).model_fields
+        unsaid = {name for name in self.unsaid_in_id if getattr(self, name) == fields[name].default}
+        identity = self.model_dump(mode="json", exclude=unsaid)
         del identity["protocol"]["off"]  # changes that affect the encoder are there already, as numbers
         return digest(identity)
 
 
-class EvaluationOfRecord(_Stored):
+class EvaluationOfRecord(Closed):
     name: str
     package: str
     revision: int
@@ -119,18 +100,18 @@ class EvaluationOfRecord(_Stored):
     model_config = ConfigDict(populate_by_name=True)
 
 
-class LabelCount(_Stored):
+class LabelCount(Closed):
     train: int = Field(ge=0)
     val: int = Field(ge=0)
 
 
-class PredictionsOfRecord(_Stored):
+class PredictionsOfRecord(Closed):
     hash: str
     """Of the content, with columns in canonical order: see records/table.py."""
     rows: int
 
 
-class Record(_Stored):
+class Record(Closed):
     """One evaluation of one run at one ratio."""
 
     schema_: Literal[1] = Field(default=1, alias="schema")

@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -29,9 +28,7 @@ def peak_memory(device: "torch.device") -> int:
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    # getrusage is only a fallback: with it a process inherits the peak of the one that started it.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resident_peak() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resident_peak()
 
 
 def resident_peak(process: int | Literal["self"] = "self") -> int:
@@ -40,6 +37,13 @@ def resident_peak(process: int | Literal["self"] = "self") -> int:
         status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
         if told := re.search(r"VmHWM:\s*(\d+) kB", status):
             return int(told[1]) * 1024
+    if process == "self":
+        with suppress(ImportError):  # on Windows
+            import resource
+
+            # Only where there is no /proc: a process inherits this peak from the one that started it.
+            unit = 1 if sys.platform == "darwin" else 1024
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return 0
 
 
@@ -60,5 +64,5 @@ def _hand_back_freed_memory() -> None:
 
 def _call_allocator(function: str, *arguments: int) -> None:
     """Call a function of glibc's allocator; other C libraries lack it, and nothing is done there."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # the last is Windows, where None names no library
         getattr(ctypes.CDLL(None), function)(*arguments)

@@ -4,6 +4,7 @@ import json
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,10 +14,11 @@ from pydantic import Field
 from cervbench import checks
 from cervbench.checks import Check, CheckFailed
 from cervbench.cli import main
-from cervbench.cli.listing import _as_typed
+from cervbench.cli.listing import _as_typed, methods
 from cervbench.cli.parsing import setting
 from cervbench.cli.settings_table import described
-from cervbench.plugin import MethodConfig, Settings
+from cervbench.plugin import MethodConfig, Offer, Settings, added_later, hookimpl
+from cervbench.plugin.manager import Plugins
 
 TEMPLATE = Path(main.callback.__code__.co_filename).parents[1] / "plugin" / "template"  # type: ignore[union-attr]
 
@@ -212,6 +214,19 @@ def test_a_default_of_several_parts_is_shown_as_it_can_be_set() -> None:
     default = {"epsilon": 0.05, "inner": {"steps": 3, "name": "a"}}
     text = _as_typed({"default": default})["default"]
     assert setting(f"sinkhorn={text}") == ("sinkhorn", default)
+
+
+def test_a_setting_that_was_added_later_is_listed_at_its_default() -> None:
+    class Grown(MethodConfig):
+        warm_up: float = added_later(0.25, ge=0, description="share of the steps")
+
+    found = Plugins.of(
+        {"one": SimpleNamespace(cervbench_methods=hookimpl(lambda: {"m": Offer(Grown, "a:B", "A paper")}))}
+    )
+    assert not found.problems
+    [row] = methods(found)
+    assert row["settings"]["warm_up"] == 0.25
+    assert {row["setting"]: row["default"] for row in described(Grown)}["warm_up"] == 0.25
 
 
 def test_a_method_without_settings_is_said_to_have_none() -> None:

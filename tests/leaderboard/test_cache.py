@@ -11,6 +11,8 @@ import pytest
 
 import cervbench
 from cervbench.leaderboard import build
+from cervbench.leaderboard.cache import Cache, key_of
+from cervbench.leaderboard.workers import WORTH_WORKERS, mapping
 from cervbench.records.record import Record
 
 PACKAGE = Path(cervbench.__file__).parent
@@ -52,3 +54,31 @@ def test_processes_whose_code_is_another_compute_nothing(
     monkeypatch.setattr("cervbench.leaderboard.workers.DEFINITIONS", b"of the code before")
     with pytest.raises(BrokenProcessPool):
         build(out, workers=2)
+
+
+def test_a_damaged_cache_is_of_no_use_once_and_then_begun_anew(tmp_path: Path) -> None:
+    """Regression: every later process found it damaged too, and computed everything again."""
+    key = key_of("a figure")
+    with Cache(tmp_path) as cache:
+        cache.keep({key: {"figure": 1}})
+    file = tmp_path / "leaderboard.sqlite"
+    for damaged in (b"no database at all", file.read_bytes()[:4096] + b"\xff" * 4096):
+        file.write_bytes(damaged)
+        with Cache(tmp_path) as cache:
+            assert cache.known([key]) == {}
+            cache.keep({key: {"figure": 2}})
+        with Cache(tmp_path) as cache:
+            cache.keep({key: {"figure": 3}})
+        with Cache(tmp_path) as cache:
+            assert cache.known([key]) == {key: {"figure": 3}}
+
+
+def test_without_means_for_several_processes_one_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container without /dev/shm, where no semaphore can be made."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("cervbench.leaderboard.workers.ProcessPoolExecutor", refused)
+    with mapping(4, WORTH_WORKERS) as each:
+        assert list(each(lambda one: {"twice": 2 * one}, [1, 2])) == [{"twice": 2}, {"twice": 4}]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cervbench.training.device import named_device, working_on
+from cervbench.training.memory import peak_memory, reset_peak_memory
+
 MEGABYTE = 10**6
 
 _LARGE_THEN_SMALL = """
@@ -34,3 +37,18 @@ def test_the_peak_of_memory_is_of_what_was_done_since_and_by_this_process() -> N
     large, small = map(int, done.stdout.split())
     assert large - small > 250 * MEGABYTE
     assert large < len(ballast)
+
+
+def test_a_system_that_tells_nothing_of_memory_can_be_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: nothing ran on Windows, which has no module `resource`, no /proc and no mallopt."""
+
+    def of_no_name(name: None) -> None:
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr("ctypes.CDLL", of_no_name)
+    monkeypatch.setattr("cervbench.training.memory.Path", lambda path: Path(f"/nowhere{path}"))
+    device = named_device("cpu")
+    with working_on(device):
+        reset_peak_memory(device)
+        assert peak_memory(device) == 0
