@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 _SETUP = """
 pragma journal_mode = delete;
-pragma synchronous = normal;
+pragma synchronous = off;
 create table if not exists kept (key blob primary key, value blob) without rowid;
 """
 _COMPUTING = {

@@ -8,7 +8,7 @@ from typing import Any
 from cervbench.leaderboard.cache import Cache, in_batches, key_of
 from cervbench.leaderboard.cells import Cell, Details, Replicates, Source, computed, metrics_of, pooled_from
 from cervbench.leaderboard.rows import Row
-from cervbench.leaderboard.workers import mapping
+from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import Difference, best_of, compare, refuse_unpaired
@@ -25,7 +25,7 @@ class Figures:
     rows: Sequence[Row]
     store: Store
     cache: Cache
-    workers: int = 1
+    workers: Workers = ALONE
 
     @cached_property
     def cells(self) -> dict[RowAtRatio, Cell]:
@@ -34,6 +34,7 @@ class Figures:
         return {at: Cell.from_json(kept) for at, kept in self._of("cell", wanted)}
 
     def details(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, Details]:
+        assert self.cells is not None  # computed first, and most details with them, by one set of processes
         return {at: Details.from_json(kept) for at, kept in self._of("details", wanted)}
 
     def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:
@@ -107,18 +108,14 @@ class Figures:
                     yield at, known[own]
                 else:
                     missing.append(at)
-        records = sum(len(row.records[ratio]) for row, ratio in missing)
-        with mapping(self.workers, records) as mapped:
-            sources = [self.source(at, kind == "details") for at in missing]
-            for done in in_batches(zip(missing, mapped(computed, sources), strict=True), _KEPT_AT_ONCE):
-                self.cache.keep(
-                    {
-                        key_of(name, *_described(at)): kept
-                        for at, found in done
-                        for name, kept in found.items()
-                    }
-                )
-                yield from ((at, found[kind]) for at, found in done)
+        sources = [self.source(at, kind == "details") for at in missing]
+        records = sum(len(source.records) for source in sources)
+        answers = self.workers.map(computed, sources, records)
+        for done in in_batches(zip(missing, answers, strict=True), _KEPT_AT_ONCE):
+            self.cache.keep(
+                {key_of(name, *_described(at)): kept for at, found in done for name, kept in found.items()}
+            )
+            yield from ((at, found[kind]) for at, found in done)
 
     def source(self, at: RowAtRatio, in_full: bool = False) -> Source:
         """The largest ratio of a row is always computed in full, since the page will ask for it in full."""

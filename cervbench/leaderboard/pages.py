@@ -14,6 +14,7 @@ from cervbench.leaderboard.index import SPEED, index
 from cervbench.leaderboard.tables import Table
 from cervbench.leaderboard.variant_page import MARK, page
 from cervbench.leaderboard.variants import variants
+from cervbench.leaderboard.workers import Workers
 from cervbench.lock import locked
 from cervbench.markup.escaping import file_name
 from cervbench.place import cache_root
@@ -109,8 +110,8 @@ def _render(
     """The text of every page, by its name in the folder."""
     made = {"README.md": ""}
     listed = []
-    with Cache(cache) as kept:
-        for variant in variants(Store(out), paths, kept, everything, workers):
+    with Cache(cache) as kept, Workers(workers) as others:
+        for variant in variants(Store(out), paths, kept, everything, others):
             files = {table.digest: f"charts/{_chart_name(table)}.svg" for table in variant.tables}
             made |= {files[digest]: chart for digest, chart in charts(variant.tables, MARK).items()}
             listed.append(variant)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from cervbench.leaderboard.cache import Cache, in_batches, key_of_bytes
+from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.plugin.catalog import CORE
 from cervbench.protocol.protocol import of_pretext
 from cervbench.records.record import Record, digest
@@ -149,32 +150,36 @@ class Row:
         self.devices.update(record.devices)
 
 
-def gather(store: Store, paths: Sequence[Path], cache: Cache) -> list[Row]:
+def gather(store: Store, paths: Sequence[Path], cache: Cache, workers: Workers = ALONE) -> list[Row]:
     """The rows of these records; RecordError if a record is not what its name and its seal say."""
     rows: dict[str, Row] = {}
     for some in in_batches(paths, _READ_AT_ONCE):
-        for path, content, found in _read(store, some, cache):
+        for path, content, found in _read(store, some, cache, workers):
             if found.row not in rows:
                 rows[found.row] = Row(store.record(path, content))
             rows[found.row].add(found)
     return list(rows.values())
 
 
-def _read(store: Store, paths: Sequence[Path], cache: Cache) -> Iterator[tuple[Path, bytes, CheckedRecord]]:
+def _read(
+    store: Store, paths: Sequence[Path], cache: Cache, workers: Workers
+) -> Iterator[tuple[Path, bytes, CheckedRecord]]:
     contents = [read_bytes(path) for path in paths]
     keys = [
         key_of_bytes(f"record {path.parent.name}/{path.name} ".encode() + content)
         for path, content in zip(paths, contents, strict=True)
     ]
-    known = cache.known(keys)
-    new = {}
+    known = {key: CheckedRecord.from_json(kept) for key, kept in cache.known(keys).items()}
+    unknown = [
+        (store, path, content)
+        for path, content, key in zip(paths, contents, keys, strict=True)
+        if key not in known
+    ]
+    checked = workers.map(_checked, unknown, len(unknown))
+    new = dict(zip([key for key in keys if key not in known], checked, strict=True))
     for path, content, key in zip(paths, contents, keys, strict=True):
-        if key in known:
-            found = CheckedRecord.from_json(known[key])
-        else:
-            found = new[key] = _checked(store.record(path, content))
         store.require_predictions(path.parent.name, path.stem)  # even if all figures are cached
-        yield path, content, found
+        yield path, content, known.get(key) or new[key]
     cache.keep(new)
 
 
@@ -199,13 +204,15 @@ def _off_of_contest(off: Sequence[str]) -> tuple[str, ...]:
     return others if len(others) == len(off) else (PRETEXT_BUDGET, *others)
 
 
-def _checked(record: Record) -> CheckedRecord:
+def _checked(source: tuple[Store, Path, bytes]) -> CheckedRecord:
+    store, path, content = source
+    record = store.record(path, content)
     any_fold = record.run.model_dump(mode="json", exclude={"fold"})
     return CheckedRecord(
         row=digest({"run": any_fold, "contest": list(_contest(record))}),
         fold=record.run.fold,
         ratio=record.ratio,
-        stored=StoredRecord(record.id, record.predictions.hash, record.labels.train, record.labels.val),
+        stored=StoredRecord(path.stem, record.predictions.hash, record.labels.train, record.labels.val),
         observed={name: record.observed[name] for name in _OBSERVED if name in record.observed},
         devices=tuple(_devices(record.observed)),
     )

@@ -9,6 +9,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row, gather
 from cervbench.leaderboard.tables import Table, tables
+from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.markup.escaping import file_name, markdown
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.records.store import Store
@@ -32,7 +33,7 @@ class Variant:
 
 
 def variants(
-    store: Store, paths: Sequence[Path], cache: Cache, everything: bool = False, workers: int = 1
+    store: Store, paths: Sequence[Path], cache: Cache, everything: bool = False, workers: Workers = ALONE
 ) -> Iterator[Variant]:
     """Each is made when it is asked for.
 
@@ -40,7 +41,7 @@ def variants(
     or `everything` is asked for.
     """
     for name, records in groupby(paths, key=lambda path: path.parent.name):
-        gathered = gather(store, list(records), cache)
+        gathered = gather(store, list(records), cache, workers)
         synthetic = any(row.sample.run.dataset.synthetic for row in gathered)
         rows, left_out = _selected(gathered, everything)
         figures = Figures(rows, store, cache, workers)

@@ -98,25 +98,24 @@ def estimate(values: Floats, folds: Ints) -> Estimate | None:
     formula is for sums, and can fall below that once a term is subtracted.
     """
     whole, left_out = values[0], values[1:]
-    sizes = np.unique(folds, return_counts=True)[1]
+    _, of_fold, sizes = np.unique(folds, return_inverse=True, return_counts=True)
     if np.isnan(values).any() or (sizes < 2).any():
         return None
     draws, free_groups = len(whole), float(len(folds) - len(sizes))
-    of_groups = float(_variance(left_out.mean(axis=1), folds))
+    mean_and_each = np.column_stack([left_out.mean(axis=1), left_out])
+    of_groups, *of_groups_in_draws = _variances(mean_and_each, of_fold, sizes).tolist()
     if draws == 1:
         return Estimate(float(whole.mean()), float(np.sqrt(of_groups)), free_groups)
     of_draws = float(whole.var(ddof=1)) / draws
-    of_both = (float(_variance(left_out, folds).mean()) - of_groups) / (draws - 1)
+    of_both = (float(np.mean(of_groups_in_draws)) - of_groups) / (draws - 1)
     variance = of_groups + max(0.0, of_draws - of_both)
     spread = of_groups**2 / free_groups + of_draws**2 / (draws - 1)
     freedom = max(variance**2 / spread, min(free_groups, draws - 1)) if variance > 0 else free_groups
     return Estimate(float(whole.mean()), float(np.sqrt(variance)), freedom)
 
 
-def _variance(left_out: Floats, folds: Ints) -> Floats:
-    """The jackknife variance, stratified by fold, along the first axis."""
-    total = np.zeros(left_out.shape[1:])
-    for fold in np.unique(folds):
-        own = left_out[folds == fold]
-        total += (len(own) - 1) * own.var(axis=0)
-    return total
+def _variances(left_out: Floats, of_fold: Ints, sizes: Ints) -> Floats:
+    """The jackknife variance of each column, stratified by fold."""
+    in_fold = np.eye(len(sizes))[of_fold]
+    off_the_mean = left_out - ((in_fold.T @ left_out) / sizes[:, None])[of_fold]
+    return ((sizes - 1) / sizes)[of_fold] @ off_the_mean**2

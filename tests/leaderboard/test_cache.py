@@ -12,7 +12,7 @@ import pytest
 import cervbench
 from cervbench.leaderboard import build
 from cervbench.leaderboard.cache import Cache, key_of
-from cervbench.leaderboard.workers import WORTH_WORKERS, mapping
+from cervbench.leaderboard.workers import WORTH_WORKERS, Workers
 from cervbench.records.record import Record
 
 PACKAGE = Path(cervbench.__file__).parent
@@ -80,5 +80,5 @@ def test_without_means_for_several_processes_one_computes(monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("cervbench.leaderboard.workers.ProcessPoolExecutor", refused)
-    with mapping(4, WORTH_WORKERS) as each:
-        assert list(each(lambda one: {"twice": 2 * one}, [1, 2])) == [{"twice": 2}, {"twice": 4}]
+    with Workers(4) as workers:
+        assert list(workers.map(lambda one: 2 * one, [1, 2], WORTH_WORKERS)) == [2, 4]
