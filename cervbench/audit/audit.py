@@ -49,9 +49,10 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
             for name in card.classes
         },
         group=card.group,
-        ladder=climb(features, labels, groupings_of(card, ids, groups, labels)),
+        abnormal=float(np.isin(labels, list(card.abnormal)).mean()),
+        ladder=climb(features, labels, groupings_of(card, ids, groups, labels), card.abnormal),
         without_the_cell=[
-            climb(simple, labels, {name: groups})[0]
+            climb(simple, labels, {name: groups}, card.abnormal)[0]
             for name, simple in (
                 ("width and height", _size_alone(pack.native_size[rows])),
                 ("mean colour", _colour_alone(pack.pixels, rows)),

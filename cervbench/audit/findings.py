@@ -43,6 +43,8 @@ class Audit:
     """How many pairs of different groups, on two sides of a fold, have a correlation of ALIKE or more."""
     pairs: list[NamedPair]
     """The closest pairs."""
+    abnormal: float = 0
+    """The share of abnormal images; 0 if the card knows no abnormal classes."""
 
     def rung(self, together: str) -> Rung | None:
         return next((rung for rung in self.ladder if rung.together == together), None)

@@ -5,7 +5,7 @@ class does. That is leakage only as far as the control does not lose it too: the
 and classes, but images were dealt to them at random.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +33,18 @@ class Rung:
     balanced_accuracy: float
     spread: float
     """The standard deviation of the balanced accuracy over seeds; each seed deals its own folds."""
+    abnormal_accuracy: float | None = None
+    """Of abnormal against normal, with the same predictions; None if the card knows no abnormal classes."""
 
 
-def climb(features: np.ndarray, labels: np.ndarray, groupings: Mapping[str, Sequence[str]]) -> list[Rung]:
+def climb(
+    features: np.ndarray,
+    labels: np.ndarray,
+    groupings: Mapping[str, Sequence[str]],
+    abnormal: Collection[str] = (),
+) -> list[Rung]:
     """One rung for each way to group the images."""
-    return [_rung(name, features, labels, np.asarray(groups)) for name, groups in groupings.items()]
+    return [_rung(name, features, labels, np.asarray(groups), abnormal) for name, groups in groupings.items()]
 
 
 def shuffled_within_class(labels: np.ndarray, groups: Sequence[str]) -> list[str]:
@@ -49,18 +56,25 @@ def shuffled_within_class(labels: np.ndarray, groups: Sequence[str]) -> list[str
     return [str(group) for group in mixed]
 
 
-def _rung(name: str, features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Rung:
-    scores = np.array([_cross_validated(features, labels, groups, seed) for seed in range(SEEDS)])
-    accuracy, balanced = scores.mean(0)
+def _rung(
+    name: str, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, abnormal: Collection[str]
+) -> Rung:
+    guesses = [_cross_validated(features, labels, groups, seed) for seed in range(SEEDS)]
+    balanced = [balanced_accuracy_score(labels, guessed) for guessed in guesses]
+    found = np.isin(labels, list(abnormal))
+    of_two = [accuracy_score(found, np.isin(guessed, list(abnormal))) for guessed in guesses]
     return Rung(
-        name, len(np.unique(groups)), float(accuracy), float(balanced), float(scores[:, 1].std(ddof=1))
+        name,
+        len(np.unique(groups)),
+        float(np.mean([accuracy_score(labels, guessed) for guessed in guesses])),
+        float(np.mean(balanced)),
+        float(np.std(balanced, ddof=1)),
+        float(np.mean(of_two)) if abnormal else None,
     )
 
 
-def _cross_validated(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
-) -> tuple[float, float]:
-    """Accuracy and balanced accuracy, of predictions pooled over folds."""
+def _cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """The class that each image is taken for where its fold is tested."""
     guessed = np.empty_like(labels)
     for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(
         features, labels, groups
@@ -72,4 +86,4 @@ def _cross_validated(
         if not np.ptp(features[train], axis=0).any():  # as with images of one size: PCA would divide by zero
             model = DummyClassifier(strategy="most_frequent")
         guessed[test] = model.fit(features[train], labels[train]).predict(features[test])
-    return accuracy_score(labels, guessed), balanced_accuracy_score(labels, guessed)
+    return guessed

@@ -19,7 +19,13 @@ def page(audit: Audit) -> str:
             else "Groups are not known here."
         ),
         "## The ladder",
-        f"Accuracy when folds keep ever larger groups of images together. {SETTINGS}.",
+        f"Accuracy when folds keep ever larger groups of images together. {SETTINGS}."
+        + (
+            " The last column has the same predictions in two classes, abnormal or not, as many papers do; "
+            f"{number(100 * audit.abnormal, 1)} % of the images are abnormal."
+            if audit.abnormal
+            else ""
+        ),
         _rungs("folds keep together", audit.ladder),
     ]
     if random and own and control:
@@ -80,7 +86,10 @@ def _rungs(head: str, rungs: Sequence[Rung]) -> str:
             f"**{markdown(rung.together)}**" if rung.together == OWN else markdown(rung.together),
             str(rung.groups),
             *(number(100 * share, 1) for share in (rung.accuracy, rung.balanced_accuracy, rung.spread)),
+            *([] if rung.abnormal_accuracy is None else [number(100 * rung.abnormal_accuracy, 1)]),
         ]
         for rung in rungs
     ]
-    return grid([head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"], rows)
+    heads = [head, "groups", "accuracy, %", "balanced accuracy, %", "sd over seeds"]
+    in_two = ["accuracy in two, %"] if any(rung.abnormal_accuracy is not None for rung in rungs) else []
+    return grid(heads + in_two, rows)

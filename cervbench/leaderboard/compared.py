@@ -104,7 +104,8 @@ def _of_table(
         if why_not := _why_not(table, one, other, ratio):
             yield Compared(*what, ratio, Difference(), why_not=why_not)
             continue
-        gain = figures.gain(one.name, one.row, other.row, ratio, metric) or Difference()
+        gains = figures.above(one.name, one.row, {ratio: other.row}, [metric])
+        gain = gains[metric].get(ratio, Difference())
         ours, theirs = (_scores(line.row, ratio, metric, store) for line in (one, other))
         apart = tuple(None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True))
         undefined = "" if gain.value is not None else f"{metric} is not defined for all groups and draws"

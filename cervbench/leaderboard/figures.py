@@ -10,7 +10,6 @@ from cervbench.leaderboard.cells import Cell, Details, Replicates, Source, compu
 from cervbench.leaderboard.rows import Row
 from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.records.store import RecordError, Store
-from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import Difference, best_of, compare, refuse_unpaired
 
 RowAtRatio = tuple[Row, int]
@@ -52,19 +51,29 @@ class Figures:
         names = list(rows)
         return {metric: frozenset(names[index] for index in known[keys[metric]]) for metric in metrics}
 
-    def gain(self, name: str, row: Row, base: Row, ratio: int, metric: str = HEADLINE) -> Difference | None:
-        """How far a row is above another; None if the paired test cannot be made of them."""
-        wanted = [(row, ratio), (base, ratio)]
-        if not self._testable(wanted):
-            return None
-        own = key_of("gain", metric, [_described(at) for at in wanted])
-        known = self.cache.known([own])
-        if not known:
-            self._refuse_unpaired([name, "what it is compared with"], wanted)
-            ours, theirs = self.replicates(wanted)
-            known = {own: compare(ours.values[metric], theirs.values[metric], ours.folds)}
-            self.cache.keep(known)
-        return Difference(*known[own])
+    def above(
+        self, name: str, row: Row, bases: Mapping[int, Row], metrics: Sequence[str]
+    ) -> dict[str, dict[int, Difference]]:
+        """By metric and ratio, how far a row is above its base there, if the two can be tested by pairs."""
+        pairs = {ratio: [(row, ratio), (base, ratio)] for ratio, base in bases.items()}
+        keys = {
+            (metric, ratio): key_of("gain", metric, [_described(at) for at in pair])
+            for ratio, pair in pairs.items()
+            if self._testable(pair)
+            for metric in metrics
+        }
+        known, new = self.cache.known(list(keys.values())), {}
+        for ratio in dict.fromkeys(ratio for (_, ratio), own in keys.items() if own not in known):
+            self._refuse_unpaired([name, "what it is compared with"], pairs[ratio])
+            ours, theirs = self.replicates(pairs[ratio])
+            for metric in metrics:
+                new[keys[metric, ratio]] = compare(ours.values[metric], theirs.values[metric], ours.folds)
+        self.cache.keep(new)
+        known |= new
+        found: dict[str, dict[int, Difference]] = {metric: {} for metric in metrics}
+        for (metric, ratio), own in keys.items():
+            found[metric][ratio] = Difference(*known[own])
+        return found
 
     def replicates(self, wanted: Sequence[RowAtRatio]) -> list[Replicates]:
         """The metrics of a cell, with each group left out in turn."""

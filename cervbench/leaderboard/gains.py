@@ -18,19 +18,16 @@ def gains(
     """
     if row.baseline:
         return {}
-    bases = [
+    candidates = [
         base
         for base in others
         if base.as_it_began and base.start == row.start and _begins(base) == _begins(row)
     ]
-    if len(bases) != 1:
+    if len(candidates) != 1:
         return {}
-    (base,) = bases
-    ratios = [ratio for ratio in sorted(row.records) if row.complete(ratio) and base.complete(ratio)]
-    by_metric = {
-        metric: {ratio: gain for ratio in ratios if (gain := figures.gain(name, row, base, ratio, metric))}
-        for metric in metrics
-    }
+    (base,) = candidates
+    bases = {ratio: base for ratio in sorted(row.records) if row.complete(ratio) and base.complete(ratio)}
+    by_metric = figures.above(name, row, bases, metrics)
     return {metric: found for metric, found in by_metric.items() if found}
 
 
@@ -66,13 +63,12 @@ def above_references(
     if row.baseline:
         return {}
     cells = figures.cells
-    return {
-        ratio: gain
+    bases = {
+        ratio: reference
         for ratio, (_, reference) in best.items()
-        if row.complete(ratio)
-        and cells[row, ratio].tested == cells[reference, ratio].tested
-        and (gain := figures.gain(name, row, reference, ratio))
+        if row.complete(ratio) and cells[row, ratio].tested == cells[reference, ratio].tested
     }
+    return figures.above(name, row, bases, [HEADLINE])[HEADLINE]
 
 
 def corrected(gains_of: Mapping[str, Mapping[int, Difference]]) -> dict[tuple[str, int], float]:

@@ -1,6 +1,8 @@
 """The table of predictions: one canonical form on disk, hashed by content, written whole or not at all."""
 
 import hashlib
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,9 +94,14 @@ def read_table(path: Path) -> pa.Table:
 
 def regular_bytes(path: Path) -> bytes:
     """What a file holds. A device or a pipe under its name would never end."""
-    if path.exists() and not path.is_file():
-        raise OSError("it is no file")
-    return path.read_bytes()
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def to_columns(table: pa.Table) -> dict[str, np.ndarray]:

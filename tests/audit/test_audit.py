@@ -209,8 +209,24 @@ def test_names_from_a_users_manifest_are_text_and_nothing_else() -> None:
 def test_a_rung_is_the_mean_over_seeds_and_its_spread_that_of_balanced_accuracy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scores = [(0.5, 0.4), (0.9, 0.41), (0.7, 0.45), (0.6, 0.46)]
-    monkeypatch.setattr("cervbench.audit.ladder._cross_validated", lambda *asked: scores[asked[-1]])
-    [rung] = climb(np.zeros((4, 2)), np.array(list("aabb")), {"images": list("0123")})
-    assert (rung.accuracy, rung.balanced_accuracy) == pytest.approx((0.675, 0.43))
-    assert rung.spread == pytest.approx(np.std([0.4, 0.41, 0.45, 0.46], ddof=1))
+    labels = np.array(list("aabbbb"))
+    guesses = [np.array(list(text)) for text in ("aabbbb", "bbbbbb", "aabbba", "aabbaa")]
+    monkeypatch.setattr("cervbench.audit.ladder._cross_validated", lambda *asked: guesses[asked[-1]])
+    [rung] = climb(np.zeros((6, 2)), labels, {"images": list("012345")})
+    assert (rung.accuracy, rung.balanced_accuracy) == pytest.approx((5 / 6 - 1 / 24, 0.78125))
+    assert rung.spread == pytest.approx(np.std([1, 0.5, 0.875, 0.75], ddof=1))
+    assert rung.abnormal_accuracy is None
+
+
+def test_the_last_column_has_the_same_predictions_in_two_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for another of the abnormal classes, an image is right."""
+    labels, guessed = np.array(list("nnabca")), np.array(list("nabcnb"))
+    monkeypatch.setattr("cervbench.audit.ladder._cross_validated", lambda *_: guessed)
+    groupings = {"nothing (random images)": list("012345")}
+    [rung] = climb(np.zeros((6, 2)), labels, groupings, abnormal=frozenset("abc"))
+    assert rung.abnormal_accuracy == pytest.approx(4 / 6)
+    text = page(Audit("made", 6, 6, {}, "session", [rung], [rung], 0, [], abnormal=4 / 6))
+    assert "66.7 % of the images are abnormal" in text
+    assert "| accuracy in two, % |" in text
+    unknown = [replace(rung, abnormal_accuracy=None)]
+    assert "in two" not in page(Audit("made", 6, 6, {}, "session", unknown, [], 0, []))

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,7 +10,7 @@ from cervbench.data.cards import herlev
 from cervbench.data.error import DataError
 from cervbench.protocol.folds import frozen
 
-IDS = frozen("herlev").images
+IDS, LABELS = frozen("herlev").images, frozen("herlev").labels
 
 
 def sessions_by_hand(gap):
@@ -53,11 +54,36 @@ def test_a_partial_copy_has_the_same_sessions():
     assert herlev.session(f"{bridged[-1]}-{bridged[-1] + 9:09}-001") == str(bridged[0])
 
 
-@pytest.mark.parametrize(("name", "gap"), list(zip(herlev.CARD.groupings, (0, 100, 600, 1800), strict=True)))
+GAPS = (0, 100, 600, 1800, 10_000)
+
+
+@pytest.mark.parametrize(("name", "gap"), list(zip(herlev.CARD.groupings, GAPS, strict=True)))
 def test_groupings_for_the_audit_are_runs_of_the_clock(name, gap):
     by_hand = sessions_by_hand(gap)
     session_of = {value: str(session[0]) for session in by_hand for value in session}
     assert herlev.CARD.groupings[name](IDS) == [session_of[int(image_id[:9])] for image_id in IDS]
+
+
+def test_the_clock_has_days_of_which_none_holds_both_normal_and_abnormal_cells():
+    """What the card says of it: an interpretation, but not one that chance would bear out."""
+    values = np.unique([herlev.clock(image_id) for image_id in IDS])
+    gaps = np.diff(values)
+    assert gaps[gaps < 10_000].max() == 6_912
+    assert gaps[gaps > 10_000].min() == 33_137
+
+    turns = values / herlev.DAY
+    noon = np.angle(np.exp(2j * np.pi * turns).mean()) / (2 * np.pi)
+    days = np.round(turns - noon).astype(int)
+    assert 24 * np.abs(turns - noon - days).max() < 4
+    assert len(set(days)) == 30
+    weekdays = set(days % 7)
+    assert any({(first + n) % 7 for n in range(5)} == weekdays for first in range(7))
+
+    day_of = herlev.CARD.groupings["days: runs of A with gaps ≤ 10000"](IDS)
+    at = np.searchsorted(values, [herlev.clock(image_id) for image_id in IDS])
+    assert len(set(zip(day_of, days[at], strict=True))) == 30
+    kinds = {(day, label in herlev.CARD.abnormal) for day, label in zip(day_of, LABELS, strict=True)}
+    assert len(kinds) == 30
 
 
 def test_masks_of_the_original_archive_are_no_images(tree):

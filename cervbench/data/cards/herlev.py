@@ -45,11 +45,19 @@ SESSION_STARTS = (
 """The first A of each of the 126 sessions of the complete set, frozen so that a partial copy has the same
 groups.
 
-An id reads `A-B-nnn`, and A advances like a clock: its 323 values come in runs. That it is a time in seconds
-is an interpretation and not documented. What was measured is that images of one run resemble each other by
-more than their class. Folds that keep only images of one A together still leak most of what random folds
-leak; folds that keep runs with gaps of at most 300 together, which are the sessions, stop most of it; wider
-runs, of which there are few, move the figure both ways (see the ladder of `cervbench data audit herlev`).
+An id reads `A-B-nnn`, and A advances like a clock: its 323 values come in runs. That is an interpretation and
+not documented; see `DAY`. What was measured is that images of one run resemble each other by more than their
+class. Folds that keep only images of one A together still leak most of what random folds leak; folds that
+keep runs with gaps of at most 300 together, which are the sessions, stop most of it; wider runs, of which
+there are few, move the figure both ways (see the ladder of `cervbench data audit herlev`).
+"""
+
+DAY = 43_004
+"""What A seems to advance in a day, so that it would count ticks of two seconds and a gap of 300 be ten
+minutes. A has 30 stretches: in none is a gap longer than 6,912, and none is nearer to the next than 33,137.
+All its values lie within four hours, of 24, of multiples of this number, and on five days in a row of seven.
+
+No day holds both normal and abnormal cells. Sessions of one day are in several folds.
 """
 
 _ID = re.compile(r"(\d{9})-\d{9}-\d{3}")
@@ -119,6 +127,7 @@ CARD = Card(
         "runs of A with gaps ≤ 100": runs(100),
         "runs of A with gaps ≤ 600": runs(600),
         "runs of A with gaps ≤ 1800": runs(1800),
+        "days: runs of A with gaps ≤ 10000": runs(10_000),
     },
     ignored=("*-d.*",),
     manifest="herlev",
