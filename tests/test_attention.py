@@ -150,7 +150,7 @@ def test_answers_that_are_not_the_records_are_said_to_be_others(
     done: tuple[Place, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, (record, *_) = done
-    monkeypatch.setattr("cervbench.training.loop.CLIP", 0.1)
+    monkeypatch.setattr("cervbench.training.stage.Stage.clip", 0.1)
     answer = show(record.id, "--attention", "--records", place.out, "--out", tmp_path, "--count", 1)
     assert answer.exit_code == 0, answer.output
     assert "is not quite the record's" in answer.stderr

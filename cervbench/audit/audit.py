@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from cervbench.atomic import write_text
-from cervbench.audit.findings import ALIKE, CONTROL, IMAGE_SIZE, LOOKED_AT, OWN, RANDOM, Audit, NamedPair
+from cervbench.audit.findings import ALIKE, IMAGE_SIZE, LOOKED_AT, OWN, RANDOM, Audit, NamedPair, control_of
 from cervbench.audit.ladder import climb, shuffled_within_class
 from cervbench.audit.page import page
 from cervbench.audit.pairs import SHOWN, Pair, closest_pairs, draw_sheet
@@ -75,14 +75,16 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
 def groupings_of(
     card: Card, ids: Sequence[str], groups: Sequence[str], labels: np.ndarray
 ) -> dict[str, Sequence[str]]:
-    """What folds may keep together, from the most groups to the fewest, and the control.
+    """What folds may keep together, from the most groups to the fewest; then controls.
 
-    Where the card says that groups are not known, its own are no rung, and there is nothing to control.
+    These are of the card's own groups and of wider ones. Where the card says that groups are not known, its
+    own are no rung, and there is nothing to control.
     """
     found: dict[str, Sequence[str]] = {RANDOM: ids} | ({OWN: groups} if card.groups_known else {})
     found |= {name: [str(g) for g in group(ids)] for name, group in card.groupings.items()}
     by_size = dict(sorted(found.items(), key=lambda item: -len(set(item[1]))))
-    return by_size | ({CONTROL: shuffled_within_class(labels, groups)} if card.groups_known else {})
+    wide = list(by_size)[list(by_size).index(OWN) :] if card.groups_known else []
+    return by_size | {control_of(name): shuffled_within_class(labels, by_size[name]) for name in wide}
 
 
 def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:

@@ -12,7 +12,14 @@ LOOKED_AT = 2000
 """How many pairs are looked at, beginning with the closest."""
 
 RANDOM, OWN = "nothing (random images)", "the card's group"
-CONTROL = "control: the card's groups, images shuffled within class"
+
+
+def control_of(together: str) -> str:
+    """The name of the rung that has groups of the same sizes and classes, with images dealt at random."""
+    return f"control: {together}, images shuffled within class"
+
+
+CONTROL = control_of(OWN)
 
 SETTINGS = (
     f"ImageNet features of EfficientNet-Lite0 at {IMAGE_SIZE} px, {COMPONENTS} principal components, "

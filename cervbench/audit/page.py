@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit
+from cervbench.audit.findings import ALIKE, CONTROL, LOOKED_AT, OWN, RANDOM, SETTINGS, Audit, control_of
 from cervbench.audit.ladder import Rung
 from cervbench.markup.escaping import markdown
 from cervbench.markup.text import grid, number
@@ -37,7 +37,7 @@ def page(audit: Audit) -> str:
             f"control), account for {number(shared, 1)} of them: the rest, {number(lost - shared, 1)} "
             "points, is what images of one group know of each other beyond their class. Differences are "
             "taken before they are rounded."
-            f"{_beside(audit, random)}"
+            f"{_beside(audit, random)}{_wider(audit)}"
         )
     by_group = " by the card's group" if own else ""
     parts += [
@@ -67,8 +67,8 @@ def _beside(audit: Audit, random: Rung) -> str:
     place = names.index(OWN)
     beside = [
         100 * (random.balanced_accuracy - rung.balanced_accuracy)
-        for rung in audit.ladder[place - 1 : place + 3]
-        if rung.together not in (RANDOM, OWN, CONTROL)
+        for rung in audit.ladder[place - 1 : min(place + 3, names.index(CONTROL))]
+        if rung.together not in (RANDOM, OWN)
     ]
     if not beside:
         return ""
@@ -78,6 +78,16 @@ def _beside(audit: Audit, random: Rung) -> str:
         "points: which groups there happen to be moves it, and the spread over seeds, which is that of "
         "dealing the same groups anew, does not show it."
     )
+
+
+def _wider(audit: Audit) -> str:
+    """What images of a wider group know of each other beyond their class."""
+    told = [
+        f"{markdown(rung.together)}, {number(100 * (control.balanced_accuracy - rung.balanced_accuracy), 1)}"
+        for rung in audit.ladder
+        if rung.together != OWN and (control := audit.rung(control_of(rung.together)))
+    ]
+    return f" Of wider groups, each below its own control, it is: {'; '.join(told)}." if told else ""
 
 
 def _rungs(head: str, rungs: Sequence[Rung]) -> str:

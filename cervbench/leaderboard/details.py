@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cervbench.leaderboard.cells import FEWEST_GROUPS, Details
 from cervbench.leaderboard.tables import Table
 from cervbench.markup.escaping import link, markdown
-from cervbench.markup.text import figure, grid
+from cervbench.markup.text import figure, grid, number
 from cervbench.scoring.metrics import METRICS
 
 
@@ -25,10 +25,13 @@ def others(table: Table, known: Sequence[tuple[str, Details]]) -> str:
         for row, own in known
     ]
     note = "↓: lower is better."
-    if table.sample.task.abnormal:
+    if abnormal := table.sample.task.abnormal:
+        classes = known[0][1].classes
+        share = sum(classes[name].images for name in abnormal) / sum(own.images for own in classes.values())
         note += (
             " Sensitivity, specificity, precision and average precision are of abnormal against normal, the "
-            "first three at a probability of one half."
+            f"first three at a probability of one half; {number(100 * share, 1)} % of the images are "
+            "abnormal, which is the precision, and the average precision, of a guess."
         )
     summary = f"Other metrics, at {table.ratios[-1]} % of the labels"
     return unfolded(summary, f"{grid(header, rows)}\n\n{note}")

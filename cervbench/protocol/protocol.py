@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from cervbench.plugin.catalog import CORE
-from cervbench.plugin.settings import Settings, SettingsError, did_you_mean
+from cervbench.plugin.settings import Settings, SettingsError, added_later, did_you_mean
 
 TIERS = ("smoke", "quick", "standard")
 
@@ -49,6 +49,8 @@ class Pretext(Settings):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1)
     compile: bool
+    clip: float = added_later(1.0, ge=0)
+    """The norm to which gradients are clipped; with 0 they are not."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class BudgetOfRun(Closed):
     epochs: int
     batch_size: int
     compile: bool
+    clip: float = added_later(1.0)
 
 
 class ProtocolOfRun(Closed):

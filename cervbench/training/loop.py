@@ -22,8 +22,6 @@ from cervbench.training.checkpoint import Checkpoints, State
 from cervbench.training.precision import autocast
 from cervbench.training.stage import Stage, name_of, require_choices
 
-CLIP = 1.0
-"""The norm to which gradients are clipped, in every stage."""
 WARM_UP = 0.1
 """The share of the steps of every stage that warm up."""
 TIMES_LOGGED = 50
@@ -107,7 +105,7 @@ def _step(
         )
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(stage.parameters(), CLIP)
+    norm = torch.nn.utils.clip_grad_norm_(stage.parameters(), stage.clip or math.inf)
     state.optimizer.step()
     state.step += 1
     stage.after_step(Progress(state.step, steps))

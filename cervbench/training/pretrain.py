@@ -84,7 +84,7 @@ def build_method(recipe: Recipe) -> Method:
 
 def pretext_stage(method: Method, recipe: Recipe, images: Images) -> tuple[PretextStage, Feed]:
     """The stage that trains a method without labels, and its feed."""
-    stage = PretextStage(method)
+    stage = PretextStage(method, recipe.pretext.clip)
     if recipe.pretext.compile:
         torch.compiler.reset()  # torch compiles no more than eight versions of a function
         stage.compile()

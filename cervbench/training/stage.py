@@ -21,6 +21,8 @@ class Stage(nn.Module, ABC):
     weight_decay: float
     momentum: float = 0.9
     """Only used by sgd."""
+    clip: float = 1.0
+    """The norm to which gradients are clipped; with 0 they are not."""
     remedy: str = "Try a smaller learning rate"
     """What to try if its numbers are no longer finite."""
 
@@ -43,9 +45,9 @@ class PretextStage(Stage):
     sees = "images"
     remedy = "Try a smaller learning rate (--set learning_rate=…)"
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, clip: float = Stage.clip) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.clip = method, clip
         config = method.config
         self.optimizer, self.momentum = config.optimizer, config.momentum
         self.learning_rate, self.weight_decay = config.learning_rate, config.weight_decay

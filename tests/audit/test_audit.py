@@ -12,7 +12,7 @@ from PIL import Image
 
 from cervbench.audit import audit
 from cervbench.audit.audit import groupings_of
-from cervbench.audit.findings import CONTROL, OWN, RANDOM, Audit, NamedPair
+from cervbench.audit.findings import CONTROL, OWN, RANDOM, Audit, NamedPair, control_of
 from cervbench.audit.ladder import Rung, climb, shuffled_within_class
 from cervbench.audit.page import page
 from cervbench.audit.pairs import closest_pairs, draw_sheet
@@ -65,7 +65,7 @@ def test_ways_to_group_that_a_card_knows_are_climbed_though_its_own_groups_are_n
     )
     ids, labels = ["aa1", "ab2", "ba3", "ab4"], np.array(list("xyxy"))
     known = groupings_of(card, ids, ["1", "1", "2", "2"], labels)
-    assert list(known) == [RANDOM, "visits", OWN, "slides", CONTROL]
+    assert list(known) == [RANDOM, "visits", OWN, "slides", CONTROL, control_of("slides")]
     unknown = groupings_of(replace(card, groups_known=False), ids, ids, labels)
     assert unknown == {RANDOM: ids, "visits": ["aa", "ab", "ba", "ab"], "slides": ["a", "a", "b", "a"]}
 
@@ -166,13 +166,15 @@ def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
         Rung("finer", 20, 0.6, 0.57, 0.01),
         Rung("the card's group", 9, 0.5, 0.50, 0.01),
         Rung("wider", 6, 0.5, 0.54, 0.01),
-        Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.58, 0.01),
+        Rung("control: the card's group, images shuffled within class", 9, 0.6, 0.58, 0.01),
+        Rung("control: wider, images shuffled within class", 6, 0.6, 0.575, 0.01),
     ]
     pairs = [NamedPair("i", "j", "a / a", 0.9)]
     text = page(Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, pairs))
     assert "10.0 points" in text
     assert "account for 2.0 of them: the rest, 8.0 points" in text
     assert "by the rungs beside it, the whole is 3.0 to 6.0 points" in text
+    assert "Of wider groups, each below its own control, it is: wider, 3.5." in text
 
 
 def test_points_bear_a_true_minus_sign_and_zero_bears_none() -> None:
@@ -182,7 +184,7 @@ def test_points_bear_a_true_minus_sign_and_zero_bears_none() -> None:
         Rung("finer", 20, 0.6, 0.60004, 0.01),
         Rung("the card's group", 9, 0.5, 0.5965, 0.01),
         Rung("wider", 6, 0.5, 0.6172, 0.01),
-        Rung("control: the card's groups, images shuffled within class", 9, 0.6, 0.603, 0.01),
+        Rung("control: the card's group, images shuffled within class", 9, 0.6, 0.603, 0.01),
     ]
     text = page(Audit("made", 90, 90, {"a": 4}, "session", rungs, [], 0, []))
     assert "account for −0.3 of them" in text

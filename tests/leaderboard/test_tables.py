@@ -737,6 +737,7 @@ def test_the_other_metrics_are_scikit_learns_on_the_stored_predictions(out: Path
     shown = {name: figure.value for name, figure in line.details.others.items()}
     assert shown.pop("calibration_error") is not None  # held to its definition where that stands
     assert shown == pytest.approx(expected, rel=1e-5)
+    assert f"; {100 * rows.abnormal.mean():.1f} % of the images are abnormal" in page(out)
 
 
 def test_every_metric_of_a_record_stands_on_its_page(out: Path, write: Write) -> None:

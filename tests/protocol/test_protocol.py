@@ -7,7 +7,7 @@ import pytest
 from cervbench.plugin.settings import SettingsError
 from cervbench.protocol.protocol import TIERS, changes_of, load
 from cervbench.protocol.randomness import generator, torch_seed
-from cervbench.records.record import digest
+from cervbench.records.record import BudgetOfRun, digest
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -21,6 +21,8 @@ def test_every_tier_has_a_budget_for_every_evaluation(tier: str) -> None:
 def test_the_numbers_of_version_1_are_frozen() -> None:
     """Figures under it were published: where a number has to change, it is another version."""
     numbers = tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
+    # The norm was code when they were published, and this number.
+    assert {numbers["tiers"][tier]["pretext"].pop("clip") for tier in TIERS} == {1.0}
     assert digest(numbers) == "7fccf1e81ba8b086"
 
 
@@ -85,3 +87,12 @@ def test_seeds_of_torch_are_the_same_on_every_machine() -> None:
     digest = hashlib.sha256(b"0/3/init").hexdigest()[:16]
     lowest_first = "".join(reversed([digest[place : place + 2] for place in range(0, 16, 2)]))
     assert torch_seed(0, 3, "init") == int(lowest_first, 16) // 2
+
+
+def test_clipping_is_a_number_of_the_protocol_that_older_records_do_not_have() -> None:
+    """It was code before, at the same norm: what was recorded then stays on protocol."""
+    on, off = load("quick"), load("quick", {"pretext.clip": 0})
+    assert (on.pretext.clip, off.pretext.clip) == (1.0, 0.0)
+    assert "clip" not in BudgetOfRun(**on.pretext.model_dump()).model_dump()
+    assert BudgetOfRun(**off.pretext.model_dump()).model_dump()["clip"] == 0
+    assert off.off == ("pretext.clip=0.0",)

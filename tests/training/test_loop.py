@@ -117,7 +117,8 @@ def test_the_rate_warms_up_and_falls_and_each_step_is_in_training_and_has_draws_
     assert len(set(stage.drawn)) == 20
 
 
-def test_gradients_are_clipped_to_a_norm_of_one() -> None:
+@pytest.mark.parametrize("clip", [None, 0.25, 0.0])
+def test_gradients_are_clipped_to_a_norm_of_one_unless_the_stage_says_otherwise(clip: float | None) -> None:
     class Steep(Means):
         norm = 0.0
 
@@ -130,8 +131,11 @@ def test_gradients_are_clipped_to_a_norm_of_one() -> None:
 
     _, feed, sitting, _ = setup()
     stage = Steep()
+    if clip is not None:
+        stage.clip = clip
     train(stage, begin(stage, sitting), feed, STEPS, sitting, until=1)
-    assert stage.norm == pytest.approx(1)
+    unclipped = 1000 * stage.out.weight.numel() ** 0.5
+    assert stage.norm == pytest.approx(unclipped if clip == 0 else clip or 1)
 
 
 class Normed(Method):
