@@ -23,6 +23,8 @@ PUBLISHED_TOTALS = {
     "hicervix": 40229,
     "cric": 11534,
     "cric-3": 11534,
+    "herlev-3": 917,
+    "hicervix-4": 40229,
 }
 
 

@@ -11,10 +11,12 @@ from cervbench.plugin import hookimpl
 def cervbench_datasets() -> Mapping[str, Card]:
     cards = (
         herlev.CARD,
+        herlev.BETHESDA,
         sipakmed.CARD,
         lbc.CARD,
         lbc.MERGED,
         hicervix.CARD,
+        hicervix.ROOTS,
         cric.CARD,
         cric.MERGED,
         synthetic.CARD,

@@ -27,7 +27,8 @@ SEVERITY = {"NILM": 0, "ASC-US": 1, "LSIL": 2, "ASC-H": 3, "HSIL": 4, "SCC": 5}
 
 BOX_OF_WIDTH = 90 / 1376
 """The side of a cell's box as a share of its field's width: at the original scale the customary 90 pixels,
-which hold the nucleus and, for most cells, the cytoplasm around it; in a field 1280 pixels wide, 84."""
+which hold the nucleus and what is near it, and cut off the cytoplasm of most NILM, ASC-US and LSIL; in a
+field 1280 pixels wide, 84."""
 
 ORIGINAL_WIDTH = 1376
 """The least width of an original (1376 is the published one; widths up to 1392 were found). Because they

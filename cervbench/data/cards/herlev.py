@@ -132,3 +132,14 @@ CARD = Card(
     ignored=("*-d.*",),
     manifest="herlev",
 )
+
+BETHESDA = CARD.merged(
+    "herlev-3",
+    "Herlev Pap smear, three classes",
+    {
+        "NILM": ("normal_superficiel", "normal_intermediate", "normal_columnar"),
+        "LSIL": ("light_dysplastic",),
+        "HSIL": ("moderate_dysplastic", "severe_dysplastic", "carcinoma_in_situ"),
+    },
+)
+"""As they are reported today; the three that HSIL has here are hard to tell apart."""

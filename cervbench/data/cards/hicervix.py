@@ -116,3 +116,13 @@ CARD = Card(
     expected=EXPECTED,
     groups_known=False,
 )
+
+ROOTS = CARD.merged(
+    "hicervix-4",
+    "HiCervix, four roots",
+    {
+        root: tuple(name for name, path in HIERARCHY.items() if path[0] == root)
+        for root in ("negative", "ASC", "AGC", "microbe")
+    },
+)
+"""Labels are inner nodes, too: of the 26, a subtype that is taken for its kind counts as wrong."""

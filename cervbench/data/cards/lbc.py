@@ -1,8 +1,8 @@
 """The Mendeley liquid-based cytology set: 963 whole fields in four Bethesda classes.
 
 Its files have names such as `HSIL_2 (10).jpg`, `NL_10_ (5).jpg` or `scc_1 (21).jpg`. What stands before the
-number of an image is taken for its slide, though that is not documented. There are 61 slides; LSIL and SCC
-have four each.
+number of an image is taken for its slide, though that is not documented, and 61 slides cannot be of the 460
+patients that gave them: they may be batches. LSIL and SCC have four each.
 """
 
 import re
@@ -71,7 +71,7 @@ CARD = Card(
     citation=(
         "Hussain E, Mahanta LB, Borah H, Das CR. Liquid based-cytology Pap smear dataset for automated "
         "multi-class diagnosis of pre-cancerous and cervical cancer lesions. Data in Brief 30, 105589, "
-        "2020. doi:10.17632/zddtpgzv63.4"
+        "2020. doi:10.1016/j.dib.2020.105589; data doi:10.17632/zddtpgzv63.4"
     ),
     licence="CC BY 4.0",
     source=Source(

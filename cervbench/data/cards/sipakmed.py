@@ -20,16 +20,16 @@ EXPECTED = {
 
 
 def items(folder: Path) -> Sequence[Item]:
-    """`im_<Class>/im_<Class>/CROPPED/<slide>_<cell>.bmp`, without the clusters and the `.dat` contours."""
+    """`im_<Class>/im_<Class>/CROPPED/<photograph>_<cell>.bmp`, without photographs and `.dat` contours."""
     found = []
     for class_folder, label in class_folders(folder, {f"im_{name}": name for name in EXPECTED}):
         for path in image_files(class_folder):
             if path.parent.name.casefold() != "cropped":
                 continue
-            slide, _, cell = path.stem.partition("_")
-            if not (slide.isdecimal() and cell.isdecimal()):
-                raise DataError(f"{path} is not named <slide>_<cell>; nothing else belongs into CROPPED")
-            found.append(Item(f"{label}-{path.stem}", label, f"{label}-{slide}", path))
+            photograph, _, cell = path.stem.partition("_")
+            if not (photograph.isdecimal() and cell.isdecimal()):
+                raise DataError(f"{path} is not named <photograph>_<cell>; nothing else belongs into CROPPED")
+            found.append(Item(f"{label}-{path.stem}", label, f"{label}-{photograph}", path))
     return found
 
 
@@ -55,8 +55,8 @@ CARD = Card(
         ),
     ),
     group=(
-        "class and slide number: the photograph that the cells are cut from, where numbers restart in each "
-        "class; unverified"
+        "class and number: the photograph that the cells are cut from, where numbers restart in each class, "
+        "which is unverified; which photographs are of one slide is not published"
     ),
     abnormal=frozenset({"Koilocytotic", "Dyskeratotic"}),
     expected=EXPECTED,

@@ -30,9 +30,9 @@ def agbt(encoder: Any, **settings: Any) -> AGBT:
     return AGBT(Config.model_validate({"projector": (128, 128), **settings}), encoder)
 
 
-def noise(images: int = 256) -> Sequence[Tensor]:
+def noise(images: int = 256, around: float = 0) -> Sequence[Tensor]:
     """Two views that have nothing in common."""
-    return torch.randn(images, WIDTH), torch.randn(images, WIDTH)
+    return around + torch.randn(images, WIDTH), around + torch.randn(images, WIDTH)
 
 
 @pytest.mark.parametrize("weight", [0.005, 0.3])
@@ -104,6 +104,22 @@ def test_the_attention_alone_makes_noise_agree(target: str, anew: bool, reached:
         after.append(parts["diagonal_after_attention"].item())
     assert abs(np.mean(before[-50:])) < 0.1
     assert np.mean(after[-50:]) > reached
+
+
+def test_features_to_one_side_of_zero_make_it_easier_to_agree() -> None:
+    """As a CNN's are: the mean that all images share is weighed, too, and so varies with the weights."""
+    reached = []
+    for around in (0, 3):
+        method = agbt(AsItIs(WIDTH))
+        trained = torch.optim.Adam(method.attention.parameters(), lr=1e-2)
+        for _ in range(200):
+            loss, parts = method.loss(noise(around=around))
+            trained.zero_grad()
+            loss.backward()
+            trained.step()
+        reached.append(parts["diagonal_after_attention"].item())
+        assert abs(parts["diagonal_before_attention"].item()) < 0.1
+    assert reached[0] < 0.7 < 0.9 < reached[1]
 
 
 def mean_correlation(one: Tensor, other: Tensor) -> float:
