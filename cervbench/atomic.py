@@ -18,10 +18,9 @@ MANY = 100
 """Above this many files one `os.sync()` is quicker than an fsync each."""
 
 
-BUSY = os.name == "nt"
-"""Windows renames no file that another process, often a scanner of viruses, has open for a moment."""
-RENAMED_AGAIN = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds to wait before the next try."""
+ON_WINDOWS = os.name == "nt"
+WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before the next try of a rename there, while another process has the file open."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -90,7 +89,7 @@ def _beside(path: Path) -> Path:
 
 
 def _rename(source: Path, target: Path) -> None:
-    for wait in RENAMED_AGAIN if BUSY else ():
+    for wait in WAITS if ON_WINDOWS else ():
         try:
             source.replace(target)
         except PermissionError:
@@ -114,7 +113,7 @@ def _sync_all(paths: Sequence[Path]) -> None:
 
 
 def _sync(file: Path) -> None:
-    with file.open("r+b" if os.name == "nt" else "rb") as written:  # Windows flushes what is open to write
+    with file.open("r+b" if ON_WINDOWS else "rb") as written:  # Windows flushes what is open to write
         os.fsync(written.fileno())
 
 

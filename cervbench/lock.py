@@ -32,13 +32,13 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _acquire(lock, waiting)
-        except (OSError, NotImplementedError) as error:  # the latter from older versions of filelock
-            if isinstance(error, OSError) and error.errno not in _HAS_NO_LOCKS:
+        except OSError as error:
+            if error.errno not in _HAS_NO_LOCKS:
                 raise
             raise LockError(
                 f"{path} cannot be locked: this disk has no locks, or none that end with their process, and "
-                "two processes would spoil each other's work. Put --out and CERVBENCH_CACHE on another disk, "
-                "or have this one mounted with locks (Lustre: flock)"
+                "two processes would spoil each other's work. Choose a folder on another disk (--out, "
+                "--pages, CERVBENCH_CACHE), or have this one mounted with locks (Lustre: flock)"
             ) from error
     try:
         yield

@@ -17,7 +17,7 @@ class PlaceError(UsageError, ValueError):
 
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Of a container, as Linux tells it."""
+"""Of a container, as Linux tells it (cgroups of version 2)."""
 
 OUTPUT = Path("leaderboards")
 """Where records and pages go by default."""

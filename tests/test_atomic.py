@@ -143,11 +143,11 @@ def test_a_file_that_a_scanner_holds_for_a_moment_is_renamed_after_it(
         return replace(source, target)
 
     monkeypatch.setattr(Path, "replace", held_at_first)
-    monkeypatch.setattr(atomic, "RENAMED_AGAIN", (0, 0, 0))
+    monkeypatch.setattr(atomic, "WAITS", (0, 0, 0))
     path = tmp_path / "scores"
     with pytest.raises(PermissionError):  # elsewhere that means what it says
         write_atomically(path, lambda beside: beside.write_text("1"))
-    monkeypatch.setattr(atomic, "BUSY", True)
+    monkeypatch.setattr(atomic, "ON_WINDOWS", True)
     held.append(True)
     write_atomically(path, lambda beside: beside.write_text("1"))
     assert path.read_text() == "1"

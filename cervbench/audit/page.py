@@ -87,7 +87,7 @@ def _wider(audit: Audit) -> str:
         for rung in audit.ladder
         if rung.together != OWN and (control := audit.rung(control_of(rung.together)))
     ]
-    return f" Of wider groups, each below its own control, it is: {'; '.join(told)}." if told else ""
+    return f" The same difference to its own control, for wider groups: {'; '.join(told)}." if told else ""
 
 
 def _rungs(head: str, rungs: Sequence[Rung]) -> str:

@@ -55,10 +55,9 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "leaderboard.sqlite"
         self._database: sqlite3.Connection | None = None
-        with suppress(OSError, sqlite3.Error):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self._file, timeout=30, isolation_level=None)
-        self._attempt(lambda database: database.executescript(_SETUP))
+        self._open()
+        if self._database is None:  # it was damaged, and is gone
+            self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -99,12 +98,19 @@ class Cache:
         except sqlite3.Error as error:
             self._close()
             if type(error) is sqlite3.DatabaseError:  # it is damaged; other errors have classes of their own
-                self._begin_anew()
+                self._remove()
             return None
 
-    def _begin_anew(self) -> None:
+    def _open(self) -> None:
+        with suppress(OSError, sqlite3.Error):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch()  # by the umask; SQLite would let nobody else write
+            self._database = sqlite3.connect(self._file, timeout=30, isolation_level=None)
+        self._attempt(lambda database: database.executescript(_SETUP))
+
+    def _remove(self) -> None:
         """Otherwise a damaged file would be of no use to any later process."""
-        for leftover in ("", "-journal", "-wal", "-shm"):
+        for leftover in ("-journal", "-wal", "-shm", ""):
             with suppress(OSError):
                 self._file.with_name(self._file.name + leftover).unlink()
 

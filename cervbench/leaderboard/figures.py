@@ -33,7 +33,7 @@ class Figures:
         return {at: Cell.from_json(kept) for at, kept in self._of("cell", wanted)}
 
     def details(self, wanted: Sequence[RowAtRatio]) -> dict[RowAtRatio, Details]:
-        assert self.cells is not None  # computed first, and most details with them, by one set of processes
+        _ = self.cells  # computed first, and most details with them
         return {at: Details.from_json(kept) for at, kept in self._of("details", wanted)}
 
     def best(self, rows: Mapping[str, Row], ratio: int) -> dict[str, frozenset[str]]:

@@ -45,11 +45,15 @@ class Size(Settings):
     image_size: int = Field(gt=7, le=LARGEST)
 
 
+CLIP = 1.0
+"""The norm that gradients are clipped to where nothing else is said, as in all records that say nothing."""
+
+
 class Pretext(Settings):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1)
     compile: bool
-    clip: float = added_later(1.0, ge=0)
+    clip: float = added_later(CLIP, ge=0)
     """The norm to which gradients are clipped; with 0 they are not."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 
 from cervbench.plugin.settings import Closed, added_later
-from cervbench.protocol.protocol import LARGEST
+from cervbench.protocol.protocol import CLIP, LARGEST
 from cervbench.scoring.task import Task
 
 NO_BACKBONE = "none"
@@ -43,7 +43,7 @@ class BudgetOfRun(Closed):
     epochs: int
     batch_size: int
     compile: bool
-    clip: float = added_later(1.0)
+    clip: float = added_later(CLIP, ge=0)
 
 
 class ProtocolOfRun(Closed):

@@ -10,6 +10,7 @@ from cervbench.data.batches import Batch
 from cervbench.data.views import View
 from cervbench.plugin.method import Method, Progress, decayed_apart, total_and_parts
 from cervbench.plugin.problems import ContractError, shown
+from cervbench.protocol.protocol import CLIP
 
 
 class Stage(nn.Module, ABC):
@@ -21,7 +22,7 @@ class Stage(nn.Module, ABC):
     weight_decay: float
     momentum: float = 0.9
     """Only used by sgd."""
-    clip: float = 1.0
+    clip: float = CLIP
     """The norm to which gradients are clipped; with 0 they are not."""
     remedy: str = "Try a smaller learning rate"
     """What to try if its numbers are no longer finite."""

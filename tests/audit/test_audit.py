@@ -174,7 +174,7 @@ def test_the_page_takes_what_the_control_loses_off_the_leakage() -> None:
     assert "10.0 points" in text
     assert "account for 2.0 of them: the rest, 8.0 points" in text
     assert "by the rungs beside it, the whole is 3.0 to 6.0 points" in text
-    assert "Of wider groups, each below its own control, it is: wider, 3.5." in text
+    assert "The same difference to its own control, for wider groups: wider, 3.5." in text
 
 
 def test_points_bear_a_true_minus_sign_and_zero_bears_none() -> None:

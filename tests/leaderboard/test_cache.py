@@ -1,5 +1,6 @@
 """What is kept stands for the code that computed it, which may not be what lies on the disk by then."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -66,11 +67,21 @@ def test_a_damaged_cache_is_of_no_use_once_and_then_begun_anew(tmp_path: Path) -
         file.write_bytes(damaged)
         with Cache(tmp_path) as cache:
             assert cache.known([key]) == {}
+        with Cache(tmp_path) as cache:
             cache.keep({key: {"figure": 2}})
         with Cache(tmp_path) as cache:
-            cache.keep({key: {"figure": 3}})
+            assert cache.known([key]) == {key: {"figure": 2}}
+
+
+def test_who_may_write_to_the_cache_is_up_to_the_umask(tmp_path: Path) -> None:
+    """Regression: SQLite let its owner alone, and a colleague's builds went without."""
+    before = os.umask(0o002)
+    try:
         with Cache(tmp_path) as cache:
-            assert cache.known([key]) == {key: {"figure": 3}}
+            cache.keep({key_of("a figure"): 1})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "leaderboard.sqlite").stat().st_mode & 0o777 == 0o664
 
 
 def test_without_means_for_several_processes_one_computes(monkeypatch: pytest.MonkeyPatch) -> None:

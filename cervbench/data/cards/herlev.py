@@ -53,9 +53,10 @@ there are few, move the figure both ways (see the ladder of `cervbench data audi
 """
 
 DAY = 43_004
-"""What A seems to advance in a day, so that it would count ticks of two seconds and a gap of 300 be ten
+"""What A seems to advance in a day, so that it would count ticks of some two seconds and a gap of 300 be ten
 minutes. A has 30 stretches: in none is a gap longer than 6,912, and none is nearer to the next than 33,137.
-All its values lie within four hours, of 24, of multiples of this number, and on five days in a row of seven.
+Of periods from 20,000 to 120,000 its values follow this one most closely: all lie within four hours, of 24,
+of one time of day, and on five days in a row of seven.
 
 No day holds both normal and abnormal cells. Sessions of one day are in several folds.
 """

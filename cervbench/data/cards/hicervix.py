@@ -125,4 +125,4 @@ ROOTS = CARD.merged(
         for root in ("negative", "ASC", "AGC", "microbe")
     },
 )
-"""Labels are inner nodes, too: of the 26, a subtype that is taken for its kind counts as wrong."""
+"""Some of the 26 labels are parents of others, and a cell given its parent's name counts as wrong there."""
