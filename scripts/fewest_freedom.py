@@ -1,4 +1,4 @@
-"""Whether intervals hold with the fewest degrees of freedom: means over groups and draws, of normal effects.
+"""Whether intervals hold with few draws or seeds: means over groups and draws, of normal effects.
 
     python scripts/fewest_freedom.py [--repeats 10000]
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from cervbench.scoring.intervals import estimate
 
-GROUPS = (120, 15)
+DESIGNS = ((120, 5), (15, 5), (120, 3), (120, 2))
+"""Groups, and the draws (or seeds, which are treated alike) that they are crossed with."""
 EFFECTS = ((1, 1, 1), (1, 0, 3), (0.3, 0.1, 3), (0.1, 0.3, 3), (0.01, 0.1, 1), (0.01, 0.3, 1))
 """Deviations of groups, of draws, and of both."""
 
@@ -29,7 +30,7 @@ class Fewest:
 
 
 def fewest_freedom(
-    groups: int, group: float, draw: float, group_draw: float, repeats: int, draws: int = 5, seed: int = 0
+    groups: int, draws: int, group: float, draw: float, group_draw: float, repeats: int, seed: int = 0
 ) -> Fewest:
     rng = np.random.default_rng(seed)
     folds, found = np.zeros(groups, dtype=np.int64), []
@@ -49,15 +50,15 @@ def fewest_freedom(
 
 
 def lines(repeats: int) -> Iterator[str]:
-    yield "| groups | deviation of groups | of draws | of both | how often | covered | covered there |"
-    yield "|---|---|---|---|---|---|---|"
-    for groups in GROUPS:
+    yield "| groups | draws | deviation of groups | of draws | of both | fewest | covered | covered there |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for groups, draws in DESIGNS:
         for effects in EFFECTS:
             group, draw, group_draw = effects
-            means = fewest_freedom(groups, group, draw, group_draw, repeats)
+            means = fewest_freedom(groups, draws, group, draw, group_draw, repeats)
             told = " | ".join(f"{effect:g}" for effect in effects)
             there = "–" if np.isnan(means.covered_there) else f"{means.covered_there:.1%}"
-            yield f"| {groups} | {told} | {means.share:.1%} | {means.covered:.1%} | {there} |"
+            yield f"| {groups} | {draws} | {told} | {means.share:.1%} | {means.covered:.1%} | {there} |"
 
 
 def main() -> None:

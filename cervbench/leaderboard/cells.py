@@ -13,7 +13,7 @@ from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import Pooled, class_groups, mean_or_none, pool, value
+from cervbench.scoring.pooling import Pooled, class_groups, mean_or_none, pool, together, value
 from cervbench.scoring.tally import Floats, Ints
 from cervbench.scoring.task import Task
 
@@ -84,17 +84,18 @@ class Replicates:
     folds: Ints
     """The fold of each group."""
     values: Mapping[str, Floats]
-    """By metric, (1 + groups) × draws; the first row leaves nothing out."""
+    """By metric, (1 + groups) × seeds × draws; the first row leaves nothing out."""
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        folds = np.array(kept["folds"])
+        folds, seeds = np.array(kept["folds"]), kept["seeds"]
         flat = {metric: np.frombuffer(base64.b64decode(text)) for metric, text in kept["values"].items()}
-        return cls(folds, {metric: own.reshape(1 + len(folds), -1) for metric, own in flat.items()})
+        return cls(folds, {metric: own.reshape(1 + len(folds), seeds, -1) for metric, own in flat.items()})
 
     def to_json(self) -> dict[str, Any]:
         text = {metric: base64.b64encode(own.tobytes()).decode() for metric, own in self.values.items()}
-        return {"folds": self.folds.tolist(), "values": text}
+        seeds = next(iter(self.values.values())).shape[1]
+        return {"folds": self.folds.tolist(), "seeds": seeds, "values": text}
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ class Source:
     out: Path
     variant: str
     task: Task
-    records: tuple[tuple[int, str, str], ...]
-    """The fold and id of each record, and the hash of its predictions."""
+    records: tuple[tuple[tuple[int, str, str], ...], ...]
+    """By seed, the fold and id of each record, and the hash of its predictions."""
     in_full: bool
     """Also compute the details, which are shown only at a row's largest ratio."""
 
@@ -140,11 +141,14 @@ def computed(source: Source) -> dict[str, Any]:
 def pooled_from(source: Source) -> Pooled:
     """RecordError if the predictions are not the recorded ones, or if their folds do not fit together."""
     store = Store(source.out)
-    tables = [store.columns(source.variant, id, hash) for _, id, hash in source.records]
+    of_seeds = []
     try:
-        return pool(tables, [fold for fold, _, _ in source.records], source.task)
+        for records in source.records:
+            tables = [store.columns(source.variant, id, hash) for _, id, hash in records]
+            of_seeds.append(pool(tables, [fold for fold, _, _ in records], source.task))
+        return together(of_seeds)
     except ValueError as error:
-        ids = ", ".join(id for _, id, _ in source.records)
+        ids = ", ".join(id for records in source.records for _, id, _ in records)
         raise RecordError(f"records {ids} of {source.variant} cannot be pooled: {error}") from None
 
 
@@ -156,7 +160,7 @@ def _figure(pooled: Pooled, metric: str, plan: Design) -> Figure:
 
 
 def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
-    """The mean over draws, and its interval."""
+    """The mean over seeds and draws, and its interval."""
     mean = mean_or_none(values[0])
     if mean is None:
         return Figure(None)
@@ -173,7 +177,7 @@ def _counts(pooled: Pooled) -> dict[str, Any]:
     return {
         "images": len(pooled.labels),
         "groups": len(np.unique(pooled.groups)),
-        "draws": len(pooled.probabilities),
+        "draws": len(pooled.draws),
         "fewest": dict(zip(task.classes, of_class.min(axis=0).tolist(), strict=True)),
         "fewest_groups": min(len(np.unique(pooled.groups[fold])) for fold in folds),
         "tested": tested.hexdigest()[:16],

@@ -149,12 +149,12 @@ def _chance(table: Table) -> float:
 def _notes(table: Table, curves: Sequence[Curve]) -> list[str]:
     """Two lines: what was measured, and what of it is drawn."""
     groups = f" in {table.groups:,} groups" if table.sample.task.groups_known else ""
-    seeds = sorted({line.row.sample.run.seed for line in table.lines})
+    seeds = table.key.contest.seeds
     measured = [
         "balanced accuracy",
         f"{table.images:,} test images{groups}",
         f"{table.lines[0].row.folds} folds",
-        f"seed {', '.join(map(str, seeds))}",
+        f"{'mean over seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}",
     ]
     drawn = []
     if told := [_cut(curve.name) for curve in curves if curve.whiskers and curve.points[0].low is not None]:
@@ -198,7 +198,8 @@ def _across(y: float, kind: str) -> str:
 
 def _mean_labels(table: Table, ratio: int) -> float:
     rows = [line.row for line in table.lines if line.row.complete(ratio)]
-    records = [record for row in rows for record in row.records[ratio].values()] or table.records_at(ratio)
+    folds = [of_seeds for row in rows for of_seeds in row.records[ratio].values()]
+    records = [record for of_seeds in folds for record in of_seeds] or table.records_at(ratio)
     return sum(record.train_labels + record.val_labels for record in records) / len(records)
 
 

@@ -124,11 +124,13 @@ def _why_not(table: Table, one: Line, other: Line, ratio: int) -> str:
 
 
 def _scores(row: Row, ratio: int, metric: str, store: Store) -> list[float | None]:
-    """The metric of each fold alone, from its predictions."""
+    """The metric of each fold alone, from its predictions: the mean over seeds."""
     variant, found = row.sample.run.dataset.variant, []
-    for _, entry in sorted(row.records[ratio].items()):
-        columns = store.columns(variant, entry.id, entry.predictions)
-        found.append(classification(columns, row.task)[metric])
+    for _, of_seeds in sorted(row.records[ratio].items()):
+        columns = [store.columns(variant, entry.id, entry.predictions) for entry in of_seeds]
+        scores = [classification(own, row.task)[metric] for own in columns]
+        known = [score for score in scores if score is not None]
+        found.append(fmean(known) if len(known) == len(scores) else None)
     return found
 
 

@@ -45,11 +45,11 @@ def _kind(table: Table, line: Line) -> str:
 
 
 Marks = Mapping[tuple[str, str], int]
-"""By kind, and by the id that the pretraining of the first fold has in all tables."""
+"""By kind, and by the id that the pretraining of the first fold and seed has in all tables."""
 
 
 def _key(table: Table, line: Line) -> tuple[str, str]:
-    return _kind(table, line), line.row.sample.run.model_copy(update={"fold": 0}).id
+    return _kind(table, line), line.row.sample.run.model_copy(update={"fold": 0, "seed": 0}).id
 
 
 def marks_of(tables: Sequence[Table]) -> Marks:

@@ -57,14 +57,17 @@ def records(table: Table, folder: str) -> str:
     """A link to every record, so that each number of the table can be traced."""
     lines = []
     for line in table.lines:
-        ratios = (
-            f"{ratio} %: "
-            + " ".join(
-                f"[{fold}]({link(f'{folder}/{record.id}.json')})" for fold, record in sorted(by_fold.items())
+        for place, seed in enumerate(line.row.seeds):
+            ratios = (
+                f"{ratio} %: "
+                + " ".join(
+                    f"[{fold}]({link(f'{folder}/{of_seeds[place].id}.json')})"
+                    for fold, of_seeds in sorted(by_fold.items())
+                )
+                for ratio, by_fold in sorted(line.row.records.items())
             )
-            for ratio, by_fold in sorted(line.row.records.items())
-        )
-        lines.append(f"- {markdown(line.name)}, folds at {'; '.join(ratios)}")
+            of = f", seed {seed}" if len(line.row.seeds) > 1 else ""
+            lines.append(f"- {markdown(line.name)}{of}, folds at {'; '.join(ratios)}")
     return unfolded("Records", "\n".join(lines))
 
 

@@ -118,7 +118,7 @@ class Figures:
                 else:
                     missing.append(at)
         sources = [self.source(at, kind == "details") for at in missing]
-        records = sum(len(source.records) for source in sources)
+        records = sum(len(folds) for source in sources for folds in source.records)
         answers = self.workers.map(computed, sources, records)
         for done in in_batches(zip(missing, answers, strict=True), _KEPT_AT_ONCE):
             self.cache.keep(
@@ -130,7 +130,10 @@ class Figures:
         """The largest ratio of a row is always computed in full, since the page will ask for it in full."""
         row, ratio = at
         by_fold = sorted(row.records[ratio].items())
-        records = tuple((fold, record.id, record.predictions) for fold, record in by_fold)
+        records = tuple(
+            tuple((fold, of_seeds[place].id, of_seeds[place].predictions) for fold, of_seeds in by_fold)
+            for place in range(len(row.seeds))
+        )
         variant = row.sample.run.dataset.variant
         return Source(self.store.root, variant, row.task, records, in_full or ratio == max(row.records))
 
@@ -138,5 +141,7 @@ class Figures:
 def _described(at: RowAtRatio) -> tuple[Any, ...]:
     """Everything that a figure of this row depends on, apart from the code."""
     row, ratio = at
-    predictions = sorted((fold, record.predictions) for fold, record in row.records[ratio].items())
+    predictions = sorted(
+        (fold, [record.predictions for record in of_seeds]) for fold, of_seeds in row.records[ratio].items()
+    )
     return row.key.contest.task, predictions

@@ -34,7 +34,7 @@ def gains(
 def _begins(row: Row) -> tuple[object, ...]:
     """What a row began from, beyond its backbone and initialisation."""
     run = row.sample.run
-    return run.seed, run.backbone_revision, run.weights, run.dataset.pack
+    return run.backbone_revision, run.weights, run.dataset.pack
 
 
 def best_references(

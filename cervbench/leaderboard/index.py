@@ -22,6 +22,8 @@ _READING = """## How to read the tables
 - A table holds one variant of a dataset, tier, backbone, initialisation and evaluation, under one revision of
   the training rules; figures of two tables answer two questions. Tiers are budgets: `smoke` tests the
   machinery, `quick` is minutes on two processor cores, `standard` is paper-grade.
+- Rows of a table have the same pretraining seeds: 0, or those that its title names. Any two methods meet in a
+  table of all the seeds that both have, and nowhere does a method stand with the best of its seeds.
 - Charts of a page have one axis, and a row has the same colour and shape in all that rest on the same
   pretraining. A solid line without marks is the row that had no pretext stage, dashed ones are reference
   rows. With more than five methods, whiskers are drawn for the first of them and the solid line alone; all
@@ -34,11 +36,12 @@ _READING = """## How to read the tables
   none of the validation part; a range where folds differ. Not all that is permitted is looked at: `knn` and
   `finetune` use no validation label, `linear` chooses its strength by them from 25 % on. What was not run is
   empty.
-- A figure is the mean over the draws of labels, on the test predictions of all folds: every image is tested
-  once. Balanced accuracy pools the predictions of the folds; an AUC is taken fold by fold, then the mean.
+- A figure is the mean over the draws of labels, and over the seeds if there are several, on the test
+  predictions of all folds: every image is tested once. Balanced accuracy pools the predictions of the folds;
+  an AUC is taken fold by fold, then the mean.
 - Brackets hold the 95 % interval. It covers other groups of images (a jackknife within folds) and, where
-  there are several draws, other draws of labels; it is conditional on the seed of the pretraining and on
-  the training images.
+  there are several, other draws of labels and other seeds; it is conditional on the training images and,
+  where there is one, on the seed of the pretraining.
   A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
   and would be wider if they covered others. Overlapping intervals are not a test.
 - **Bold** scores are the best of a column and all that a paired test does not tell from it, on the same

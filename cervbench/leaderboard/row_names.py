@@ -51,7 +51,7 @@ def differing(traits: Sequence[Mapping[str, str]]) -> set[str]:
 
 
 def _always_told(row: Row) -> set[str]:
-    """The traits that a name always says: chosen settings, another seed, revision or budget than usual.
+    """The traits that a name always says: chosen settings, another revision or budget than usual.
 
     So that nothing passes for what it is not, it says its package where that is not the one to be expected.
     A reference row that began from weights stands beneath tables of other backbones too, and says its own.
@@ -60,8 +60,6 @@ def _always_told(row: Row) -> set[str]:
     told = {_trait(name) for name in run.method.config if isinstance(said, list) and name in said}
     if run.method.revision > 1:
         told.add("revision")
-    if run.seed:
-        told.add("seed")
     if run.method.package != _expected_package(row):
         told.add("of")
     if row.baseline and not row.as_it_began and run.init != "random":
@@ -117,7 +115,6 @@ def _traits(row: Row) -> dict[str, str]:
         "backbone": run.backbone,
         "backbone revision": str(run.backbone_revision),
         "init": run.init,
-        "seed": str(run.seed),
     }
     if run.weights:
         traits["weights"] = run.weights

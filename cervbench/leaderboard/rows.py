@@ -1,4 +1,4 @@
-"""Rows of a leaderboard: the records of one method with one seed under one evaluation, by ratio and fold.
+"""Rows of a leaderboard: the records of one method under one evaluation, by ratio, fold and seed.
 
 A record is checked once; the cache then knows it by its path and content.
 """
@@ -41,6 +41,8 @@ class Contest(NamedTuple):
     task: str
     evaluation: str
     """Its name, and a digest of package, revision and settings."""
+    seeds: tuple[int, ...]
+    """Of the pretraining: a figure is the mean over them."""
 
 
 class TableKey(NamedTuple):
@@ -78,18 +80,21 @@ class CheckedRecord(NamedTuple):
 
 @dataclass(eq=False)
 class Row:
-    """One seed of one method; `records` by ratio, then by fold."""
+    """One method, with one seed or over several (`over_seeds`)."""
 
     sample: Record
-    records: dict[int, dict[int, StoredRecord]] = field(default_factory=lambda: defaultdict(dict))
-    observed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    """By fold, what its records say of the pretraining."""
+    seeds: tuple[int, ...]
+    records: dict[int, dict[int, tuple[StoredRecord, ...]]] = field(default_factory=lambda: defaultdict(dict))
+    """By ratio, then by fold, one of each seed."""
+    observed: dict[int, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    """By fold, what the records of each seed say of the pretraining."""
     devices: set[str] = field(default_factory=set)
     """All devices that any part was computed on, each with its precision."""
 
     @cached_property
     def key(self) -> TableKey:
-        return TableKey(_contest(self.sample), self.sample.run.backbone, self.sample.run.init)
+        contest = _contest(self.sample)._replace(seeds=self.seeds)
+        return TableKey(contest, self.sample.run.backbone, self.sample.run.init)
 
     @property
     def start(self) -> tuple[str, str]:
@@ -127,13 +132,13 @@ class Row:
 
     @property
     def collapsed(self) -> list[int]:
-        """The folds in which the method collapsed: its vectors hardly tell images apart."""
-        return sorted(fold for fold, seen in self.observed.items() if collapsed(seen))
+        """The folds in which the method collapsed, with some seed: its vectors hardly tell images apart."""
+        return sorted(fold for fold, seen in self.observed.items() if any(map(collapsed, seen)))
 
     @property
     def init_trained_on(self) -> list[int]:
         """The folds that its initial weights had been trained on, as far as is known."""
-        told = [seen.get("init_trained_on") for seen in self.observed.values()]
+        told = [one.get("init_trained_on") for seen in self.observed.values() for one in seen]
         return sorted({n for folds in told if isinstance(folds, list) for n in folds if isinstance(n, int)})
 
     @property
@@ -145,18 +150,19 @@ class Row:
         return set(self.records.get(ratio, ())) == set(range(self.folds))
 
     def add(self, record: CheckedRecord) -> None:
-        self.records[record.ratio][record.fold] = record.stored
-        self.observed[record.fold] = record.observed
+        self.records[record.ratio][record.fold] = (record.stored,)
+        self.observed[record.fold] = (record.observed,)
         self.devices.update(record.devices)
 
 
 def gather(store: Store, paths: Sequence[Path], cache: Cache, workers: Workers = ALONE) -> list[Row]:
-    """The rows of these records; RecordError if a record is not what its name and its seal say."""
+    """Rows of one seed each; RecordError if a record is not what its name and its seal say."""
     rows: dict[str, Row] = {}
     for some in in_batches(paths, _READ_AT_ONCE):
         for path, content, found in _read(store, some, cache, workers):
             if found.row not in rows:
-                rows[found.row] = Row(store.record(path, content))
+                sample = store.record(path, content)
+                rows[found.row] = Row(sample, (sample.run.seed,))
             rows[found.row].add(found)
     return list(rows.values())
 
@@ -196,6 +202,7 @@ def _contest(record: Record) -> Contest:
         evaluation=record.evaluation.name
         + " "
         + digest(record.evaluation.model_dump(mode="json", by_alias=True)),
+        seeds=(run.seed,),
     )
 
 

@@ -19,6 +19,8 @@ from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import Difference
 
 FEWEST_TEST_IMAGES = 5
+FIRST_SEED = (0,)
+"""The seeds of a table whose title says nothing of them."""
 Best = Mapping[tuple[str, int], frozenset[str]]
 """Names to print bold, by metric and ratio."""
 PValues = Mapping[tuple[str, int], float]
@@ -88,8 +90,9 @@ class Table:
         return max(cell.groups for line in self.lines for cell in line.cells.values())
 
     def records_at(self, ratio: int) -> list[StoredRecord]:
-        """The records of all folds of all lines."""
-        return [record for line in self.lines for record in line.row.records.get(ratio, {}).values()]
+        """The records of all folds and seeds of all lines."""
+        folds = [of_seeds for line in self.lines for of_seeds in line.row.records.get(ratio, {}).values()]
+        return [record for of_seeds in folds for record in of_seeds]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -98,7 +101,9 @@ class Table:
     @property
     def digest(self) -> str:
         """A short name for links and files, unique among the tables of a variant."""
-        return digest({"table": [list(self.key.contest), self.key.backbone, self.key.init]})[:8]
+        *shared, seeds = self.key.contest
+        contest = shared if seeds == FIRST_SEED else [*shared, seeds]  # so that links from elsewhere last
+        return digest({"table": [contest, self.key.backbone, self.key.init]})[:8]
 
 
 def title(table: Table) -> str:
@@ -108,7 +113,9 @@ def title(table: Table) -> str:
     model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
     rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if table.key.contest.off else []
-    return " · ".join([by, *model, tier, *rules, *off, *table.apart])
+    seeds = table.key.contest.seeds
+    of = [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"] if seeds != FIRST_SEED else []
+    return " · ".join([by, *model, tier, *of, *rules, *off, *table.apart])
 
 
 def tables(figures: Figures) -> list[Table]:

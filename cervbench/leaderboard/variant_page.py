@@ -157,8 +157,9 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def _observed_median(row: Row, key: str) -> float | None:
-    """Over the folds that recorded it; None for a row that was not pretrained."""
-    known = [seen[key] for seen in row.observed.values() if isinstance(seen.get(key), int | float)]
+    """Over the folds and seeds that recorded it; None for a row that was not pretrained."""
+    every = [one for seen in row.observed.values() for one in seen]
+    known = [one[key] for one in every if isinstance(one.get(key), int | float)]
     return median(known) if known and not row.baseline else None
 
 
@@ -206,14 +207,17 @@ def _intervals(table: Table) -> str:
     if not table.sample.task.groups_known:
         return "no intervals: which images depend on each other is not known"
     draws = {cell.draws for line in table.lines for ratio, cell in line.cells.items() if ratio < 100}
+    several = len(table.key.contest.seeds) > 1
+    crossed = ["the label draws"] * bool(draws and 1 not in draws) + ["the pretraining seeds"] * several
+    given = ["the pretraining seed"] * (not several) + ["the training images"]
     said = "in brackets 95 % intervals: a jackknife over the groups of each fold"
+    said += f", crossed with {' and '.join(crossed)}" * bool(crossed)
     if 1 in draws:
         return (
-            f"{said}, conditional on the pretraining seed, the training images and, below 100 %, on the one "
-            "order in which labels were uncovered, as is the paired test: they say nothing of other labels"
+            f"{said}, conditional on {', '.join(given)} and, below 100 %, on the one order in which labels "
+            "were uncovered, as is the paired test: they say nothing of other labels"
         )
-    crossed = ", crossed with the label draws" if draws else ""
-    return f"{said}{crossed}, conditional on the pretraining seed and the training images"
+    return f"{said}, conditional on {' and '.join(given)}"
 
 
 def _budget(table: Table) -> str:
@@ -239,8 +243,8 @@ def _draws(table: Table) -> str:
 
 
 def _seeds(table: Table) -> str:
-    seeds = sorted({line.row.sample.run.seed for line in table.lines})
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+    seeds = table.key.contest.seeds
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"means over the seeds {', '.join(map(str, seeds))}"
 
 
 def _seen_before(table: Table) -> str:
@@ -256,7 +260,8 @@ def _pooling(table: Table) -> str:
     """How maps or tokens become a vector, or what else is evaluated, with names where rows differ."""
     rows: dict[str, list[str]] = defaultdict(list)
     for line in table.lines:
-        for how in sorted({str(o["pooling"]) for o in line.row.observed.values() if "pooling" in o}):
+        every = [one for seen in line.row.observed.values() for one in seen]
+        for how in sorted({str(one["pooling"]) for one in every if "pooling" in one}):
             rows[how].append(line.name)
     usual, *others = sorted(rows, key=lambda how: -len(rows[how])) or [""]
     told = [usual, *(f"of {', '.join(rows[how])} {how}" for how in others)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row, gather
+from cervbench.leaderboard.seeds import over_seeds
 from cervbench.leaderboard.tables import Table, tables
 from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.markup.escaping import file_name, markdown
@@ -44,7 +45,7 @@ def variants(
         gathered = gather(store, list(records), cache, workers)
         synthetic = any(row.sample.run.dataset.synthetic for row in gathered)
         rows, left_out = _selected(gathered, everything)
-        figures = Figures(rows, store, cache, workers)
+        figures = Figures(over_seeds(rows), store, cache, workers)
         yield Variant(name, figures, tables(figures), synthetic, left_out)
 
 

@@ -1,8 +1,8 @@
-"""How far a score would move with other groups and other label draws: see docs/intervals.md.
+"""How far a score would move with other groups, label draws and pretraining seeds: see docs/intervals.md.
 
-Each group is left out in turn within its fold (the stratified jackknife), the draws are crossed with the
-groups, and the quantile is Student's. An interval is conditional on the pretraining seed, on the training
-groups and, if there is a single draw, on that draw. Nothing is drawn at random.
+Each group is left out in turn within its fold (the stratified jackknife), draws and seeds are crossed with
+the groups, and the quantile is Student's. An interval is conditional on the training groups and, where there
+is a single seed or a single draw, on that one. Nothing is drawn at random.
 """
 
 from dataclasses import dataclass
@@ -54,10 +54,10 @@ class Estimate:
 
 
 def interval(values: Floats, folds: Ints, metric: str) -> tuple[float, float] | None:
-    """Where the expected score lies for new groups and new draws, the training being as it was.
+    """Where the expected score lies for new groups, seeds and draws, the training images being as they were.
 
-    `values` are the replicates of the metric, `folds` the fold of each group. A single draw stands for
-    itself: nothing is then said about other label orders. None where the data cannot say: a fold with a
+    `values` are the replicates of the metric, `folds` the fold of each group. A single seed, or a single
+    draw, stands for itself: nothing is then said about others. None where the data cannot say: a fold with a
     single group, a metric that is undefined or would be without one of the groups, a score that is at the
     very end of its range or cannot move.
     """
@@ -85,33 +85,47 @@ def design(pooled: Pooled) -> Design:
 
 
 def replicates(pooled: Pooled, plan: Design, metric: str) -> Floats:
-    """1 + groups × draws: the metric of all groups, and with each left out."""
-    return metric_of_weights(pooled, metric, plan.units, len(plan.folds))(plan.weights)
+    """(1 + groups) × seeds × draws: the metric of all groups, and with each left out."""
+    values = metric_of_weights(pooled, metric, plan.units, len(plan.folds))(plan.weights)
+    return values.reshape(len(values), pooled.seeds, -1)
 
 
 def estimate(values: Floats, folds: Ints) -> Estimate | None:
-    """The mean over draws and its error, from replicates of a metric or of a difference of two.
+    """The mean over seeds and draws and its error, from replicates of a metric or of a difference of two.
 
-    Var = V_groups + max(0, V_draws − V_both). Groups and draws are crossed, and V_groups already includes
-    their interaction; V_both measures that, by how much more groups scatter in a single draw than in the mean
-    of all. Degrees of freedom are Satterthwaite's, with a floor of min(groups − folds, draws − 1): his
-    formula is for sums, and can fall below that once a term is subtracted.
+    `values` are (1 + groups) × levels of a factor × levels of another … Groups and factors are crossed.
+    Var = V_groups + Σ max(0, V_factor − V_both), over the factors that have more than one level: V_groups
+    already includes what a factor shares with the groups, and V_both measures that, by how much more groups
+    scatter at a single level than in the mean of all. What two factors share is counted with both. Degrees
+    of freedom are Satterthwaite's, with a floor of min(groups − folds, levels − 1): his formula is for sums,
+    and can fall below that once a term is subtracted.
     """
     whole, left_out = values[0], values[1:]
     _, of_fold, sizes = np.unique(folds, return_inverse=True, return_counts=True)
     if np.isnan(values).any() or (sizes < 2).any():
         return None
-    draws, free_groups = len(whole), float(len(folds) - len(sizes))
-    mean_and_each = np.column_stack([left_out.mean(axis=1), left_out])
-    of_groups, *of_groups_in_draws = _variances(mean_and_each, of_fold, sizes).tolist()
-    if draws == 1:
-        return Estimate(float(whole.mean()), float(np.sqrt(of_groups)), free_groups)
-    of_draws = float(whole.var(ddof=1)) / draws
-    of_both = (float(np.mean(of_groups_in_draws)) - of_groups) / (draws - 1)
-    variance = of_groups + max(0.0, of_draws - of_both)
-    spread = of_groups**2 / free_groups + of_draws**2 / (draws - 1)
-    freedom = max(variance**2 / spread, min(free_groups, draws - 1)) if variance > 0 else free_groups
+    fewest = free_groups = float(len(folds) - len(sizes))
+    all_and_levels = [left_out.reshape(len(left_out), -1).mean(axis=1, keepdims=True)]
+    factors = [factor for factor, levels in enumerate(whole.shape) if levels > 1]
+    all_and_levels += [_by_level(left_out, 1 + factor) for factor in factors]
+    of_groups, *of_levels = _variances(np.hstack(all_and_levels), of_fold, sizes).tolist()
+    variance, spread = of_groups, of_groups**2 / free_groups
+    for factor in factors:
+        levels = whole.shape[factor]
+        of_factor = float(_by_level(whole[None], 1 + factor).var(ddof=1)) / levels
+        of_both = (float(np.mean(of_levels[:levels])) - of_groups) / (levels - 1)
+        variance += max(0.0, of_factor - of_both)
+        spread += of_factor**2 / (levels - 1)
+        fewest, of_levels = min(fewest, levels - 1), of_levels[levels:]
+    freedom = max(variance**2 / spread, fewest) if variance > 0 else free_groups
     return Estimate(float(whole.mean()), float(np.sqrt(variance)), freedom)
+
+
+def _by_level(values: Floats, factor: int) -> Floats:
+    """rows × levels: the mean over all other factors."""
+    apart = np.moveaxis(values, factor, 1)
+    means: Floats = apart.reshape(*apart.shape[:2], -1).mean(axis=2)
+    return means
 
 
 def _variances(left_out: Floats, of_fold: Ints, sizes: Ints) -> Floats:

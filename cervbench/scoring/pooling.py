@@ -27,7 +27,9 @@ class Pooled:
     draws: tuple[int, ...]
     """The numbers of the draws."""
     probabilities: Floats
-    """draws × images × classes."""
+    """(seeds × draws) × images × classes."""
+    seeds: int = 1
+    """How many pretraining seeds, all of them with the same draws."""
 
     @property
     def as_one(self) -> Ints:
@@ -67,6 +69,19 @@ def pool(tables: Sequence[Columns], folds: Sequence[int], task: Task) -> Pooled:
     return Pooled(task, images, groups, of_fold, labels, draws, probabilities)
 
 
+def together(of_seeds: Sequence[Pooled]) -> Pooled:
+    """The seeds of one method as one; ValueError if they were not tested on the same images and draws."""
+    first, *others = of_seeds
+    for other in others:
+        if first.draws != other.draws or not all(
+            np.array_equal(getattr(first, name), getattr(other, name))
+            for name in ("images", "groups", "folds", "labels")
+        ):
+            raise ValueError("the seeds were tested on different images, groups, folds, labels or draws")
+    probabilities = np.concatenate([pooled.probabilities for pooled in of_seeds])
+    return replace(first, probabilities=probabilities, seeds=sum(pooled.seeds for pooled in of_seeds))
+
+
 def listed(draws: Sequence[int]) -> str:
     return ", ".join(map(str, draws))
 
@@ -92,7 +107,7 @@ def _together(
 
 
 def value(pooled: Pooled, metric: str) -> float | None:
-    """The mean over draws, of counts pooled over all folds or of a score averaged over folds."""
+    """The mean over seeds and draws, of counts pooled over all folds or of a score averaged over folds."""
     return mean_or_none(metric_of_weights(pooled, metric, pooled.as_one, 1)(np.ones(1)))
 
 
@@ -105,7 +120,7 @@ def mean_or_none(values: Floats) -> float | None:
 def metric_of_weights(
     pooled: Pooled, metric: str, units: Ints, unit_count: int
 ) -> Callable[[Floats], Floats]:
-    """A function from weights, … × units, to one metric, … × draws, by the rule for several folds.
+    """A function from weights, … × units, to one metric, … × (seeds × draws), by the rule for several folds.
 
     A mean over folds is over those where the metric is defined with nothing left out. It is NaN for weights
     that leave the metric undefined in one of these.
@@ -123,7 +138,7 @@ def metric_of_weights(
         if not np.isnan(tallied(np.ones(len(used)))).any():
             per_fold.append((used, tallied))
     if not per_fold:
-        return lambda weights: np.full((*weights.shape[:-1], len(pooled.draws)), np.nan)
+        return lambda weights: np.full((*weights.shape[:-1], len(pooled.probabilities)), np.nan)
 
     def of_weights(weights: Floats) -> Floats:
         mean: Floats = np.mean([tallied(weights[..., used]) for used, tallied in per_fold], axis=0)

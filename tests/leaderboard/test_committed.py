@@ -13,7 +13,7 @@ from cervbench.study import Study
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 
-Asked = tuple[str, str, str, str, str, str, str, int, int]
+Asked = tuple[str, str, str, str, str, int, str, str, int, int]
 
 
 def committed(out: Path, dataset: str, tier: str) -> set[Asked]:
@@ -24,7 +24,7 @@ def committed(out: Path, dataset: str, tier: str) -> set[Asked]:
         if run["dataset"]["name"] == dataset and run["protocol"]["tier"] == tier:
             method, config = run["method"]["name"], in_order(run["method"]["config"])
             budget, settings = in_order(run["protocol"]["pretext"]), in_order(evaluation["settings"])
-            encoder = method, config, run["backbone"], run["init"], budget
+            encoder = method, config, run["backbone"], run["init"], budget, run["seed"]
             found.add((*encoder, evaluation["name"], settings, record["ratio"], run["fold"]))
     return found
 
@@ -35,7 +35,7 @@ def asked_for(study: str) -> set[Asked]:
         resolved = resolve(request, plugins())
         method, config = resolved.method.name, in_order(resolved.config.model_dump(mode="json"))
         budget = in_order(resolved.protocol.pretext.model_dump() if resolved.method.offer.pretrains else None)
-        encoder = method, config, resolved.backbone, request.init, budget
+        encoder = method, config, resolved.backbone, request.init, budget, request.seed
         for entry, evaluation in resolved.evaluations:
             one = *encoder, entry.name, in_order(evaluation.model_dump(mode="json"))
             found |= {(*one, ratio, fold) for ratio in resolved.ratios for fold in range(5)}

@@ -97,15 +97,15 @@ def test_a_method_stands_for_its_rows_where_none_has_its_bare_name(
     out: Path, cache: Path, write: Write
 ) -> None:
     """Regression: a table with several rows was left out without a word, where another had one."""
-    for seed, accuracy in ((3, 0.7), (4, 0.6)):
-        write("simclr", accuracy, ratios=(100,), seed=seed)
+    for temperature, accuracy in ((0.3, 0.7), (0.4, 0.6)):
+        write("simclr", accuracy, ratios=(100,), config={"temperature": temperature})
     write("byol", 0.5, ratios=(100,))
     write("simclr", 0.7, ratios=(100,), evaluation="knn")
     write("byol", 0.5, ratios=(100,), evaluation="knn")
     found = compare_rows(out, "simclr", "byol", cache)
     assert {(one.table.split()[0], one.one, one.other) for one in found} == {
-        ("linear", "simclr (seed 3)", "byol"),
-        ("linear", "simclr (seed 4)", "byol"),
+        ("linear", "simclr (temperature 0.3)", "byol"),
+        ("linear", "simclr (temperature 0.4)", "byol"),
         ("knn", "simclr", "byol"),
     }
 
@@ -131,9 +131,10 @@ def test_rows_that_are_not_there_are_told(
 def test_no_row_is_compared_with_itself(out: Path, cache: Path, write: Write) -> None:
     """Regression: where a table lacks the row of a name, its method's other row was taken for it."""
     write("simclr", 0.7, ratios=(100,))
-    write("simclr", 0.6, ratios=(100,), seed=3, evaluation="knn")
+    warmer = {"config": {"temperature": 0.3}, "observed": {"chosen": ["temperature"]}}
+    write("simclr", 0.6, ratios=(100,), evaluation="knn", **warmer)
     with pytest.raises(ComparisonError, match=r"no table of .* has two rows"):
-        compare_rows(out, "simclr", "simclr (seed 3)", cache)
+        compare_rows(out, "simclr", "simclr (temperature 0.3)", cache)
 
 
 def test_the_command_prints_a_table_or_one_object_a_ratio(out: Path, write: Write) -> None:

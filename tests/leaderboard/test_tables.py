@@ -27,6 +27,7 @@ from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.row_names import names as names_of
 from cervbench.leaderboard.rows import Row, gather
+from cervbench.leaderboard.seeds import over_seeds
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.markup.text import figure
 from cervbench.records.record import Record, Run
@@ -45,8 +46,8 @@ def made(out: Path) -> dict[str, Table]:
     """Tables of an output folder, by title."""
     with Cache(out / "cache") as cache:
         store = Store(out)
-        shown = tables(Figures(gather(store, store.paths(), cache), store, cache))
-    return {title(table): table for table in shown}
+        rows = over_seeds(gather(store, store.paths(), cache))
+        return {title(table): table for table in tables(Figures(rows, store, cache))}
 
 
 def page(out: Path) -> str:
@@ -217,12 +218,8 @@ def test_rows_of_one_method_are_told_apart_by_what_differs_and_by_nothing_else(
     write("byol", ratios=(100,))
     write("simclr", ratios=(100,), config={"temperature": 0.5, "width": 128})
     write("simclr", ratios=(100,), config={"temperature": 0.1, "width": 128})
-    write("agbt", ratios=(100,), seed=0)
-    write("agbt", ratios=(100,), seed=1)
     (table,) = made(out).values()
     assert sorted(names(table.ranked)) == [
-        "agbt (seed 0)",
-        "agbt (seed 1)",
         "byol",
         "simclr (temperature 0.1)",
         "simclr (temperature 0.5)",
@@ -313,7 +310,8 @@ def test_rows_that_differ_in_anything_have_tables_or_names_that_say_so(
     part = run[parents[0]] if parents else run
     assert part.get(last) != DIFFERENT[field]
     part[last] = DIFFERENT[field]
-    rows = [Row(record), Row(changed(record, run=Run.model_validate(run)))]
+    other_run = Run.model_validate(run)
+    rows = [Row(record, (record.run.seed,)), Row(changed(record, run=other_run), (other_run.seed,))]
     one, other = names_of(rows)
     assert rows[0].key != rows[1].key or (one != other and "#" not in one + other)
 
@@ -333,7 +331,7 @@ def test_a_setting_that_was_chosen_is_named_in_a_row_that_stands_alone(
 ) -> None:
     """Regression: with no row of the defaults beside it, a page did not say that they were left."""
     (record,) = write(ratios=(100,), folds=(0,), config={"temperature": 0.5, "projection": 8})
-    assert names_of([Row(changed(record, observed={"chosen": said}))]) == [name]
+    assert names_of([Row(changed(record, observed={"chosen": said}), (0,))]) == [name]
 
 
 def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
@@ -342,7 +340,7 @@ def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
     (record,) = write(ratios=(100,), folds=(0,))
     revised = record.run.method.model_copy(update={"revision": 2})
     run = record.run.model_copy(update={"method": revised})
-    assert names_of([Row(changed(record, run=run))]) == ["simclr (revision 2)"]
+    assert names_of([Row(changed(record, run=run), (0,))]) == ["simclr (revision 2)"]
 
 
 @pytest.mark.parametrize(
@@ -365,7 +363,7 @@ def test_a_row_that_stands_alone_says_its_package_where_its_name_promises_anothe
 ) -> None:
     """Regression: it was said only beside a row of the same name."""
     (record,) = write(method, ratios=(100,), folds=(0,), package=package, pretext=pretext)
-    assert names_of([Row(record)]) == [name]
+    assert names_of([Row(record, (0,))]) == [name]
 
 
 def test_a_table_says_of_which_package_an_evaluation_is_that_is_not_the_cores(
@@ -378,13 +376,6 @@ def test_a_table_says_of_which_package_an_evaluation_is_that_is_not_the_cores(
     assert len(made(out)) == 2
 
 
-def test_a_seed_after_the_first_is_named_in_a_row_that_stands_alone(write: Write) -> None:
-    """Regression: a table said that it had several seeds, and of most rows not which."""
-    byol, moco = (Row(*write(("byol", "moco")[n], ratios=(100,), folds=(0,), seed=n)) for n in (0, 1))
-    assert names_of([byol, moco]) == ["byol", "moco (seed 1)"]
-    assert names_of([moco]) == ["moco (seed 1)"]
-
-
 def test_rows_of_two_preparations_of_a_dataset_say_of_which_they_are(
     write: Write, changed: Callable[..., Record]
 ) -> None:
@@ -393,7 +384,7 @@ def test_rows_of_two_preparations_of_a_dataset_say_of_which_they_are(
     for method, pack in (("simclr", "cells"), ("byol", "noise")):
         (record,) = write(method, ratios=(100,), folds=(0,))
         images = record.run.dataset.model_copy(update={"pack": pack})
-        rows.append(Row(changed(record, run=record.run.model_copy(update={"dataset": images}))))
+        rows.append(Row(changed(record, run=record.run.model_copy(update={"dataset": images})), (0,)))
     assert names_of(rows) == ["simclr (images cells)", "byol (images noise)"]
     assert names_of(rows[:1]) == ["simclr"]
 
@@ -405,7 +396,7 @@ def test_a_setting_that_is_called_as_a_field_of_the_run_is_not_hidden_by_it(
     rows = []
     for init in ("zeros", "orthogonal"):
         (record,) = write(ratios=(100,), folds=(0,), config={"init": init})
-        rows.append(Row(changed(record, observed={"chosen": ["init"]})))
+        rows.append(Row(changed(record, observed={"chosen": ["init"]}), (0,)))
     assert names_of(rows) == ['simclr (setting init "zeros")', 'simclr (setting init "orthogonal")']
 
 
@@ -859,4 +850,4 @@ def test_records_of_other_settings_of_an_evaluation_or_of_another_task_have_tabl
     stronger = record.evaluation.model_copy(update={"settings": settings})
     fewer = record.task.model_copy(update={"abnormal": record.task.abnormal[1:]})
     others = changed(record, evaluation=stronger), changed(record, task=fewer)
-    assert len({Row(one).key for one in (record, *others)}) == 3
+    assert len({Row(one, (0,)).key for one in (record, *others)}) == 3

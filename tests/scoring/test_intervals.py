@@ -8,7 +8,7 @@ from scipy import stats
 
 from cervbench.scoring.intervals import Design, design, estimate, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import pool, value
+from cervbench.scoring.pooling import pool, together, value
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_degrees_of_freedom_are_no_fewer_than_the_fewer_of_groups_and_draws() ->
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_leaving_a_group_out_by_weight_is_leaving_its_rows_out(pooled, metric) -> None:
-    values = replicates(pooled, design(pooled), metric).mean(axis=1)
+    values = replicates(pooled, design(pooled), metric).mean(axis=(1, 2))
     assert values[0] == pytest.approx(value(pooled, metric))
     for place, group in enumerate(np.unique(pooled.groups)):
         literal = _with_others_standing_in(pooled, group)
@@ -85,6 +85,51 @@ def test_the_error_of_crossed_groups_and_draws_is_estimated_without_bias() -> No
         found.append(estimate(values, plan.folds).error ** 2)
     # The draws' part cannot fall below 0, which lifts the mean by a few per cent.
     assert 0.97 < np.mean(found) / exact < 1.10
+
+
+@pytest.mark.parametrize(("of_both", "highest"), [(0.0, 1.10), (0.5, 1.15)])
+def test_the_error_over_seeds_and_draws_is_no_less_than_it_should_be(of_both: float, highest: float) -> None:
+    """Of three crossed effects, what seeds and draws share is counted with both, and so twice."""
+    rng = np.random.default_rng(4)
+    folds = np.repeat([0, 1, 2], 10)
+    plan = Design(units=np.arange(30), folds=folds)
+    of_groups, of_seeds, of_draws, of_all = 1.0, 0.5, 0.3, 1.0
+    exact = of_groups**2 / 30 + of_seeds**2 / 3 + of_draws**2 / 5 + of_both**2 / 15 + of_all**2 / 450
+    found = []
+    for _ in range(3000):
+        cells = of_groups * rng.normal(size=(30, 1, 1)) + of_seeds * rng.normal(size=(1, 3, 1))
+        cells = cells + of_draws * rng.normal(size=(1, 1, 5)) + of_both * rng.normal(size=(1, 3, 5))
+        cells = (cells + of_all * rng.normal(size=(30, 3, 5))).reshape(30, 15)
+        values = plan.weights @ cells / plan.weights.sum(axis=1, keepdims=True)
+        found.append(estimate(values.reshape(31, 3, 5), folds).error ** 2)
+    assert 0.97 < np.mean(found) / exact < highest
+
+
+def test_the_order_of_seeds_and_draws_does_not_matter() -> None:
+    rng = np.random.default_rng(5)
+    values, folds = rng.normal(size=(31, 3, 5)), np.repeat([0, 1, 2], 10)
+    one, other = estimate(values, folds), estimate(values.transpose(0, 2, 1), folds)
+    assert (one.value, one.error, one.freedom) == pytest.approx((other.value, other.error, other.freedom))
+    alone, flat = estimate(values[:, :1], folds), estimate(values[:, 0], folds)
+    assert (alone.value, alone.error, alone.freedom) == (flat.value, flat.error, flat.freedom)
+
+
+def test_seeds_together_are_the_mean_over_each(pooled) -> None:
+    other = replace(pooled, probabilities=pooled.probabilities[:, ::-1])
+    both = together([pooled, other])
+    for metric in METRICS:
+        found = value(both, metric)
+        assert found == pytest.approx((value(pooled, metric) + value(other, metric)) / 2)
+    values = replicates(both, design(both), "accuracy")
+    assert values.shape == (1 + len(np.unique(pooled.groups)), 2, len(pooled.draws))
+    assert values[:, 1:] == pytest.approx(replicates(other, design(other), "accuracy"))
+    for unlike in (
+        replace(pooled, labels=pooled.labels[::-1]),
+        replace(pooled, images=np.char.add(pooled.images, "x")),
+        replace(pooled, draws=tuple(draw + 1 for draw in pooled.draws)),
+    ):
+        with pytest.raises(ValueError, match="the seeds were tested on different images"):
+            together([pooled, unlike])
 
 
 def test_one_answer_to_everything_has_a_balanced_accuracy_without_an_interval(pooled) -> None:
@@ -148,7 +193,7 @@ def test_on_herlevs_sessions_95_per_cent_of_intervals_hold_the_truth(study, sett
 
 
 def test_with_the_fewest_degrees_of_freedom_intervals_still_hold_the_truth(means) -> None:
-    few = means.fewest_freedom(15, 0.3, 0.1, 3, repeats=2000)
+    few = means.fewest_freedom(15, 5, 0.3, 0.1, 3, repeats=2000)
     assert few.share > 0.2
     assert few.covered_there > 0.95
     assert few.covered > 0.95

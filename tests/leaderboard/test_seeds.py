@@ -1,0 +1,190 @@
+"""Rows over several pretraining seeds: which tables there are, and that a figure is the mean over seeds."""
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import balanced_accuracy_score
+
+from cervbench.leaderboard import build
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.compared import compare_rows
+from cervbench.leaderboard.tables import Table, title
+from cervbench.leaderboard.variants import variants
+from cervbench.records.record import Record
+from cervbench.records.store import Store
+from cervbench.scoring.classification import HEADLINE
+
+Write = Callable[..., list[Record]]
+LINEAR = "linear · resnet18, random init · quick"
+
+
+def made(out: Path) -> dict[str, Table]:
+    with Cache(out / "cache") as cache:
+        store = Store(out)
+        (variant,) = variants(store, store.paths(), cache)
+        return {title(table): table for table in variant.tables}
+
+
+def shown(out: Path) -> dict[str, list[str]]:
+    return {name: sorted(line.name for line in table.lines) for name, table in made(out).items()}
+
+
+def score(out: Path, records: list[Record]) -> float:
+    """By scikit-learn, of all folds together."""
+    rows = pd.concat([Store(out).table("cells", record.id).to_pandas() for record in records])
+    classes = records[0].task.classes
+    guesses = np.array(classes)[rows[[f"p_{name}" for name in classes]].to_numpy().argmax(1)]
+    return float(balanced_accuracy_score(rows.label, guesses))
+
+
+def test_another_seed_makes_a_row_surer_and_no_second_row(out: Path, write: Write) -> None:
+    """Regression: whoever ran three seeds had three rows, of which to show the best."""
+    for seed in range(3):
+        write("simclr", 0.7, ratios=(100,), seed=seed)
+    assert shown(out) == {f"{LINEAR} · seeds 0, 1, 2": ["simclr"]}
+
+
+def test_any_two_methods_meet_at_all_the_seeds_that_both_have(out: Path, write: Write) -> None:
+    of = {"simclr": (0, 1, 2), "byol": (0, 1), "agbt": (1, 2), "moco": (0,), "dino": (7,)}
+    for method, seeds in of.items():
+        for seed in seeds:
+            write(method, 0.6, ratios=(100,), seed=seed)
+    assert shown(out) == {
+        LINEAR: ["byol", "moco", "simclr"],
+        f"{LINEAR} · seeds 0, 1": ["byol", "simclr"],
+        f"{LINEAR} · seeds 0, 1, 2": ["simclr"],
+        f"{LINEAR} · seed 1": ["agbt", "byol", "simclr"],
+        f"{LINEAR} · seeds 1, 2": ["agbt", "simclr"],
+        f"{LINEAR} · seed 7": ["dino"],
+    }
+
+
+def test_a_figure_is_the_mean_over_seeds_and_a_gain_that_of_each_seed_over_its_own_start(
+    out: Path, write: Write
+) -> None:
+    """Against scikit-learn, seed by seed."""
+    ours = [write("simclr", 0.7, ratios=(100,), seed=seed) for seed in range(3)]
+    theirs = [write("supervised", 0.5, ratios=(100,), seed=seed, pretext=False) for seed in range(3)]
+    (table,) = made(out).values()
+    (line,) = table.ranked
+    each = [score(out, of_seed) for of_seed in ours]
+    gains = [one - score(out, of_seed) for one, of_seed in zip(each, theirs, strict=True)]
+    assert len(set(each)) == len(set(gains)) == 3
+    assert line.cells[100].value(HEADLINE) == pytest.approx(np.mean(each))
+    assert line.gains[HEADLINE][100].value == pytest.approx(np.mean(gains))
+
+
+def test_the_interval_of_a_gain_covers_the_seed(out: Path, write: Write) -> None:
+    """By the formula of docs/intervals.md on scikit-learn's scores."""
+    ours = [write("simclr", 0.7, ratios=(100,), seed=seed) for seed in range(3)]
+    theirs = [write("supervised", 0.5, ratios=(100,), seed=seed, pretext=False) for seed in range(3)]
+    (line,) = next(iter(made(out).values())).ranked
+    store, classes = Store(out), ours[0][0].task.classes
+
+    def rows(records: list[Record]) -> pd.DataFrame:
+        found = pd.concat(
+            [store.table("cells", one.id).to_pandas().assign(fold=one.run.fold) for one in records]
+        )
+        guesses = np.array(classes)[found[[f"p_{name}" for name in classes]].to_numpy().argmax(1)]
+        return found.assign(guess=guesses)
+
+    pairs = [(rows(a), rows(b)) for a, b in zip(ours, theirs, strict=True)]
+    group_of_fold = pairs[0][0].groupby("fold").group.unique()
+
+    def difference(pair: tuple[pd.DataFrame, pd.DataFrame], fold: int = -1, group: str = "") -> float:
+        size = len(group_of_fold[fold]) if group else 2
+        scores = []
+        for one in pair:
+            weights = np.where(one.fold == fold, size / (size - 1), 1.0) * (one.group != group)
+            scores.append(balanced_accuracy_score(one.label, one.guess, sample_weight=weights))
+        return float(scores[0] - scores[1])
+
+    whole = np.array([difference(pair) for pair in pairs])
+    of_groups, free, of_each = 0.0, 0, np.zeros(3)
+    for fold, groups in group_of_fold.items():
+        out_of = np.array([[difference(pair, fold, group) for pair in pairs] for group in groups])
+        share = (len(groups) - 1) / len(groups)
+        mean = out_of.mean(axis=1)
+        of_groups += share * ((mean - mean.mean()) ** 2).sum()
+        of_each += share * ((out_of - out_of.mean(axis=0)) ** 2).sum(axis=0)
+        free += len(groups) - 1
+    of_seeds = whole.var(ddof=1) / 3
+    variance = of_groups + max(0.0, of_seeds - (of_each.mean() - of_groups) / 2)
+    freedom = max(variance**2 / (of_groups**2 / free + of_seeds**2 / 2), 2)
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(variance)
+    gain = line.gains[HEADLINE][100]
+    assert (gain.value, gain.low, gain.high) == pytest.approx(
+        (whole.mean(), whole.mean() - reach, whole.mean() + reach)
+    )
+    assert gain.p == pytest.approx(2 * stats.t.sf(whole.mean() / np.sqrt(variance), freedom))
+
+
+def test_what_some_seed_lacks_is_left_out_of_their_mean(out: Path, write: Write) -> None:
+    write("simclr", 0.7, ratios=(10, 100))
+    write("simclr", 0.7, ratios=(100,), seed=1, folds=(0, 2))
+    write("byol", 0.7, ratios=(10, 100))
+    found = made(out)
+    assert found[LINEAR].ratios == (10, 100)
+    (line,) = found[f"{LINEAR} · seeds 0, 1"].ranked
+    assert list(line.cells) == [100]
+    assert line.cells[100].images == 2 / 5 * found[LINEAR].images
+    assert not line.whole
+    write("simclr", 0.7, ratios=(1,), seed=2)
+    assert f"{LINEAR} · seeds 0, 1, 2" not in made(out)
+
+
+def test_a_page_says_what_a_mean_over_seeds_is_and_links_to_the_records_of_each(
+    out: Path, write: Write
+) -> None:
+    written = [
+        record
+        for method, seed in product(("simclr", "byol"), (0, 1))
+        for record in write(method, 0.7, ratios=(10, 100), seed=seed)
+    ]
+    build(out)
+    text = (out / "cells.md").read_text()
+    assert "means over the seeds 0, 1;" in text
+    crossed = "crossed with the label draws and the pretraining seeds, conditional on the training images"
+    assert crossed in text
+    assert "- byol, seed 1, folds at 10 %" in text
+    assert all(record.id in text for record in written)
+    (chart,) = (out / "charts").glob("*.svg")
+    assert "mean over seeds 0, 1" in chart.read_text()
+
+
+def test_two_methods_are_compared_at_the_seeds_that_both_have(out: Path, cache: Path, write: Write) -> None:
+    ours = [write("simclr", 0.7, ratios=(100,), seed=seed) for seed in (0, 1)]
+    theirs = [write("byol", 0.6, ratios=(100,), seed=seed) for seed in (0, 1, 2)]
+    (one,) = compare_rows(out, "simclr", "byol", cache)
+    assert one.table == f"{LINEAR} · seeds 0, 1"
+    by_fold = [
+        np.mean([score(out, [a[fold]]) - score(out, [b[fold]]) for a, b in zip(ours, theirs, strict=False)])
+        for fold in range(5)
+    ]
+    assert one.by_fold == pytest.approx(by_fold)
+
+
+def test_seeds_that_were_tested_on_other_images_are_no_mean(out: Path, write: Write) -> None:
+    write("simclr", 0.7, ratios=(100,))
+    write("simclr", 0.7, ratios=(100,), seed=1, groups=14)
+    with pytest.raises(Exception, match="the seeds were tested on different images"):
+        made(out)
+
+
+def test_the_protocols_own_baselines_stand_beneath_rows_of_the_same_seeds_that_spent_another_budget(
+    out: Path, write: Write
+) -> None:
+    write("simclr", 0.7, ratios=(100,), tier="smoke", off={"pretext.epochs": 3})
+    for seed in range(2):
+        write("supervised", 0.5, ratios=(100,), tier="smoke", pretext=False, seed=seed)
+    with Cache(out / "cache") as cache:
+        store = Store(out)
+        (variant,) = variants(store, store.paths(), cache, everything=True)
+        found = {title(table): [line.name for line in table.lines] for table in variant.tables}
+    off = "linear · resnet18, random init · smoke · off protocol"
+    assert found[off] == ["simclr (pretext.epochs 3)", "untrained"]
