@@ -151,7 +151,10 @@ class Study:
         return cls(name, str(tables.get("title", name)), tuple(requests))
 
     def narrowed(self, wanted: Mapping[str, Any]) -> "Study":
-        """The requests that have the wanted fields, cut down to the wanted folds, ratios and evaluations."""
+        """The requests that have the wanted fields, cut down to the wanted folds, ratios and evaluations.
+
+        Of a field that has one value in a request, a tuple of them is any of these.
+        """
         left = [r for request in self.written if (r := _narrowed(request, wanted))]
         if not left:
             has = sorted(
@@ -169,8 +172,10 @@ PARTS = ("folds", "ratios", "evaluations")
 
 def _narrowed(request: Request, wanted: Mapping[str, Any]) -> Request | None:
     """The part of a request that is wanted; None if there is none."""
-    if any(getattr(request, name) != value for name, value in wanted.items() if name in SEVERAL):
-        return None
+    for name in (name for name in SEVERAL if name in wanted):
+        any_of = wanted[name] if isinstance(wanted[name], tuple) else (wanted[name],)
+        if getattr(request, name) not in any_of:
+            return None
     parts: dict[str, Any] = {}
     for name in (name for name in PARTS if name in wanted):
         own = getattr(request, name)

@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("study", help="by name or path")
     parser.add_argument("--data-root", type=Path, default=data_root())
     parser.add_argument("--method", help="of the study; all, if not given")
-    parser.add_argument("--folds", type=parsing.folds, help="such as 0-2; all, if not given")
+    parser.add_argument("--folds", type=parsing.numbers, help="such as 0-2; all, if not given")
     asked = parser.parse_args()
     wanted = {name: told for name in ("method", "folds") if (told := getattr(asked, name)) is not None}
     table = rows(Study.load(asked.study).narrowed(wanted), Place(data_root=asked.data_root))

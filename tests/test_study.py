@@ -220,6 +220,8 @@ def test_an_unknown_study_is_named_with_those_there_are() -> None:
 def test_a_study_is_narrowed_to_the_runs_that_are_wanted() -> None:
     narrowed = Study.parse("mine", TEXT).narrowed({"tier": "smoke", "seed": 1})
     assert [(r.method, r.seed) for r in narrowed.requests] == [("supervised", 1), ("simclr", 1)]
+    several = Study.parse("mine", TEXT).narrowed({"method": "simclr", "seed": (1, 2)})
+    assert [(r.method, r.seed) for r in several.requests] == [("simclr", 1)]
 
 
 def test_of_folds_ratios_and_evaluations_a_part_can_be_asked_for() -> None:

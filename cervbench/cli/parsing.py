@@ -6,16 +6,16 @@ from typing import Any
 import click
 
 
-def folds(text: str) -> tuple[int, ...]:
+def numbers(text: str) -> tuple[int, ...]:
     """`0-4`, `0,2` or both: `0,2-4`."""
-    numbers: list[int] = []
+    found: list[int] = []
     for part in _parts(text):
         first, dash, last = part.partition("-")
         start, stop = _whole(first, text), _whole(last if dash else first, text)
         if stop < start:
             raise click.BadParameter(f"{part!r} runs backwards; write {stop}-{start}")
-        numbers += range(start, stop + 1)
-    return tuple(sorted(set(numbers)))
+        found += range(start, stop + 1)
+    return tuple(sorted(set(found)))
 
 
 def ratios(text: str) -> tuple[int, ...]:

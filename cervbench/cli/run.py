@@ -55,8 +55,13 @@ BESIDE_A_STUDY = {"study", "data_root", "out", "device", "dry_run", "as_json"}
     metavar="NAMES",
     help="linear,knn,finetune.  [default: all three]",
 )
-@options.several("--folds", parse=parsing.folds, metavar="0-4", help="[default: all]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@options.several("--folds", parse=parsing.numbers, metavar="0-4", help="[default: all]")
+@options.several(
+    "--seed",
+    parse=parsing.numbers,
+    metavar="NUMBERS",
+    help="Pretraining seeds, as 0-2; pages show the mean over them.  [default: 0]",
+)
 @click.option("--tier", type=click.Choice(TIERS), default="quick", show_default=True, help="The budget.")
 @options.settings("A setting of the method; protocol.KEY=VALUE goes off protocol.")
 @options.data_root
@@ -82,7 +87,7 @@ def run(
     a study, the other options except --set choose among its runs. What is done already is not done again, and
     an interrupted run goes on where it stopped.
     """
-    requests = _study(ctx, study) if study else (_request(settings, asked),)
+    requests = _study(ctx, study) if study else _requests(settings, **asked)
     here = place.Place(data_root=data_root, out=out, device=device)
     refuse_foreign(out / "README.md")  # now, and not when all has been trained
     if dry_run:
@@ -171,11 +176,11 @@ def _study(ctx: click.Context, study: str) -> tuple[Request, ...]:
     return Study.load(study).narrowed(wanted).requests
 
 
-def _request(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Request:
+def _requests(settings: Mapping[str, Any], seed: tuple[int, ...] | None, **asked: Any) -> tuple[Request, ...]:
     for needed in ("method", "dataset"):
         if not asked[needed]:
             raise click.UsageError(f"--{needed} is missing; say --method and --dataset, or name a study")
-    return Request(settings=settings, **asked)
+    return tuple(Request(settings=settings, seed=one, **asked) for one in seed or (0,))
 
 
 def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -426,6 +427,14 @@ def test_a_dry_run_promises_no_run_that_cannot_begin(
     answer = cervbench(*SMOKE, "--method", "simclr", *asked, "--out", str(tmp_path / "out"), "--dry-run")
     assert answer.exit_code == 2, answer.output
     assert told in answer.stderr
+
+
+def test_seeds_are_asked_for_like_folds(tmp_path: Path) -> None:
+    asked = (*SMOKE, "--out", str(tmp_path / "out"), "--dry-run", "--json", "--seed")
+    due = [json.loads(line)["run"] for line in cervbench(*asked, "0,2-3").stdout.splitlines()]
+    folds = sorted({run["fold"] for run in due})
+    assert sorted({(run["seed"], run["fold"]) for run in due}) == list(product((0, 2, 3), folds))
+    assert cervbench(*asked, "-1").exit_code == 2
 
 
 def test_a_run_is_told_by_what_was_chosen_for_it(tmp_path: Path) -> None:

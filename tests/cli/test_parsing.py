@@ -11,14 +11,14 @@ from cervbench.cli import parsing
 @pytest.mark.parametrize(
     ("typed", "meant"), [("0-4", (0, 1, 2, 3, 4)), ("0,2", (0, 2)), ("3", (3,)), ("4, 0-1,1", (0, 1, 4))]
 )
-def test_folds(typed: str, meant: tuple[int, ...]) -> None:
-    assert parsing.folds(typed) == meant
+def test_numbers(typed: str, meant: tuple[int, ...]) -> None:
+    assert parsing.numbers(typed) == meant
 
 
 @pytest.mark.parametrize("typed", ["", "a", "1-", "-1", "0,,1", "4-2", "1.5", "²"])
-def test_folds_that_mean_nothing_are_refused(typed: str) -> None:
+def test_numbers_that_mean_nothing_are_refused(typed: str) -> None:
     with pytest.raises(click.BadParameter):
-        parsing.folds(typed)
+        parsing.numbers(typed)
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("1,10,100", (1, 10, 100)), ("10%,5%", (5, 10)), ("25", (25,))])
