@@ -22,7 +22,7 @@ from cervbench.scoring.tally import Floats
 
 def variances(replicates: Replicates, metric: str) -> Floats:
     """What each group adds to the jackknife variance, stratified by fold."""
-    left_out = replicates.values[metric][1:].mean(axis=(1, 2))
+    left_out = replicates.values[metric][1 : 1 + len(replicates.folds)].mean(axis=(1, 2))
     added = np.zeros(len(left_out))
     for fold in np.unique(replicates.folds):
         own = replicates.folds == fold

@@ -2,8 +2,8 @@
 
     python scripts/interval_coverage.py [--repeats 1000]
 
-Prints the tables of docs/intervals.md but the last, which is fewest_freedom.py's. No image is needed:
-sessions, classes and folds come from the frozen manifest, and predictions are simulated.
+Prints the tables of docs/intervals.md but the last two, which are few_draws_and_seeds.py's. No image is
+needed: sessions, classes and folds come from the frozen manifest, and predictions are simulated.
 """
 
 import argparse

@@ -53,8 +53,13 @@ def described(pooled: Pooled) -> tuple[str, str, str]:
     rests_on = f"{pairs.sum()} pairs in {(pairs > 0).sum()} groups"
     if not pairs.any():
         return "–", figure([between]), rests_on
+    in_fold = np.array([told[plan.folds == fold].sum(axis=0) for fold in np.unique(plan.folds)])
+    of_seeds = in_fold.reshape(len(in_fold), pooled.seeds, -1)
+    of_others = (of_seeds.sum(axis=0) - of_seeds).mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # without the only group that holds two classes there is no pair
         values = (plan.weights @ told) / (plan.weights @ pairs)[:, None]
+    by_fold = (of_seeds + of_others) / pairs.sum()
+    values = np.concatenate([values.reshape(len(values), pooled.seeds, -1), by_fold])
     found = float(values[0].mean()), *(interval(values, plan.folds, AUC) or ())
     return figure(found), figure([between]), rests_on
 

@@ -13,7 +13,7 @@ from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import Pooled, class_groups, mean_or_none, pool, together, value
+from cervbench.scoring.pooling import Pooled, class_groups, mean_of_seeds, pool, together, value
 from cervbench.scoring.tally import Floats, Ints
 from cervbench.scoring.task import Task
 
@@ -84,18 +84,17 @@ class Replicates:
     folds: Ints
     """The fold of each group."""
     values: Mapping[str, Floats]
-    """By metric, (1 + groups) × seeds × draws; the first row leaves nothing out."""
+    """By metric, what `scoring.intervals.replicates` gives of it."""
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        folds, seeds = np.array(kept["folds"]), kept["seeds"]
         flat = {metric: np.frombuffer(base64.b64decode(text)) for metric, text in kept["values"].items()}
-        return cls(folds, {metric: own.reshape(1 + len(folds), seeds, -1) for metric, own in flat.items()})
+        return cls(np.array(kept["folds"]), {name: own.reshape(kept["shape"]) for name, own in flat.items()})
 
     def to_json(self) -> dict[str, Any]:
         text = {metric: base64.b64encode(own.tobytes()).decode() for metric, own in self.values.items()}
-        seeds = next(iter(self.values.values())).shape[1]
-        return {"folds": self.folds.tolist(), "seeds": seeds, "values": text}
+        [shape] = {own.shape for own in self.values.values()}
+        return {"folds": self.folds.tolist(), "shape": shape, "values": text}
 
 
 @dataclass(frozen=True)
@@ -160,8 +159,8 @@ def _figure(pooled: Pooled, metric: str, plan: Design) -> Figure:
 
 
 def _with_interval(values: Floats, folds: Ints, metric: str) -> Figure:
-    """The mean over seeds and draws, and its interval."""
-    mean = mean_or_none(values[0])
+    """The mean over seeds and draws, and its interval; None if a seed has the metric in no draw."""
+    mean = mean_of_seeds(values[0])
     if mean is None:
         return Figure(None)
     return Figure(mean, *(interval(values, folds, metric) or (None, None)))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cervbench.leaderboard.curves import MOST_METHODS, Curve, Point, curves_of, marks_of, methods_of
-from cervbench.leaderboard.tables import Table, title
+from cervbench.leaderboard.tables import Table, seeds_of, title
 from cervbench.markup.escaping import plain, short, xml
 from cervbench.markup.svg import picture, text
 
@@ -149,12 +149,11 @@ def _chance(table: Table) -> float:
 def _notes(table: Table, curves: Sequence[Curve]) -> list[str]:
     """Two lines: what was measured, and what of it is drawn."""
     groups = f" in {table.groups:,} groups" if table.sample.task.groups_known else ""
-    seeds = table.key.contest.seeds
     measured = [
         "balanced accuracy",
         f"{table.images:,} test images{groups}",
         f"{table.lines[0].row.folds} folds",
-        f"{'mean over seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}",
+        f"{'means over ' * (len(table.key.contest.seeds) > 1)}{seeds_of(table)}",
     ]
     drawn = []
     if told := [_cut(curve.name) for curve in curves if curve.whiskers and curve.points[0].low is not None]:

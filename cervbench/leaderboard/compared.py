@@ -11,9 +11,9 @@ from cervbench.error import UsageError
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.cells import AUC
 from cervbench.leaderboard.figures import Figures
-from cervbench.leaderboard.rows import Row
+from cervbench.leaderboard.rows import Row, TableKey
 from cervbench.leaderboard.tables import Line, Table, title
-from cervbench.leaderboard.variants import variants
+from cervbench.leaderboard.variants import Variant, variants
 from cervbench.plugin.settings import nearest
 from cervbench.records.store import Store
 from cervbench.scoring.classification import HEADLINE, classification
@@ -62,8 +62,9 @@ class Compared:
 def compare_rows(
     out: Path, one: str, other: str, cache: Path, metric: str = HEADLINE, everything: bool = False
 ) -> list[Compared]:
-    """In every table of the pages of `out` that has both rows; ComparisonError if there is none.
+    """In the tables of the pages of `out` that have both rows; ComparisonError if there is none.
 
+    Of tables that differ in the seeds alone, only in that of all the seeds that both have at a ratio.
     A row is called as on its page. A method's name that is no row of a table stands for all its rows there.
     """
     if metric not in (HEADLINE, AUC):
@@ -73,15 +74,23 @@ def compare_rows(
         shown = list(variants(store, store.paths(), kept, everything))
         rows = {line.name for variant in shown for table in variant.tables for line in table.lines}
         for variant in shown:
-            for table in variant.tables:
-                if metric not in table.metrics:
-                    continue
-                for ours, theirs in _pairs(table, one, other):
-                    found += _of_table(variant.name, table, ours, theirs, metric, variant.figures, store)
+            found += _of_variant(variant, one, other, metric, store)
     if not found:
         hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
         raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
     return found
+
+
+def _of_variant(variant: Variant, one: str, other: str, metric: str, store: Store) -> Iterator[Compared]:
+    """Of tables that differ in the seeds alone, at each ratio what the one over most of them tells."""
+    told = set[tuple[TableKey, str, str, int]]()
+    for table in sorted(variant.tables, key=lambda table: -len(table.key.contest.seeds)):
+        for ours, theirs in _pairs(table, one, other) if metric in table.metrics else ():
+            for compared in _of_table(variant.name, table, ours, theirs, metric, variant.figures, store):
+                at = table.key.of_any_seed, ours.row.method, theirs.row.method, compared.ratio
+                if at not in told:
+                    told.add(at)
+                    yield compared
 
 
 def _pairs(table: Table, one: str, other: str) -> list[tuple[Line, Line]]:
@@ -148,5 +157,5 @@ def _told(one: str, other: str, metric: str, out: Path, rows: set[str]) -> str:
             return f"no table of {out} has a row called {name}: {hint}"
     return (
         f"no table of {out} has two rows {one} and {other}, and {metric}: rows of two tables, as of two "
-        "backbones, are not compared."
+        "backbones or of other seeds, are not compared."
     )

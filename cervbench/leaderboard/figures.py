@@ -97,6 +97,7 @@ class Figures:
     def _refuse_unpaired(self, names: Sequence[str], wanted: Sequence[RowAtRatio]) -> None:
         """RecordError if rows were not tested alike. Only then are predictions read again, to say why."""
         first = self.cells[wanted[0]]
+        assert len({row.seeds for row, _ in wanted if not row.seedless}) < 2, "tables are of the same seeds"
         for name, at in zip(names, wanted, strict=True):
             if self.cells[at].tested != first.tested:
                 try:

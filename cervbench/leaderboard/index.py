@@ -23,7 +23,8 @@ _READING = """## How to read the tables
   the training rules; figures of two tables answer two questions. Tiers are budgets: `smoke` tests the
   machinery, `quick` is minutes on two processor cores, `standard` is paper-grade.
 - Rows of a table have the same pretraining seeds: 0, or those that its title names. Any two methods meet in a
-  table of all the seeds that both have, and nowhere does a method stand with the best of its seeds.
+  table of all the seeds that both have. A table says which of its rows are means over more seeds elsewhere:
+  read those there. References without random weights stand beneath tables of any seeds.
 - Charts of a page have one axis, and a row has the same colour and shape in all that rest on the same
   pretraining. A solid line without marks is the row that had no pretext stage, dashed ones are reference
   rows. With more than five methods, whiskers are drawn for the first of them and the solid line alone; all
@@ -68,8 +69,8 @@ _READING = """## How to read the tables
   of labels, and the records of every row.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
   through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
-  machine that may have had other work), medians over folds, stand in the first table. A small image counts
-  as a large one does, and one of which MAE hides three quarters as a whole one."""
+  machine that may have had other work), medians over folds and seeds, stand in the first table. A small
+  image counts as a large one does, and one of which MAE hides three quarters as a whole one."""
 
 
 SPEED = {

@@ -13,7 +13,7 @@ from cervbench.protocol.protocol import of_pretext
 NamedRow = tuple[str, Row]
 
 _OF_A_RUN = {
-    "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "seed", "weights", "on",
+    "method", "of", "revision", "strategy", "from", "images", "backbone", "init", "weights", "on",
 }  # fmt: skip
 """The words that a page uses for fields of a run."""
 

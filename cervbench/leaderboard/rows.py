@@ -14,7 +14,7 @@ from cervbench.leaderboard.cache import Cache, in_batches, key_of_bytes
 from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.plugin.catalog import CORE
 from cervbench.protocol.protocol import of_pretext
-from cervbench.records.record import Record, digest
+from cervbench.records.record import NO_BACKBONE, Record, digest
 from cervbench.records.store import Store, read_bytes
 from cervbench.scoring.task import Task
 from cervbench.training.collapse import collapsed
@@ -50,6 +50,10 @@ class TableKey(NamedTuple):
     backbone: str
     init: str
 
+    @property
+    def of_any_seed(self) -> "TableKey":
+        return self._replace(contest=self.contest._replace(seeds=()))
+
 
 class StoredRecord(NamedTuple):
     """What a cell needs to know of a record."""
@@ -84,6 +88,8 @@ class Row:
 
     sample: Record
     seeds: tuple[int, ...]
+    among: tuple[int, ...]
+    """The seeds of the table that it stands in: its own, unless it is `seedless`."""
     records: dict[int, dict[int, tuple[StoredRecord, ...]]] = field(default_factory=lambda: defaultdict(dict))
     """By ratio, then by fold, one of each seed."""
     observed: dict[int, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
@@ -93,8 +99,14 @@ class Row:
 
     @cached_property
     def key(self) -> TableKey:
-        contest = _contest(self.sample)._replace(seeds=self.seeds)
+        contest = _contest(self.sample)._replace(seeds=self.among)
         return TableKey(contest, self.sample.run.backbone, self.sample.run.init)
+
+    @cached_property
+    def method(self) -> str:
+        """A digest that rows share if they differ only in the seeds."""
+        run = self.sample.run.model_dump(mode="json", exclude={"fold", "seed"})
+        return digest({"run": run, "contest": list(self.key.contest._replace(seeds=()))})
 
     @property
     def start(self) -> tuple[str, str]:
@@ -119,6 +131,13 @@ class Row:
         """Its encoder is the one it began from: gains are over this row, so no other package may offer it."""
         method = self.sample.run.method
         return self.baseline and (method.package, method.name) == (CORE, "supervised")
+
+    @property
+    def seedless(self) -> bool:
+        """It comes out the same with every seed: the core's references that hold no random weights."""
+        run, evaluation = self.sample.run, self.sample.evaluation
+        random = run.backbone != NO_BACKBONE and run.init == "random"
+        return not (self.ranked or random) and {run.method.package, evaluation.package} == {CORE}
 
     @property
     def ranked(self) -> bool:
@@ -162,7 +181,7 @@ def gather(store: Store, paths: Sequence[Path], cache: Cache, workers: Workers =
         for path, content, found in _read(store, some, cache, workers):
             if found.row not in rows:
                 sample = store.record(path, content)
-                rows[found.row] = Row(sample, (sample.run.seed,))
+                rows[found.row] = Row(sample, (sample.run.seed,), (sample.run.seed,))
             rows[found.row].add(found)
     return list(rows.values())
 

@@ -1,32 +1,30 @@
-"""Rows over several pretraining seeds, so that adding a seed makes a row surer, and not a second row."""
+"""Which pretraining seeds stand together in a table: rows over several seeds, from rows of one seed each."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TypeVar
 
-from cervbench.leaderboard.rows import PRETEXT_BUDGET, Contest, Row
-from cervbench.records.record import digest
+from cervbench.leaderboard.rows import PRETEXT_BUDGET, Contest, Row, StoredRecord
 
-_Of = TypeVar("_Of")
+BySeed = Mapping[int, Row]
+"""The rows of one method under one evaluation."""
 
 
 def over_seeds(rows: Sequence[Row]) -> list[Row]:
-    """From rows of one seed each, those that tables show; a table holds rows of the same seeds.
+    """The rows that tables are made of: of every method, for every set of seeds that a table may hold.
 
-    There is a table for all seeds that a method has, and for those that two methods share: so any two meet at
-    all the seeds that both have, and nobody chooses among the seeds of one.
+    These sets are what some method has at a ratio, and what two of them share there: so any two methods meet
+    at all the seeds that both have.
     """
     contests: dict[Contest, dict[str, dict[int, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        contests[_of_any_seed(row.key.contest)][_method(row)][row.sample.run.seed] = row
+        contests[_of_any_seed(row.key.contest)][row.method][row.sample.run.seed] = row
     return [
         row
         for methods in contests.values()
-        for seeds in _shared([frozenset(own) for own in methods.values()])
-        for own in methods.values()
-        if seeds <= own.keys()
-        for row in _over([own[seed] for seed in sorted(seeds)])
+        for seeds in _sets([*methods.values()])
+        for by_seed in methods.values()
+        for row in _over(by_seed, seeds)
     ]
 
 
@@ -35,33 +33,46 @@ def _of_any_seed(contest: Contest) -> Contest:
     return contest._replace(seeds=(), off=tuple(change for change in contest.off if change != PRETEXT_BUDGET))
 
 
-def _method(row: Row) -> str:
-    """A digest that rows share if they differ only in the seed."""
-    run = row.sample.run.model_dump(mode="json", exclude={"fold", "seed"})
-    return digest({"run": run, "contest": list(row.key.contest._replace(seeds=()))})
+def _sets(methods: Sequence[BySeed]) -> list[tuple[int, ...]]:
+    """What does not depend on seeds stands beneath tables of any, and makes tables only where it is alone."""
+    seeded = [by_seed for by_seed in methods if not _seedless(by_seed)] or methods
+    own = {seeds for by_seed in seeded for seeds in _shown(by_seed).values()}
+    shared = own | {one & other for one, other in combinations(own, 2)}
+    return sorted(tuple(sorted(seeds)) for seeds in shared if seeds)
 
 
-def _shared(seeds: Iterable[frozenset[int]]) -> list[frozenset[int]]:
-    own = set(seeds)
-    return sorted((own | {one & other for one, other in combinations(own, 2)}) - {frozenset()}, key=sorted)
+def _seedless(by_seed: BySeed) -> bool:
+    return all(row.seedless for row in by_seed.values())
 
 
-def _over(rows: Sequence[Row]) -> Iterator[Row]:
-    """One row for these; of each ratio the folds that all of them have, and none if there is no such fold."""
-    if len(rows) == 1:
-        yield from rows
-        return
-    records = {ratio: _in_all([row.records.get(ratio, {}) for row in rows]) for ratio in rows[0].records}
-    if records := {ratio: folds for ratio, folds in records.items() if folds}:
+def _shown(by_seed: BySeed) -> dict[int, frozenset[int]]:
+    """By ratio, the seeds that have all folds there, or else the first that has any."""
+    ratios = {ratio for row in by_seed.values() for ratio in row.records}
+    shown = {}
+    for ratio in sorted(ratios):
+        begun = sorted(seed for seed, row in by_seed.items() if ratio in row.records)
+        whole = [seed for seed in begun if by_seed[seed].complete(ratio)]
+        shown[ratio] = frozenset(whole or begun[:1])
+    return shown
+
+
+def _over(by_seed: BySeed, seeds: tuple[int, ...]) -> Iterator[Row]:
+    """One row over these seeds at the ratios that have them all, if there are any."""
+    shown = _shown(by_seed)
+    own = (min(by_seed),) if _seedless(by_seed) and not by_seed.keys() >= set(seeds) else seeds
+    rows = [by_seed[seed] for seed in own if seed in by_seed]
+    ratios = [ratio for ratio, complete in shown.items() if complete >= set(own)]
+    records: dict[int, dict[int, tuple[StoredRecord, ...]]] = {
+        ratio: {fold: sum((row.records[ratio][fold] for row in rows), ()) for fold in rows[0].records[ratio]}
+        for ratio in ratios
+    }
+    folds = {fold for by_fold in records.values() for fold in by_fold}
+    if records:
         yield Row(
             sample=rows[0].sample,
-            seeds=tuple(row.sample.run.seed for row in rows),
+            seeds=own,
+            among=seeds,
             records=records,
-            observed=_in_all([row.observed for row in rows]),
+            observed={fold: sum((row.observed[fold] for row in rows), ()) for fold in sorted(folds)},
             devices={device for row in rows for device in row.devices},
         )
-
-
-def _in_all(by_fold: Sequence[Mapping[int, tuple[_Of, ...]]]) -> dict[int, tuple[_Of, ...]]:
-    folds = sorted(set.intersection(*map(set, by_fold)))
-    return {fold: tuple(one for own in by_fold for one in own[fold]) for fold in folds}

@@ -25,6 +25,11 @@ class TableRows:
         return self.ranked + self.references
 
     @property
+    def cells(self) -> set[tuple[str, int]]:
+        """Method and ratio of each."""
+        return {(row.method, ratio) for row in self.all for ratio in self.ratios if ratio in row.records}
+
+    @property
     def ratios(self) -> tuple[int, ...]:
         """The ratios of its own contest; reference rows from another contest may have more."""
         own = [row for row in self.all if row.key.contest == self.key.contest]
@@ -48,7 +53,22 @@ def by_table(rows: Sequence[Row]) -> list[TableRows]:
         for contest in sorted(contests, key=_order)
         for key, (ranked, references) in _split(contest, contests).items()
     ]
-    return [table for table in made if table.ranked or not _stands_elsewhere(table, made)]
+    return [
+        table
+        for table in made
+        if not (_surpassed(table, made) or (not table.ranked and _stands_elsewhere(table, made)))
+    ]
+
+
+def _surpassed(table: TableRows, made: Sequence[TableRows]) -> bool:
+    """Whether a table over more seeds has each of its rows, at each of its ratios."""
+    seeds = set(table.key.contest.seeds)
+    return any(
+        set(other.key.contest.seeds) > seeds
+        and other.key.of_any_seed == table.key.of_any_seed
+        and other.cells >= table.cells
+        for other in made
+    )
 
 
 def _stands_elsewhere(table: TableRows, made: Sequence[TableRows]) -> bool:
@@ -58,7 +78,8 @@ def _stands_elsewhere(table: TableRows, made: Sequence[TableRows]) -> bool:
         for other in made
         if (other.ranked or len(other.all) > len(table.all)) and set(table.ratios) <= set(other.ratios)
     ]
-    return all(any(row in other.all for other in larger) for row in table.all)
+    methods = [{row.method for row in other.all} for other in larger]
+    return all(any(row.method in own for own in methods) for row in table.all)
 
 
 def _order(contest: Contest) -> tuple[bool, int, int, Contest]:

@@ -94,6 +94,17 @@ class Table:
         folds = [of_seeds for line in self.lines for of_seeds in line.row.records.get(ratio, {}).values()]
         return [record for of_seeds in folds for record in of_seeds]
 
+    def more_seeds(self, tables: Sequence["Table"]) -> list["Table"]:
+        """Those of these tables that are over more seeds of some ranked row of it."""
+        own, seeds = {line.row.method for line in self.ranked}, len(self.key.contest.seeds)
+        return [
+            table
+            for table in tables
+            if table.key.of_any_seed == self.key.of_any_seed
+            and len(table.key.contest.seeds) > seeds
+            and any(line.row.method in own for line in table.ranked)
+        ]
+
     @property
     def metrics(self) -> tuple[str, ...]:
         return metrics_of(self.sample.task)
@@ -113,9 +124,14 @@ def title(table: Table) -> str:
     model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
     rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if table.key.contest.off else []
-    seeds = table.key.contest.seeds
-    of = [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"] if seeds != FIRST_SEED else []
+    of = [seeds_of(table)] if table.key.contest.seeds != FIRST_SEED else []
     return " · ".join([by, *model, tier, *of, *rules, *off, *table.apart])
+
+
+def seeds_of(table: Table) -> str:
+    """`seeds 0, 1, 2`, in words."""
+    seeds = table.key.contest.seeds
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def tables(figures: Figures) -> list[Table]:

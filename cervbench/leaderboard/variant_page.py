@@ -6,7 +6,7 @@ from statistics import median
 
 from cervbench.leaderboard import details
 from cervbench.leaderboard.rows import Row
-from cervbench.leaderboard.tables import Best, Line, Table, title
+from cervbench.leaderboard.tables import Best, Line, Table, seeds_of, title
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import duration, figure, grid
 from cervbench.scoring.classification import HEADLINE
@@ -36,7 +36,7 @@ def page(
             parts.append(f"**{_above_base(table, HEADLINE)}**\n\n{_gains(table, HEADLINE)}")
         if any(line.above_reference for line in table.lines):
             parts.append(_above_references(table))
-        parts.append(_conditions(table))
+        parts.append(_conditions(table, tables))
         parts += [
             details.unfolded(_above_base(table, metric), _gains(table, metric))
             for metric in table.metrics
@@ -163,7 +163,7 @@ def _observed_median(row: Row, key: str) -> float | None:
     return median(known) if known and not row.baseline else None
 
 
-def _conditions(table: Table) -> str:
+def _conditions(table: Table, tables: Sequence[Table]) -> str:
     """A paragraph that says under which conditions the numbers of a table were obtained."""
     run, task = table.sample.run, table.sample.task
     said = [
@@ -176,7 +176,7 @@ def _conditions(table: Table) -> str:
         + (f" in {table.groups:,} groups" if task.groups_known else ", groups unknown"),
         _intervals(table),
         _pooling(table),
-        _seeds(table),
+        _seeds(table, tables),
         _devices(table),
         _collapsed(table),
     ]
@@ -192,7 +192,10 @@ def _conditions(table: Table) -> str:
             "over it); bold differences: other than 0 by the same test and correction."
         )
     else:
-        verdict = "Nothing is bold: a single method has all folds."
+        verdict = (
+            "No score is bold: a single method has all folds. Bold differences: other than 0 by the paired "
+            "test, corrected for the rows of their column (Holm)."
+        )
     return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
 
 
@@ -242,9 +245,14 @@ def _draws(table: Table) -> str:
     return f"draws of labels: {'; '.join(each)}"
 
 
-def _seeds(table: Table) -> str:
-    seeds = table.key.contest.seeds
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"means over the seeds {', '.join(map(str, seeds))}"
+def _seeds(table: Table, tables: Sequence[Table]) -> str:
+    """Also which rows of one seed stand elsewhere as means over more."""
+    told = f"{'means over ' * (len(table.key.contest.seeds) > 1)}{seeds_of(table)}"
+    for more in table.more_seeds(tables):
+        beside = {line.row.method for line in more.ranked}
+        names = ", ".join(line.name for line in table.ranked if line.row.method in beside)
+        told += f"; **of {markdown(names)} there are [means over {seeds_of(more)}](#{more.digest})**"
+    return told
 
 
 def _seen_before(table: Table) -> str:

@@ -1,6 +1,6 @@
 """What the pages of a folder show: by variant, its rows and their tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -46,7 +46,13 @@ def variants(
         synthetic = any(row.sample.run.dataset.synthetic for row in gathered)
         rows, left_out = _selected(gathered, everything)
         figures = Figures(over_seeds(rows), store, cache, workers)
-        yield Variant(name, figures, tables(figures), synthetic, left_out)
+        shown = tables(figures)
+        if lost := _ids(rows) - _ids(line.row for table in shown for line in table.lines):
+            left_out.append(
+                f"{_counted(lost)} in no table: their seeds lack folds, which other seeds of the same method "
+                "have, or no ranked row has these seeds."
+            )
+        yield Variant(name, figures, shown, synthetic, left_out)
 
 
 def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:
@@ -56,20 +62,29 @@ def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], lis
     if others := [row for row in gathered if row.sample.evaluation.schema_ != CLASSIFICATION_SCHEMA]:
         names = sorted({row.sample.evaluation.name for row in others})
         said.append(
-            f"{_count(others)} of {markdown(', '.join(names))} have tables of predictions of another kind, "
-            "which these pages cannot pool; their scores stand in the records."
+            f"{_counted(_ids(others))} of {markdown(', '.join(names))} have tables of predictions of another "
+            "kind, which these pages cannot pool; their scores stand in the records."
         )
     full = [row for row in rows if not row.trial]
     if everything or not full:
         return rows, said
     if trials := [row for row in rows if row.trial]:
         said.append(
-            f"{_count(trials)} off protocol or of the smoke tier are left out; "
+            f"{_counted(_ids(trials))} off protocol or of the smoke tier are left out; "
             "`cervbench leaderboard build --all` shows them in tables of their own."
         )
     return full, said
 
 
-def _count(rows: Sequence[Row]) -> str:
-    count = sum(len(folds) for row in rows for folds in row.records.values())
-    return f"{count} record{'s' if count > 1 else ''}"
+def _ids(rows: Iterable[Row]) -> set[str]:
+    return {
+        record.id
+        for row in rows
+        for by_fold in row.records.values()
+        for of_seeds in by_fold.values()
+        for record in of_seeds
+    }
+
+
+def _counted(ids: Sized) -> str:
+    return f"{len(ids)} record{'s' if len(ids) > 1 else ''}"

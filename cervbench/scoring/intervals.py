@@ -5,7 +5,7 @@ the groups, and the quantile is Student's. An interval is conditional on the tra
 is a single seed or a single draw, on that one. Nothing is drawn at random.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -85,47 +85,65 @@ def design(pooled: Pooled) -> Design:
 
 
 def replicates(pooled: Pooled, plan: Design, metric: str) -> Floats:
-    """(1 + groups) × seeds × draws: the metric of all groups, and with each left out."""
+    """(1 + groups + folds) × seeds × draws: what an interval or a test of the metric is computed from.
+
+    First the metric of all groups; then with each left out; then with each fold in turn of this seed, and the
+    others of every seed: the mean over these.
+    """
     values = metric_of_weights(pooled, metric, plan.units, len(plan.folds))(plan.weights)
-    return values.reshape(len(values), pooled.seeds, -1)
+    if pooled.seeds == 1:
+        return of_one_seed(values, plan.folds)
+    by_fold = [_one_fold(pooled, metric, fold) for fold in np.unique(pooled.folds)]
+    return np.concatenate([values.reshape(len(values), pooled.seeds, -1), by_fold])
+
+
+def of_one_seed(values: Floats, folds: Ints) -> Floats:
+    """The replicates of a single seed, from (1 + groups) × draws: all its folds are of it alone."""
+    by_fold = np.repeat(values[:1], len(np.unique(folds)), axis=0)
+    return np.concatenate([values, by_fold])[:, None]
+
+
+def _one_fold(pooled: Pooled, metric: str, fold: int) -> Floats:
+    """seeds × draws: the metric if only this fold is of that seed."""
+    images, classes = pooled.probabilities.shape[1:]
+    each = pooled.probabilities.reshape(pooled.seeds, -1, images, classes)
+    mixed = np.where((pooled.folds == fold)[:, None], each[:, None], each)
+    as_draws = replace(pooled, probabilities=mixed.reshape(-1, images, classes))
+    values = metric_of_weights(as_draws, metric, pooled.as_one, 1)(np.ones(1))
+    means: Floats = values.reshape(mixed.shape[:3]).mean(axis=1)
+    return means
 
 
 def estimate(values: Floats, folds: Ints) -> Estimate | None:
     """The mean over seeds and draws and its error, from replicates of a metric or of a difference of two.
 
-    `values` are (1 + groups) × levels of a factor × levels of another … Groups and factors are crossed.
-    Var = V_groups + Σ max(0, V_factor − V_both), over the factors that have more than one level: V_groups
-    already includes what a factor shares with the groups, and V_both measures that, by how much more groups
-    scatter at a single level than in the mean of all. What two factors share is counted with both. Degrees
-    of freedom are Satterthwaite's, with a floor of min(groups − folds, levels − 1): his formula is for sums,
-    and can fall below that once a term is subtracted.
+    Var = V_groups + max(0, V_draws − V_both) + max(0, V_seeds − V_both). Draws and seeds are crossed with
+    groups, and V_groups already includes what they share; V_both measures that, by how much more groups
+    scatter in a single draw, or seed, than in the mean of all. Each fold is trained from random numbers of
+    its own, so a seed counts once a fold. What seeds and draws share is counted with both. Degrees of freedom
+    are Satterthwaite's, with a floor of the fewest of any part: his formula is for sums, and can fall below
+    that once a term is subtracted.
     """
-    whole, left_out = values[0], values[1:]
+    whole, left_out, by_fold = np.split(values, [1, 1 + len(folds)])
     _, of_fold, sizes = np.unique(folds, return_inverse=True, return_counts=True)
     if np.isnan(values).any() or (sizes < 2).any():
         return None
-    fewest = free_groups = float(len(folds) - len(sizes))
-    all_and_levels = [left_out.reshape(len(left_out), -1).mean(axis=1, keepdims=True)]
-    factors = [factor for factor, levels in enumerate(whole.shape) if levels > 1]
-    all_and_levels += [_by_level(left_out, 1 + factor) for factor in factors]
-    of_groups, *of_levels = _variances(np.hstack(all_and_levels), of_fold, sizes).tolist()
-    variance, spread = of_groups, of_groups**2 / free_groups
-    for factor in factors:
-        levels = whole.shape[factor]
-        of_factor = float(_by_level(whole[None], 1 + factor).var(ddof=1)) / levels
-        of_both = (float(np.mean(of_levels[:levels])) - of_groups) / (levels - 1)
-        variance += max(0.0, of_factor - of_both)
-        spread += of_factor**2 / (levels - 1)
-        fewest, of_levels = min(fewest, levels - 1), of_levels[levels:]
+    [of_groups] = _variances(left_out.mean(axis=(1, 2))[:, None], of_fold, sizes).tolist()
+    free_groups = float(len(folds) - len(sizes))
+    variance, spread, fewest = of_groups, of_groups**2 / free_groups, free_groups
+    for means, left_out_of_each in (
+        (whole.mean(axis=1), left_out.mean(axis=1)),  # by draw
+        (by_fold.mean(axis=2), left_out.mean(axis=2)),  # by seed
+    ):
+        strata, levels = means.shape
+        if levels > 1:
+            of_levels = float(means.var(axis=1, ddof=1).sum()) / levels
+            of_both = (float(_variances(left_out_of_each, of_fold, sizes).mean()) - of_groups) / (levels - 1)
+            variance += max(0.0, of_levels - of_both)
+            spread += of_levels**2 / (strata * (levels - 1))
+            fewest = min(fewest, strata * (levels - 1))
     freedom = max(variance**2 / spread, fewest) if variance > 0 else free_groups
     return Estimate(float(whole.mean()), float(np.sqrt(variance)), freedom)
-
-
-def _by_level(values: Floats, factor: int) -> Floats:
-    """rows × levels: the mean over all other factors."""
-    apart = np.moveaxis(values, factor, 1)
-    means: Floats = apart.reshape(*apart.shape[:2], -1).mean(axis=2)
-    return means
 
 
 def _variances(left_out: Floats, of_fold: Ints, sizes: Ints) -> Floats:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,15 @@ def _together(
 
 def value(pooled: Pooled, metric: str) -> float | None:
     """The mean over seeds and draws, of counts pooled over all folds or of a score averaged over folds."""
-    return mean_or_none(metric_of_weights(pooled, metric, pooled.as_one, 1)(np.ones(1)))
+    values = metric_of_weights(pooled, metric, pooled.as_one, 1)(np.ones(1))
+    return mean_of_seeds(values.reshape(pooled.seeds, -1))
+
+
+def mean_of_seeds(values: Floats) -> float | None:
+    """Of seeds × draws; None if a seed has no defined value, since to leave it out might flatter."""
+    means = [mean_or_none(own) for own in values]
+    known = [mean for mean in means if mean is not None]
+    return fmean(known) if len(known) == len(means) else None
 
 
 def mean_or_none(values: Floats) -> float | None:

@@ -50,6 +50,10 @@ def made(out: Path) -> dict[str, Table]:
         return {title(table): table for table in tables(Figures(rows, store, cache))}
 
 
+def row_of(record: Record) -> Row:
+    return Row(record, (record.run.seed,), (record.run.seed,))
+
+
 def page(out: Path) -> str:
     build(out)
     return (out / "cells.md").read_text()
@@ -310,8 +314,7 @@ def test_rows_that_differ_in_anything_have_tables_or_names_that_say_so(
     part = run[parents[0]] if parents else run
     assert part.get(last) != DIFFERENT[field]
     part[last] = DIFFERENT[field]
-    other_run = Run.model_validate(run)
-    rows = [Row(record, (record.run.seed,)), Row(changed(record, run=other_run), (other_run.seed,))]
+    rows = [row_of(record), row_of(changed(record, run=Run.model_validate(run)))]
     one, other = names_of(rows)
     assert rows[0].key != rows[1].key or (one != other and "#" not in one + other)
 
@@ -331,7 +334,7 @@ def test_a_setting_that_was_chosen_is_named_in_a_row_that_stands_alone(
 ) -> None:
     """Regression: with no row of the defaults beside it, a page did not say that they were left."""
     (record,) = write(ratios=(100,), folds=(0,), config={"temperature": 0.5, "projection": 8})
-    assert names_of([Row(changed(record, observed={"chosen": said}), (0,))]) == [name]
+    assert names_of([row_of(changed(record, observed={"chosen": said}))]) == [name]
 
 
 def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
@@ -340,7 +343,7 @@ def test_a_revision_after_the_first_is_named_in_a_row_that_stands_alone(
     (record,) = write(ratios=(100,), folds=(0,))
     revised = record.run.method.model_copy(update={"revision": 2})
     run = record.run.model_copy(update={"method": revised})
-    assert names_of([Row(changed(record, run=run), (0,))]) == ["simclr (revision 2)"]
+    assert names_of([row_of(changed(record, run=run))]) == ["simclr (revision 2)"]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +366,7 @@ def test_a_row_that_stands_alone_says_its_package_where_its_name_promises_anothe
 ) -> None:
     """Regression: it was said only beside a row of the same name."""
     (record,) = write(method, ratios=(100,), folds=(0,), package=package, pretext=pretext)
-    assert names_of([Row(record, (0,))]) == [name]
+    assert names_of([row_of(record)]) == [name]
 
 
 def test_a_table_says_of_which_package_an_evaluation_is_that_is_not_the_cores(
@@ -384,7 +387,7 @@ def test_rows_of_two_preparations_of_a_dataset_say_of_which_they_are(
     for method, pack in (("simclr", "cells"), ("byol", "noise")):
         (record,) = write(method, ratios=(100,), folds=(0,))
         images = record.run.dataset.model_copy(update={"pack": pack})
-        rows.append(Row(changed(record, run=record.run.model_copy(update={"dataset": images})), (0,)))
+        rows.append(row_of(changed(record, run=record.run.model_copy(update={"dataset": images}))))
     assert names_of(rows) == ["simclr (images cells)", "byol (images noise)"]
     assert names_of(rows[:1]) == ["simclr"]
 
@@ -396,7 +399,7 @@ def test_a_setting_that_is_called_as_a_field_of_the_run_is_not_hidden_by_it(
     rows = []
     for init in ("zeros", "orthogonal"):
         (record,) = write(ratios=(100,), folds=(0,), config={"init": init})
-        rows.append(Row(changed(record, observed={"chosen": ["init"]}), (0,)))
+        rows.append(row_of(changed(record, observed={"chosen": ["init"]})))
     assert names_of(rows) == ['simclr (setting init "zeros")', 'simclr (setting init "orthogonal")']
 
 
@@ -507,7 +510,7 @@ def test_the_clearly_better_method_alone_is_bold(out: Path, write: Write) -> Non
 def test_a_single_method_is_not_bold(out: Path, write: Write) -> None:
     write("alone", 0.9, ratios=(100,))
     assert "**9" not in page(out)
-    assert "Nothing is bold: a single method has all folds." in page(out)
+    assert "No score is bold: a single method has all folds." in page(out)
 
 
 def test_how_far_a_method_is_above_the_best_reference_row_is_said(out: Path, write: Write) -> None:
@@ -850,4 +853,4 @@ def test_records_of_other_settings_of_an_evaluation_or_of_another_task_have_tabl
     stronger = record.evaluation.model_copy(update={"settings": settings})
     fewer = record.task.model_copy(update={"abnormal": record.task.abnormal[1:]})
     others = changed(record, evaluation=stronger), changed(record, task=fewer)
-    assert len({Row(one, (0,)).key for one in (record, *others)}) == 3
+    assert len({row_of(one).key for one in (record, *others)}) == 3

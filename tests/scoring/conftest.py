@@ -63,5 +63,5 @@ def study() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def means() -> ModuleType:
-    """The simulation of scripts/fewest_freedom.py."""
-    return script("fewest_freedom")
+    """The simulation of scripts/few_draws_and_seeds.py."""
+    return script("few_draws_and_seeds")

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cervbench.scoring.comparison import best_of, compare, holm, refuse_unpaired
-from cervbench.scoring.intervals import design, estimate, replicates
+from cervbench.scoring.intervals import design, estimate, of_one_seed, replicates
 from cervbench.scoring.pooling import pool
 from cervbench.scoring.task import Task
 
@@ -151,7 +151,9 @@ def test_p_is_students_with_the_degrees_of_freedom_of_the_estimate() -> None:
     rng = np.random.default_rng(3)
     folds = np.repeat([0, 1, 2], 8)
     of_draws = rng.normal(0.5, 0.05, (2, 4))
-    a, b = (np.vstack([whole, whole + 0.01 * rng.normal(size=(24, 4))]) for whole in of_draws)
+    a, b = (
+        of_one_seed(np.vstack([whole, whole + 0.01 * rng.normal(size=(24, 4))]), folds) for whole in of_draws
+    )
     found, apart = compare(a, b, folds), estimate(a - b, folds)
     assert apart.freedom < 24 - 3
     assert found.p == pytest.approx(2 * stats.t.sf(abs(apart.value) / apart.error, apart.freedom))
@@ -163,10 +165,10 @@ def test_bold_is_corrected_for_the_number_of_rows() -> None:
     folds = np.repeat([0, 1], 20)
     rng = np.random.default_rng(0)
     noise = 0.01 * rng.normal(size=(40, 1))
-    top = np.vstack([[0.6], 0.6 + noise])
+    top = of_one_seed(np.vstack([[0.6], 0.6 + noise]), folds)
 
     def behind(by: float) -> np.ndarray:
-        return np.vstack([[0.6 - by], 0.6 - by + 0.01 * rng.normal(size=(40, 1))])
+        return of_one_seed(np.vstack([[0.6 - by], 0.6 - by + 0.01 * rng.normal(size=(40, 1))]), folds)
 
     close = behind(0.2)
     while compare(top, close, folds).p < 0.02:

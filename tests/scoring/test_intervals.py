@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cervbench.scoring.intervals import Design, design, estimate, interval, replicates
+from cervbench.scoring.intervals import Design, design, estimate, interval, of_one_seed, replicates
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import pool, together, value
 
@@ -25,7 +25,8 @@ def test_degrees_of_freedom_are_no_fewer_than_the_fewer_of_groups_and_draws() ->
     """Where what is taken off is more than draws scatter, Satterthwaite's formula has next to none."""
     whole = np.array([0.0, 0.3, 0.6])
     apart = 0.2 * np.resize([1.0, -1.0], 6)[:, None] * np.array([1.0, -0.5, -0.45])
-    found = estimate(np.vstack([whole, whole + apart]), np.zeros(6, dtype=int))
+    folds = np.zeros(6, dtype=int)
+    found = estimate(of_one_seed(np.vstack([whole, whole + apart]), folds), folds)
     assert found.value == pytest.approx(0.3)
     assert found.error == pytest.approx(np.sqrt(5 * apart.mean(axis=1).var()))
     assert found.freedom == 2
@@ -82,36 +83,51 @@ def test_the_error_of_crossed_groups_and_draws_is_estimated_without_bias() -> No
         cells = of_groups * rng.normal(size=(30, 1)) + of_draws * rng.normal(size=(1, 5))
         cells = cells + of_both * rng.normal(size=(30, 5))
         values = plan.weights @ cells / plan.weights.sum(axis=1, keepdims=True)
-        found.append(estimate(values, plan.folds).error ** 2)
+        found.append(estimate(of_one_seed(values, folds), folds).error ** 2)
     # The draws' part cannot fall below 0, which lifts the mean by a few per cent.
     assert 0.97 < np.mean(found) / exact < 1.10
 
 
+def crossed(cells: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """The replicates of the mean of groups × seeds × draws, by their definition, with loops."""
+    groups, seeds, draws = cells.shape
+    found = [cells.mean(axis=0)]
+    for group in range(groups):
+        fold = folds == folds[group]
+        weights = np.where(fold, fold.sum() / (fold.sum() - 1), 1.0) * (np.arange(groups) != group)
+        found.append(np.tensordot(weights, cells, 1) / groups)
+    for fold in np.unique(folds):
+        of_seed = np.empty((seeds, draws))
+        for seed in range(seeds):
+            others = [np.where((folds == fold)[:, None], cells[:, seed], cells[:, o]) for o in range(seeds)]
+            of_seed[seed] = np.mean(others, axis=(0, 1))
+        found.append(of_seed)
+    return np.stack(found)
+
+
 @pytest.mark.parametrize(("of_both", "highest"), [(0.0, 1.10), (0.5, 1.15)])
 def test_the_error_over_seeds_and_draws_is_no_less_than_it_should_be(of_both: float, highest: float) -> None:
-    """Of three crossed effects, what seeds and draws share is counted with both, and so twice."""
-    rng = np.random.default_rng(4)
-    folds = np.repeat([0, 1, 2], 10)
-    plan = Design(units=np.arange(30), folds=folds)
-    of_groups, of_seeds, of_draws, of_all = 1.0, 0.5, 0.3, 1.0
-    exact = of_groups**2 / 30 + of_seeds**2 / 3 + of_draws**2 / 5 + of_both**2 / 15 + of_all**2 / 450
+    """Each fold begins from a seed's numbers anew. What seeds and draws share is counted twice."""
+    rng, folds = np.random.default_rng(4), np.repeat([0, 1, 2], 10)
+    of_groups, of_seeds, of_draws, of_all = 1.0, 0.8, 0.3, 1.0
+    exact = of_groups**2 / 30 + of_seeds**2 / 9 + of_draws**2 / 5 + of_both**2 / 45 + of_all**2 / 450
     found = []
-    for _ in range(3000):
-        cells = of_groups * rng.normal(size=(30, 1, 1)) + of_seeds * rng.normal(size=(1, 3, 1))
-        cells = cells + of_draws * rng.normal(size=(1, 1, 5)) + of_both * rng.normal(size=(1, 3, 5))
-        cells = (cells + of_all * rng.normal(size=(30, 3, 5))).reshape(30, 15)
-        values = plan.weights @ cells / plan.weights.sum(axis=1, keepdims=True)
-        found.append(estimate(values.reshape(31, 3, 5), folds).error ** 2)
-    assert 0.97 < np.mean(found) / exact < highest
+    for _ in range(800):
+        by_fold = of_seeds * rng.normal(size=(3, 3, 1)) + of_both * rng.normal(size=(3, 3, 5))
+        cells = by_fold[folds] + of_groups * rng.normal(size=(30, 1, 1))
+        cells = cells + of_draws * rng.normal(size=(1, 1, 5)) + of_all * rng.normal(size=(30, 3, 5))
+        found.append(estimate(crossed(cells, folds), folds).error ** 2)
+    assert 0.95 < np.mean(found) / exact < highest
 
 
-def test_the_order_of_seeds_and_draws_does_not_matter() -> None:
-    rng = np.random.default_rng(5)
-    values, folds = rng.normal(size=(31, 3, 5)), np.repeat([0, 1, 2], 10)
-    one, other = estimate(values, folds), estimate(values.transpose(0, 2, 1), folds)
-    assert (one.value, one.error, one.freedom) == pytest.approx((other.value, other.error, other.freedom))
-    alone, flat = estimate(values[:, :1], folds), estimate(values[:, 0], folds)
-    assert (alone.value, alone.error, alone.freedom) == (flat.value, flat.error, flat.freedom)
+def test_seeds_have_a_degree_of_freedom_in_every_fold() -> None:
+    """Two seeds of five folds are ten trainings, and not two."""
+    rng, folds = np.random.default_rng(6), np.repeat(np.arange(5), 8)
+    cells = np.repeat(rng.normal(size=(5, 2, 1)), 8, axis=0)
+    found = estimate(crossed(cells, folds), folds)
+    per_fold = cells[::8, :, 0]
+    assert found.freedom == 5
+    assert found.error**2 == pytest.approx((per_fold.var(axis=1, ddof=1) / 2).sum() / 25)
 
 
 def test_seeds_together_are_the_mean_over_each(pooled) -> None:
@@ -120,9 +136,30 @@ def test_seeds_together_are_the_mean_over_each(pooled) -> None:
     for metric in METRICS:
         found = value(both, metric)
         assert found == pytest.approx((value(pooled, metric) + value(other, metric)) / 2)
+    groups = len(np.unique(pooled.groups))
     values = replicates(both, design(both), "accuracy")
-    assert values.shape == (1 + len(np.unique(pooled.groups)), 2, len(pooled.draws))
-    assert values[:, 1:] == pytest.approx(replicates(other, design(other), "accuracy"))
+    assert values.shape == (1 + groups + 3, 2, len(pooled.draws))
+    assert values[: 1 + groups, 1:] == pytest.approx(
+        replicates(other, design(other), "accuracy")[: 1 + groups]
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_fold_of_a_seed_among_the_others_of_all(pooled, metric) -> None:
+    other = replace(pooled, probabilities=pooled.probabilities[:, ::-1])
+    both = together([pooled, other])
+    values = replicates(both, design(both), metric)[-3:]
+    for fold, of_seeds in zip(np.unique(pooled.folds), values, strict=True):
+        for own, found in zip((pooled, other), of_seeds, strict=True):
+            mixed = [
+                replace(pooled, probabilities=np.where(in_fold, own.probabilities, others.probabilities))
+                for others in (pooled, other)
+                for in_fold in [(pooled.folds == fold)[:, None]]
+            ]
+            assert found.mean() == pytest.approx(np.mean([value(one, metric) for one in mixed]))
+
+
+def test_seeds_that_were_tested_otherwise_are_not_put_together(pooled) -> None:
     for unlike in (
         replace(pooled, labels=pooled.labels[::-1]),
         replace(pooled, images=np.char.add(pooled.images, "x")),
@@ -193,10 +230,16 @@ def test_on_herlevs_sessions_95_per_cent_of_intervals_hold_the_truth(study, sett
 
 
 def test_with_the_fewest_degrees_of_freedom_intervals_still_hold_the_truth(means) -> None:
-    few = means.fewest_freedom(15, 5, 0.3, 0.1, 3, repeats=2000)
-    assert few.share > 0.2
+    few = means.over_draws(15, means.Effects(0.3, 0.1, 3), repeats=2000)
+    assert few.fewest > 0.2
     assert few.covered_there > 0.95
     assert few.covered > 0.95
+
+
+def test_over_two_seeds_intervals_hold_the_truth(means) -> None:
+    effects = means.Effects(1, 0.1, 0.5, seed=0.5, group_seed=1, seed_draw=0.1)
+    covered = means.over_seeds(2, 5, effects, repeats=600, groups=40)
+    assert covered > 0.95 - 2.6 * np.sqrt(0.95 * 0.05 / 600)
 
 
 def test_leaving_out_what_alone_defines_a_part_of_a_mean_gives_no_interval(table, task) -> None:
@@ -241,7 +284,7 @@ def test_error_and_degrees_of_freedom_are_those_of_the_printed_formula(of_draws:
     whole = 0.5 + of_draws * rng.normal(size=5)
     of_group, of_both = 0.01 * rng.normal(size=(28, 1)), 0.01 * rng.normal(size=(28, 5))
     left_out = whole + 0.1 * folds[:, None] + of_group + of_both
-    found = estimate(np.vstack([whole, left_out]), folds)
+    found = estimate(of_one_seed(np.vstack([whole, left_out]), folds), folds)
     variance, freedom = by_the_printed_formula(np.vstack([whole, left_out]), folds)
     assert found.error**2 == pytest.approx(variance, rel=1e-9)
     assert found.freedom == pytest.approx(freedom, rel=1e-9)
