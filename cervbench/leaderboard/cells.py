@@ -14,7 +14,7 @@ from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, class_groups, mean_of_seeds, pool, together, value
-from cervbench.scoring.tally import Floats, Ints
+from cervbench.scoring.tally import Floats, Ints, confusion
 from cervbench.scoring.task import Task
 
 AUC = "abnormal_auc"
@@ -67,13 +67,16 @@ class Details(NamedTuple):
     others: Mapping[str, Figure]
     """The metrics that are not in a cell."""
     classes: Mapping[str, ClassFigures]
+    confusion: Sequence[Sequence[float]]
+    """How many images of each class were taken for each: the mean over seeds and draws."""
 
     @classmethod
-    def from_json(cls, kept: Sequence[Mapping[str, Any]]) -> Self:
-        others, classes = kept
+    def from_json(cls, kept: Sequence[Any]) -> Self:
+        others, classes, confusion = kept
         return cls(
             {metric: Figure(*figure) for metric, figure in others.items()},
             {name: ClassFigures(Figure(*recall), *counts) for name, (recall, *counts) in classes.items()},
+            confusion,
         )
 
 
@@ -133,7 +136,8 @@ def computed(source: Source) -> dict[str, Any]:
         figures = {metric: _figure(pooled, metric, plan) for metric in metrics_of(task)}
     if source.in_full:
         others = {metric: _figure(pooled, metric, plan) for metric in others_of(task)}
-        found["details"] = others, _classes(pooled)
+        [counts] = confusion(pooled.rows(pooled.as_one, 1))
+        found["details"] = others, _classes(pooled), counts.mean(axis=0).tolist()
     return found | {"cell": {"figures": figures} | _counts(pooled)}
 
 

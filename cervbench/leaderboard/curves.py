@@ -39,7 +39,7 @@ class Curve:
 
 
 def _kind(table: Table, line: Line) -> str:
-    if line.row.as_it_began and line.row.start == (table.key.backbone, table.key.init):
+    if line is table.base:
         return "base"
     return "reference" if line in table.references else "method"
 

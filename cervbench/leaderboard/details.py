@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 
 from cervbench.leaderboard.cells import FEWEST_GROUPS, Details
-from cervbench.leaderboard.tables import Table
+from cervbench.leaderboard.tables import Line, Table
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import figure, grid, number
 from cervbench.scoring.metrics import METRICS
 
+Known = Sequence[tuple[Line, Details]]
 
-def others(table: Table, known: Sequence[tuple[str, Details]]) -> str:
+
+def of_rows(table: Table) -> list[str]:
+    """What is known of its rows at its largest ratio; nothing if no row has all folds there."""
+    known = [(line, line.details) for line in table.lines if line.details]
+    return [tell(table, known) for tell in (others, class_wise, taken_for)] if known else []
+
+
+def others(table: Table, known: Known) -> str:
     """The metrics that have no table of their own, at the largest ratio."""
     shown = {
         name: METRICS[name]
@@ -19,10 +27,10 @@ def others(table: Table, known: Sequence[tuple[str, Details]]) -> str:
     header = ["method", *(metric.heading + " ↓" * metric.lower_is_better for metric in shown.values())]
     rows = [
         [
-            markdown(row),
+            markdown(line.name),
             *(figure(own.others[name], per_cent=metric.unit == "%") for name, metric in shown.items()),
         ]
-        for row, own in known
+        for line, own in known
     ]
     note = "↓: lower is better."
     if abnormal := table.sample.task.abnormal:
@@ -37,7 +45,7 @@ def others(table: Table, known: Sequence[tuple[str, Details]]) -> str:
     return unfolded(summary, f"{grid(header, rows)}\n\n{note}")
 
 
-def class_wise(table: Table, known: Sequence[tuple[str, Details]]) -> str:
+def class_wise(table: Table, known: Known) -> str:
     """Recall by class at the largest ratio, with the images and groups that each class rests on."""
     classes = table.sample.task.classes
     one = known[0][1].classes
@@ -46,11 +54,30 @@ def class_wise(table: Table, known: Sequence[tuple[str, Details]]) -> str:
     for name in classes:
         groups = f", {one[name].groups} groups" if groups_known else ""
         header.append(f"{markdown(name)}<br>{one[name].images} images{groups}")
-    rows = [[markdown(row), *(figure(own.classes[name].recall) for name in classes)] for row, own in known]
+    rows = [
+        [markdown(line.name), *(figure(own.classes[name].recall) for name in classes)] for line, own in known
+    ]
     note = f"A class in fewer than {FEWEST_GROUPS} groups bears no interval." if groups_known else ""
     return unfolded(
         f"Recall class by class, at {table.ratios[-1]} % of the labels", f"{grid(header, rows)}\n\n{note}"
     )
+
+
+def taken_for(table: Table, known: Known) -> str:
+    """What the images of each class were taken for, by the first row and by that without a pretext stage."""
+    classes = table.sample.task.classes
+    header = ["truth, images", *map(markdown, classes)]
+    parts = []
+    for line, own in known:
+        if line in (known[0][0], table.base):
+            rows = [
+                [f"{markdown(name)}, {sum(counts):.0f}", *(f"{100 * n / sum(counts):.0f}" for n in counts)]
+                for name, counts in zip(classes, own.confusion, strict=True)
+            ]
+            parts.append(f"{markdown(line.name)}\n\n{grid(header, rows)}")
+    note = "Per cent of the images of a class, whose number stands beside it; means over draws and seeds."
+    summary = f"What was taken for what, at {table.ratios[-1]} % of the labels"
+    return unfolded(summary, "\n\n".join([*parts, note]))
 
 
 def records(table: Table, folder: str) -> str:

@@ -81,6 +81,12 @@ class Table:
         return self.ranked + self.references
 
     @property
+    def base(self) -> Line | None:
+        """The row that began as the others and had no pretext stage."""
+        start = self.key.backbone, self.key.init
+        return next((one for one in self.lines if one.row.as_it_began and one.row.start == start), None)
+
+    @property
     def images(self) -> int:
         """How many are tested, in the cell that has most."""
         return max(cell.images for line in self.lines for cell in line.cells.values())

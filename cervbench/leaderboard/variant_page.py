@@ -42,8 +42,7 @@ def page(
             for metric in table.metrics
             if metric != HEADLINE and any(metric in line.gains for line in table.lines)
         ]
-        if known := [(line.name, line.details) for line in table.lines if line.details]:
-            parts += [details.others(table, known), details.class_wise(table, known)]
+        parts += details.of_rows(table)
         parts.append(details.records(table, records))
     return "\n\n".join(parts) + "\n"
 

@@ -14,6 +14,7 @@ from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
     cohen_kappa_score,
+    confusion_matrix,
     f1_score,
     log_loss,
     precision_score,
@@ -505,6 +506,29 @@ def test_the_clearly_better_method_alone_is_bold(out: Path, write: Write) -> Non
     text = page(out)
     assert "| good | **" in text
     assert "| poor | **" not in text
+
+
+def test_what_was_taken_for_what_is_scikit_learns_confusion_matrix(out: Path, write: Write) -> None:
+    written = {
+        "simclr": [write("simclr", 0.7, ratios=(10,), seed=seed) for seed in (0, 1)],
+        "untrained": [write("supervised", 0.4, ratios=(10,), pretext=False, seed=seed) for seed in (0, 1)],
+    }
+    for seed in (0, 1):
+        write("byol", 0.5, ratios=(10,), seed=seed)
+    text = page(out)
+    for name, seeds in written.items():
+        records = [record for of_seed in seeds for record in of_seed]
+        classes = list(records[0].task.classes)
+        rows = pd.concat([Store(out).table("cells", record.id).to_pandas() for record in records])
+        guesses = np.array(classes)[rows[[f"p_{one}" for one in classes]].to_numpy().argmax(1)]
+        counts = confusion_matrix(rows.label, guesses, labels=classes)
+        times = 2 * 5  # seeds, draws
+        assert f"\n{name}\n\n| truth, images | {' | '.join(classes)} |" in text
+        told = text[text.index(f"\n{name}\n\n| truth") :]
+        for own, label in zip(counts, classes, strict=True):
+            shares = " | ".join(f"{100 * count / own.sum():.0f}" for count in own)
+            assert f"| {label}, {own.sum() // times} | {shares} |" in told
+    assert "\nbyol\n" not in text
 
 
 def test_a_single_method_is_not_bold(out: Path, write: Write) -> None:
