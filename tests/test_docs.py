@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from click import Command, Context, Group
+from markdown_it import MarkdownIt
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -313,6 +314,17 @@ def figures(page: Path) -> set[str]:
     """Those with an interval, wherever a line breaks."""
     text = " ".join(page.read_text("utf-8").replace("*", "").split())
     return set(re.findall(r"[−+]?\d+\.\d \[[−+]?\d+\.\d, [−+]?\d+\.\d\]", text))
+
+
+WRITTEN = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_every_table_is_one(page: Path) -> None:
+    """Regression: one had been wrapped as if it were a paragraph, and was shown as bars and words."""
+    html = MarkdownIt("commonmark").enable("table").render(page.read_text("utf-8"))
+    words = re.sub(r"<code.*?</code>", "", html, flags=re.DOTALL)
+    assert not re.findall(r"<(?:p|li)>[^<]*\|[ -]", words)
 
 
 TELLING = [ROOT / "README.md", ROOT / "docs" / "diagnoses.md", *sorted(ROOT.glob("docs/methods/*.md"))]
