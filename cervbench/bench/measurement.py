@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from cervbench.atomic import write_text
 from cervbench.error import CervbenchError
 from cervbench.host import observe_host
+from cervbench.lock import locked
 from cervbench.plugin.settings import Closed, wrong_values
 
 if TYPE_CHECKING:
@@ -75,6 +77,11 @@ def read(path: Path, kind: type[Kind]) -> list[Kind]:
         raise MeasurementError(
             f"{path}: {wrong_values(error, most=1)}. Restore it from a copy; or delete it and measure again"
         ) from None
+
+
+def one_at_a_time(path: Path) -> AbstractContextManager[None]:
+    """For whoever reads measurements, adds to them and writes all of them again."""
+    return locked(path.parent / ".locks" / f"{path.name}.lock")
 
 
 def write(path: Path, measured: Sequence[Measurement]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cervbench.atomic import write_text
 from cervbench.bench.chart import chart
-from cervbench.bench.measurement import merged, read, write
+from cervbench.bench.measurement import merged, one_at_a_time, read, write
 from cervbench.bench.rows import Row, missing
 from cervbench.markup.escaping import markdown
 from cervbench.markup.text import grid
@@ -40,10 +40,11 @@ _COUNTED = """## What is counted
 
 def publish(out: Path, fresh: Sequence[Row] = ()) -> list[Path]:
     """Merge rows with those in a folder, and write all of them with their page and their chart."""
-    rows = merged(read(out / ROWS, Row), fresh)
-    write(out / ROWS, rows)
-    write_text(out / PAGE, page(rows))
-    write_text(out / CHART, chart(rows, MARK))
+    with one_at_a_time(out / ROWS):
+        rows = merged(read(out / ROWS, Row), fresh)
+        write(out / ROWS, rows)
+        write_text(out / PAGE, page(rows))
+        write_text(out / CHART, chart(rows, MARK))
     return [out / PAGE, out / CHART, out / ROWS]
 
 

@@ -1,6 +1,8 @@
 """Measurements of several machines share a file, and pages say what it holds and what it lacks."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -81,6 +83,28 @@ def comparison(**changes: object) -> PeerComparison:
         "tried": {"lightly, fp32, 1 worker": 149.0},
     }
     return PeerComparison.model_validate(known | changes)
+
+
+@pytest.mark.parametrize(
+    ("of", "read_back", "one"),
+    [
+        (throughput, lambda out: read(out / throughput.ROWS, Row), row),
+        (peers, lambda out: read(out / peers.MEASURED, PeerComparison), comparison),
+    ],
+)
+def test_benchmarks_that_end_together_lose_no_row(of, read_back, one, tmp_path: Path, monkeypatch) -> None:
+    """Regression: each had read the file before the others wrote theirs."""
+
+    def slowly(*asked: object) -> list[object]:
+        found = read(*asked)
+        time.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(of, "read", slowly)
+    fresh = [one(where=where(f"cpu: number {number}")) for number in range(4)]
+    with ThreadPoolExecutor() as together:
+        list(together.map(lambda own: of.publish(tmp_path, [own]), fresh))
+    assert len(read_back(tmp_path)) == 4
 
 
 def test_a_newer_row_takes_the_place_of_the_older_and_those_of_other_machines_stay() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cervbench.atomic import write_text
-from cervbench.bench.measurement import merged, read, write
+from cervbench.bench.measurement import merged, one_at_a_time, read, write
 from cervbench.bench.peers.findings import OURS, Contestant, PeerComparison, claims
 from cervbench.markup.escaping import markdown
 from cervbench.markup.text import grid
@@ -35,9 +35,10 @@ that were tried.
 
 def publish(out: Path, fresh: Sequence[PeerComparison] = ()) -> list[Path]:
     """Merge comparisons with those in a folder, and write all of them with their page."""
-    measured = merged(read(out / MEASURED, PeerComparison), fresh)
-    write(out / MEASURED, measured)
-    write_text(out / PAGE, page(measured))
+    with one_at_a_time(out / MEASURED):
+        measured = merged(read(out / MEASURED, PeerComparison), fresh)
+        write(out / MEASURED, measured)
+        write_text(out / PAGE, page(measured))
     return [out / PAGE, out / MEASURED]
 
 
