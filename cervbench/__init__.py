@@ -38,7 +38,7 @@ def run(
     ratios: "int | Sequence[int] | None" = None,
     evaluations: "str | Sequence[str] | None" = None,
     folds: "int | Sequence[int] | None" = None,
-    seed: int = 0,
+    seed: "int | Sequence[int]" = 0,
     tier: str = "quick",
     settings: "Mapping[str, Any] | None" = None,
     place: Place | None = None,
@@ -51,8 +51,8 @@ def run(
     names of its encoder's folder (`pretraining`) and of its file (`record`).
 
     `ratios` are percentages of the labels. None means all of the ratios, evaluations or folds. `settings` are
-    those of the method. `place` says where to run, as in `Place(out="my-results", device="cpu")`. `progress`
-    is shown on stderr.
+    those of the method. Of several seeds pages show the mean. `place` says where to run, as in
+    `Place(out="my-results", device="cpu")`. `progress` is shown on stderr.
     """
     from cervbench.harness import execute
     from cervbench.leaderboard.pages import build, refuse_foreign
@@ -72,14 +72,15 @@ def run(
         "ratios": ratios,
         "evaluations": evaluations,
         "folds": folds,
-        "seed": seed,
         "tier": tier,
         "settings": settings or {},
         **unknown,
     }
+    seeds = seed if isinstance(seed, list | tuple | range) else [seed]
+    requests = [Request.parse({**asked, "seed": one}, "cervbench.run") for one in seeds or [seed]]
     refuse_foreign(here.out / "README.md")  # now, and not when all has been trained
     with shown_on_stderr() if progress else nullcontext(unwatched) as watch:
-        records = [o.record for o in execute([Request.parse(asked, "cervbench.run")], here, watch)]
+        records = [o.record for o in execute(requests, here, watch)]
     build(here.out, cache=here.cache)
     return overview(records)
 
@@ -92,12 +93,12 @@ def compare(
     everything: bool = False,
     place: Place | None = None,
 ) -> "pd.DataFrame":
-    """How far one row of the pages is above another, paired, at every ratio of every table that has both.
+    """How far one row of the pages is above another, paired, at every ratio that both have in a table.
 
-    Rows are called as on their page; a method's name stands for all its rows of a table, unless one has
-    just this name. `metric` may be `abnormal_auc`, too. `everything` includes rows off protocol and of the
-    smoke tier. The figures are shares, and NaN where `why_not` says why. `p` is of each difference alone: who
-    looks at several has to correct it.
+    It is over all the seeds that both have there. Rows are called as on their page; a method's name stands
+    for all its rows, unless one has just this name. `metric` may be `abnormal_auc`, too. `everything`
+    includes rows off protocol and of the smoke tier. The figures are shares, and NaN where `why_not` says
+    why. `p` is of each difference alone: who looks at several has to correct it.
     """
     import pandas as pd
 

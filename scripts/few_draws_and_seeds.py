@@ -8,13 +8,14 @@ Prints the last two tables of docs/intervals.md.
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from cervbench.scoring.intervals import Design, estimate, of_one_seed
 from cervbench.scoring.tally import Floats
 
-FOLDS = 5
+FOLDS = (5, 1)
 
 
 @dataclass(frozen=True)
@@ -76,23 +77,26 @@ def over_draws(groups: int, effects: Effects, repeats: int, draws: int = 5) -> M
     return Means(float(few.mean()), float(covered.mean()), there)
 
 
-def over_seeds(seeds: int, draws: int, effects: Effects, repeats: int, groups: int = 120) -> float:
+def over_seeds(
+    seeds: int, draws: int, effects: Effects, repeats: int, groups: int = 120, folds: int = 5
+) -> float:
     """How often an interval over several seeds covers; every fold is trained anew with each."""
-    rng, folds = np.random.default_rng(0), np.repeat(np.arange(FOLDS), groups // FOLDS)
-    weights, covered = Design(np.arange(groups), folds).weights, 0
+    rng, of_group = np.random.default_rng(0), np.repeat(np.arange(folds), groups // folds)
+    weights, covered = Design(np.arange(groups), of_group).weights, 0
     for _ in range(repeats):
-        of_fold = effects.seed * rng.standard_normal((FOLDS, seeds, 1))
-        of_fold = of_fold + effects.seed_draw * rng.standard_normal((FOLDS, seeds, draws))
+        of_fold = effects.seed * rng.standard_normal((folds, seeds, 1))
+        of_fold = of_fold + effects.seed_draw * rng.standard_normal((folds, seeds, draws))
         cells: Floats = (
-            of_fold[folds]
+            of_fold[of_group]
             + effects.group * rng.standard_normal((groups, 1, 1))
             + effects.draw * rng.standard_normal((1, 1, draws))
             + effects.group_seed * rng.standard_normal((groups, seeds, 1))
             + effects.group_draw * rng.standard_normal((groups, 1, draws))
         )
-        in_folds = cells.reshape(FOLDS, -1, seeds, draws).sum(axis=1) / groups
+        in_folds = cells.reshape(folds, -1, seeds, draws).sum(axis=1) / groups
         others = (in_folds.sum(axis=0) - in_folds).mean(axis=1, keepdims=True)
-        known = estimate(np.concatenate([np.tensordot(weights, cells, 1) / groups, in_folds + others]), folds)
+        values = np.concatenate([np.tensordot(weights, cells, 1) / groups, in_folds + others])
+        known = estimate(values, of_group)
         assert known is not None
         covered += abs(known.value) <= known.reach
     return covered / repeats
@@ -108,13 +112,14 @@ def lines(repeats: int) -> Iterator[str]:
             there = "–" if np.isnan(means.covered_there) else f"{means.covered_there:.1%}"
             yield f"| {groups} | {told} | {means.fewest:.1%} | {means.covered:.1%} | {there} |"
     yield ""
-    names = "draws | groups | seeds | group × seed | draws | group × draw | seed × draw"
+    names = "folds | draws | groups | seeds | group × seed | draws | group × draw | seed × draw"
     yield f"| {names} | {' | '.join(f'{seeds} seeds' for seeds in SEEDS)} |"
-    yield f"|{'---|' * (7 + len(SEEDS))}"
-    for draws, own in OF_SEEDS:
-        deviations = (draws, own.group, own.seed, own.group_seed, own.draw, own.group_draw, own.seed_draw)
-        covered = (over_seeds(seeds, draws, own, repeats // 2) for seeds in SEEDS)
-        yield f"| {' | '.join([*(f'{d:g}' for d in deviations), *(f'{share:.1%}' for share in covered)])} |"
+    yield f"|{'---|' * (8 + len(SEEDS))}"
+    for folds, (draws, own) in product(FOLDS, OF_SEEDS):
+        deviations = (own.group, own.seed, own.group_seed, own.draw, own.group_draw, own.seed_draw)
+        covered = (over_seeds(seeds, draws, own, repeats // 2, folds=folds) for seeds in SEEDS)
+        cells = [f"{number:g}" for number in (folds, draws, *deviations)]
+        yield f"| {' | '.join([*cells, *(f'{share:.1%}' for share in covered)])} |"
 
 
 def main() -> None:

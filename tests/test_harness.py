@@ -158,6 +158,9 @@ def test_the_table_of_a_run_is_the_same_when_its_records_are_read(place: Place, 
     first, second = (cervbench.run("majority", tmp_path / "cells", **asked) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
     assert first["quadratic_kappa"].round(2).isna().all()
+    assert cervbench.run("majority", tmp_path / "cells", seed=[0, 2], **asked)["seed"].tolist() == [0, 2]
+    with pytest.raises(cervbench.UsageError, match="seed"):
+        cervbench.run("majority", tmp_path / "cells", seed=[], **asked)
 
 
 def test_one_more_ratio_reuses_the_encoder(done: tuple[Place, list[Outcome]]) -> None:

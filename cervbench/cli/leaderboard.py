@@ -74,8 +74,9 @@ def check(everything: bool, records: Path, pages: Path | None) -> None:
 def compare(one: str, other: str, records: Path, metric: str, everything: bool, as_json: bool) -> None:
     """Tell how far the row ONE is above the row OTHER, paired.
 
-    In every table that has both. Rows are called as on their page; a method's
-    name stands for all its rows of a table, unless one has just this name.
+    At every ratio that both have in a table, over all the seeds that both have
+    there. Rows are called as on their page; a method's name stands for all its
+    rows, unless one has just this name.
     """
     from cervbench.leaderboard import compare_rows
 

@@ -1,6 +1,7 @@
 """How far one row of a table is above another, paired, at every ratio that both have."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, product
 from pathlib import Path
@@ -83,26 +84,35 @@ def compare_rows(
 
 def _of_variant(variant: Variant, one: str, other: str, metric: str, store: Store) -> Iterator[Compared]:
     """Of tables that differ in the seeds alone, at each ratio what the one over most of them tells."""
-    told = set[tuple[TableKey, str, str, int]]()
-    for table in sorted(variant.tables, key=lambda table: -len(table.key.contest.seeds)):
-        for ours, theirs in _pairs(table, one, other) if metric in table.metrics else ():
-            for compared in _of_table(variant.name, table, ours, theirs, metric, variant.figures, store):
-                at = table.key.of_any_seed, ours.row.method, theirs.row.method, compared.ratio
-                if at not in told:
-                    told.add(at)
-                    yield compared
+    alike: dict[TableKey, list[Table]] = defaultdict(list)
+    for table in variant.tables:
+        if metric in table.metrics:
+            alike[table.key.of_any_seed].append(table)
+    for tables in alike.values():
+        tables.sort(key=lambda table: -len(table.key.contest.seeds))
+        for pair in _pairs(_called(tables, one), _called(tables, other)):
+            told = set[int]()
+            for table in tables:
+                lines = {line.row.method: line for line in table.lines if line.row.method in pair}
+                if len(lines) == len(pair):
+                    ours, theirs = (lines[method] for method in pair)
+                    found = _of_table(variant.name, table, ours, theirs, metric, variant.figures, store)
+                    new = [compared for compared in found if compared.ratio not in told]
+                    told.update(compared.ratio for compared in new)
+                    yield from new
 
 
-def _pairs(table: Table, one: str, other: str) -> list[tuple[Line, Line]]:
-    if one == other:  # the rows of one method, each pair once
-        return list(combinations(_called(table, one), 2))
-    return [pair for pair in product(_called(table, one), _called(table, other)) if pair[0] is not pair[1]]
+def _pairs(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
+    if ours == theirs:  # the rows of one method, each pair once
+        return list(combinations(ours, 2))
+    return [pair for pair in product(ours, theirs) if pair[0] != pair[1]]
 
 
-def _called(table: Table, name: str) -> list[Line]:
-    """The line of this name or, if there is none, those of the method of this name."""
-    exactly = [line for line in table.lines if line.name == name]
-    return exactly or [line for line in table.lines if _method(line.name) == name]
+def _called(tables: Sequence[Table], name: str) -> list[str]:
+    """The `method` of the row of this name or, if there is none, of those of the method of this name."""
+    lines = [line for table in tables for line in table.lines]
+    exactly = [line.row.method for line in lines if line.name == name]
+    return list(dict.fromkeys(exactly or [line.row.method for line in lines if _method(line.name) == name]))
 
 
 def _of_table(
@@ -117,7 +127,7 @@ def _of_table(
         gain = gains[metric].get(ratio, Difference())
         ours, theirs = (_scores(line.row, ratio, metric, store) for line in (one, other))
         apart = tuple(None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True))
-        undefined = "" if gain.value is not None else f"{metric} is not defined for all groups and draws"
+        undefined = "" if gain.value is not None else f"{metric} is undefined for some group, draw or seed"
         yield Compared(*what, ratio, gain, apart, undefined)
 
 

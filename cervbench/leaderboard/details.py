@@ -1,6 +1,6 @@
-"""The parts beneath a table that a reader can unfold: other metrics, recall by class, and the records."""
+"""The parts beneath a table that a reader can unfold: what is known of its rows, and their records."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cervbench.leaderboard.cells import FEWEST_GROUPS, Details
 from cervbench.leaderboard.tables import Line, Table
@@ -71,13 +71,17 @@ def taken_for(table: Table, known: Known) -> str:
     for line, own in known:
         if line in (known[0][0], table.base):
             rows = [
-                [f"{markdown(name)}, {sum(counts):.0f}", *(f"{100 * n / sum(counts):.0f}" for n in counts)]
+                [f"{markdown(name)}, {sum(counts):.0f}", *map(_per_cent_of(sum(counts)), counts)]
                 for name, counts in zip(classes, own.confusion, strict=True)
             ]
             parts.append(f"{markdown(line.name)}\n\n{grid(header, rows)}")
     note = "Per cent of the images of a class, whose number stands beside it; means over draws and seeds."
     summary = f"What was taken for what, at {table.ratios[-1]} % of the labels"
     return unfolded(summary, "\n\n".join([*parts, note]))
+
+
+def _per_cent_of(images: float) -> Callable[[float], str]:
+    return lambda count: f"{100 * count / images:.0f}" if images else "–"
 
 
 def records(table: Table, folder: str) -> str:

@@ -46,16 +46,15 @@ _READING = """## How to read the tables
   A table with one draw says so beneath: its intervals are conditional on that one order of the labels too,
   and would be wider if they covered others. Overlapping intervals are not a test.
 - **Bold** scores are the best of a column and all that a paired test does not tell from it, on the same
-  groups and draws, corrected for the number of rows of the column (Holm): what is truly best is bold in 95
-  columns of a hundred or more, while of several rows that are equally good one may well not be. Since the
-  test is paired, a row may be bold beside one of a higher figure that is not: its distance from the best is
-  less certain.
-  The test is conditional on what the intervals are conditional on. A row that lacks folds is not ranked, and
-  a method that alone has all of them is not bold.
+  groups, draws and seeds, corrected for the number of rows of the column (Holm): what is truly best is bold
+  in 95 columns of a hundred or more, while of several rows that are equally good one may well not be. Since
+  the test is paired, a row may be bold beside one of a higher figure that is not: its distance from the
+  best is less certain. The test is conditional on what the intervals are conditional on. A row that lacks
+  folds is not ranked, and a method that alone has all of them is not bold.
 - Below the scores: how far each method is above the same encoder without its pretext stage, on the same
-  groups and draws. The interval is for that row alone, and one that contains 0 shows no difference. **Bold**
-  differences, above or below, remain when they are corrected for the number of rows in the column (Holm).
-  Those of the AUC unfold beneath the table.
+  groups, draws and seeds. The interval is for that row alone, and one that contains 0 shows no difference.
+  **Bold** differences, above or below, remain when they are corrected for the number of rows in the column
+  (Holm). Those of the AUC unfold beneath the table.
 - Reference rows need no pretraining on these images: the majority class, width and height, colour,
   an untrained encoder, ImageNet's features. They are not in the test that makes scores bold; how far each
   method is above the best of them stands below, bold by the same correction. A method that is not above it

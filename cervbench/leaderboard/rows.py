@@ -99,14 +99,13 @@ class Row:
 
     @cached_property
     def key(self) -> TableKey:
-        contest = _contest(self.sample)._replace(seeds=self.among)
-        return TableKey(contest, self.sample.run.backbone, self.sample.run.init)
+        return TableKey(_contest(self.sample, self.among), self.sample.run.backbone, self.sample.run.init)
 
     @cached_property
     def method(self) -> str:
         """A digest that rows share if they differ only in the seeds."""
         run = self.sample.run.model_dump(mode="json", exclude={"fold", "seed"})
-        return digest({"run": run, "contest": list(self.key.contest._replace(seeds=()))})
+        return digest({"run": run, "contest": list(_contest(self.sample))})
 
     @property
     def start(self) -> tuple[str, str]:
@@ -208,7 +207,7 @@ def _read(
     cache.keep(new)
 
 
-def _contest(record: Record) -> Contest:
+def _contest(record: Record, seeds: tuple[int, ...] = ()) -> Contest:
     run = record.run
     return Contest(
         variant=run.dataset.variant,
@@ -221,7 +220,7 @@ def _contest(record: Record) -> Contest:
         evaluation=record.evaluation.name
         + " "
         + digest(record.evaluation.model_dump(mode="json", by_alias=True)),
-        seeds=(run.seed,),
+        seeds=seeds,
     )
 
 

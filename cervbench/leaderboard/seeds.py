@@ -18,7 +18,7 @@ def over_seeds(rows: Sequence[Row]) -> list[Row]:
     """
     contests: dict[Contest, dict[str, dict[int, Row]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        contests[_of_any_seed(row.key.contest)][row.method][row.sample.run.seed] = row
+        contests[_of_any_seed_and_budget(row.key.contest)][row.method][row.sample.run.seed] = row
     return [
         row
         for methods in contests.values()
@@ -28,17 +28,21 @@ def over_seeds(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _of_any_seed(contest: Contest) -> Contest:
-    """Also of any budget: the protocol's own baselines stand beneath methods that spent another."""
+def _of_any_seed_and_budget(contest: Contest) -> Contest:
+    """The protocol's own baselines stand beneath methods that spent another budget."""
     return contest._replace(seeds=(), off=tuple(change for change in contest.off if change != PRETEXT_BUDGET))
 
 
 def _sets(methods: Sequence[BySeed]) -> list[tuple[int, ...]]:
     """What does not depend on seeds stands beneath tables of any, and makes tables only where it is alone."""
     seeded = [by_seed for by_seed in methods if not _seedless(by_seed)] or methods
-    own = {seeds for by_seed in seeded for seeds in _shown(by_seed).values()}
-    shared = own | {one & other for one, other in combinations(own, 2)}
-    return sorted(tuple(sorted(seeds)) for seeds in shared if seeds)
+    at_ratio: dict[int, set[frozenset[int]]] = defaultdict(set)
+    for by_seed in seeded:
+        for ratio, seeds in _shown(by_seed).items():
+            at_ratio[ratio].add(seeds)
+    own = {seeds for sets in at_ratio.values() for seeds in sets}
+    shared = {one & other for sets in at_ratio.values() for one, other in combinations(sets, 2)}
+    return sorted(tuple(sorted(seeds)) for seeds in own | shared if seeds)
 
 
 def _seedless(by_seed: BySeed) -> bool:
@@ -57,14 +61,15 @@ def _shown(by_seed: BySeed) -> dict[int, frozenset[int]]:
 
 
 def _over(by_seed: BySeed, seeds: tuple[int, ...]) -> Iterator[Row]:
-    """One row over these seeds at the ratios that have them all, if there are any."""
-    shown = _shown(by_seed)
-    own = (min(by_seed),) if _seedless(by_seed) and not by_seed.keys() >= set(seeds) else seeds
+    """One row over these seeds, at the ratios that have them all, if there are any."""
+    shown, own = _shown(by_seed), seeds
+    if _seedless(by_seed) and not all(found >= set(seeds) for found in shown.values()):
+        own = (max(sorted(by_seed), key=lambda seed: sum(seed in found for found in shown.values())),)
     rows = [by_seed[seed] for seed in own if seed in by_seed]
-    ratios = [ratio for ratio, complete in shown.items() if complete >= set(own)]
     records: dict[int, dict[int, tuple[StoredRecord, ...]]] = {
         ratio: {fold: sum((row.records[ratio][fold] for row in rows), ()) for fold in rows[0].records[ratio]}
-        for ratio in ratios
+        for ratio, found in shown.items()
+        if found >= set(own)
     }
     folds = {fold for by_fold in records.values() for fold in by_fold}
     if records:

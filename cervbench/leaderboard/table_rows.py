@@ -31,9 +31,9 @@ class TableRows:
 
     @property
     def ratios(self) -> tuple[int, ...]:
-        """The ratios of its own contest; reference rows from another contest may have more."""
-        own = [row for row in self.all if row.key.contest == self.key.contest]
-        return tuple(sorted({ratio for row in own for ratio in row.records}))
+        """Those of its own contest and seeds; reference rows from elsewhere may have more."""
+        own = [row for row in self.all if row.key.contest == self.key.contest and row.seeds == row.among]
+        return tuple(sorted({ratio for row in own or self.all for ratio in row.records}))
 
     @property
     def in_full(self) -> list[RowAtRatio]:
@@ -50,9 +50,10 @@ def by_table(rows: Sequence[Row]) -> list[TableRows]:
     newest = max((contest.rules for contest in contests), default=0)
     made = [
         TableRows(key, ranked, references, older=contest.rules < newest)
-        for contest in sorted(contests, key=_order)
+        for contest in contests
         for key, (ranked, references) in _split(contest, contests).items()
     ]
+    made.sort(key=_order)
     return [
         table
         for table in made
@@ -82,11 +83,16 @@ def _stands_elsewhere(table: TableRows, made: Sequence[TableRows]) -> bool:
     return all(any(row.method in own for own in methods) for row in table.all)
 
 
-def _order(contest: Contest) -> tuple[bool, int, int, Contest]:
-    """The largest tier comes first, and within a tier what was made under the newest rules."""
-    tiers = TIERS[::-1]
+def _order(table: TableRows) -> tuple[object, ...]:
+    """The largest tier comes first, and within a tier what was made under the newest rules.
+
+    Tables that differ in the seeds alone stand together, that over the fewest first: it has the most rows.
+    """
+    tiers, contest = TIERS[::-1], table.key.contest
     rank = tiers.index(contest.tier) if contest.tier in tiers else len(tiers)
-    return bool(contest.off), rank, -contest.rules, contest
+    of_any_seed, *start = table.key.of_any_seed
+    first = bool(contest.off), rank, -contest.rules, of_any_seed
+    return *first, not table.ranked, start, len(contest.seeds), contest.seeds
 
 
 def _split(

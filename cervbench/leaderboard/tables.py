@@ -11,7 +11,7 @@ from cervbench.leaderboard.figures import Figures, RowAtRatio
 from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
 from cervbench.leaderboard.row_names import NamedRow, differing, names
 from cervbench.leaderboard.rows import Row, StoredRecord, TableKey
-from cervbench.leaderboard.table_rows import TableRows, by_table
+from cervbench.leaderboard.table_rows import TableRows
 from cervbench.markup.escaping import short
 from cervbench.plugin.catalog import CORE
 from cervbench.records.record import NO_BACKBONE, Record, digest
@@ -100,16 +100,26 @@ class Table:
         folds = [of_seeds for line in self.lines for of_seeds in line.row.records.get(ratio, {}).values()]
         return [record for of_seeds in folds for record in of_seeds]
 
-    def more_seeds(self, tables: Sequence["Table"]) -> list["Table"]:
-        """Those of these tables that are over more seeds of some ranked row of it."""
-        own, seeds = {line.row.method for line in self.ranked}, len(self.key.contest.seeds)
-        return [
-            table
-            for table in tables
-            if table.key.of_any_seed == self.key.of_any_seed
-            and len(table.key.contest.seeds) > seeds
-            and any(line.row.method in own for line in table.ranked)
-        ]
+    def over_more_seeds(self, tables: Sequence["Table"]) -> dict[str, list[Line]]:
+        """By the digest of each of these tables over more seeds, the ranked rows that stand there too."""
+        found: dict[str, list[Line]] = {}
+        for table in tables:
+            if self._is_part_of(table):
+                there = {line.row.method: line.cells.keys() for line in table.ranked}
+                own = [one for one in self.ranked if one.cells.keys() & there.get(one.row.method, {})]
+                found |= {table.digest: own} if own else {}
+        return found
+
+    def lacks(self, tables: Sequence["Table"]) -> list[str]:
+        """Reference rows that stand in these tables over some of its seeds, and not in itself."""
+        own = {line.row.method for line in self.lines}
+        others = [line for table in tables if table._is_part_of(self) for line in table.references]
+        return sorted({line.name for line in others if line.row.method not in own})
+
+    def _is_part_of(self, other: "Table") -> bool:
+        """Whether they differ in the seeds alone, of which the other has more."""
+        seeds = set(self.key.contest.seeds)
+        return self.key.of_any_seed == other.key.of_any_seed and seeds < set(other.key.contest.seeds)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -140,9 +150,8 @@ def seeds_of(table: Table) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def tables(figures: Figures) -> list[Table]:
+def tables(parts: Sequence[TableRows], figures: Figures) -> list[Table]:
     """All tables of one variant, in the order of its page."""
-    parts = by_table(figures.rows)
     details = figures.details(list({at: None for rows in parts for at in rows.in_full}))
     return _told_apart([_table(rows, details, figures) for rows in parts])
 

@@ -191,10 +191,9 @@ def _conditions(table: Table, tables: Sequence[Table]) -> str:
             "over it); bold differences: other than 0 by the same test and correction."
         )
     else:
-        verdict = (
-            "No score is bold: a single method has all folds. Bold differences: other than 0 by the paired "
-            "test, corrected for the rows of their column (Holm)."
-        )
+        verdict = "No score is bold: fewer than two methods have all folds."
+        if any(line.gains or line.above_reference for line in table.lines):
+            verdict += " Bold differences: other than 0 by the paired test, corrected (Holm)."
     return f"<sub>{'; '.join(part for part in said if part)}. {verdict}</sub>"
 
 
@@ -245,12 +244,14 @@ def _draws(table: Table) -> str:
 
 
 def _seeds(table: Table, tables: Sequence[Table]) -> str:
-    """Also which rows of one seed stand elsewhere as means over more."""
+    """Also which rows stand elsewhere over more seeds, and which references lack some of these."""
     told = f"{'means over ' * (len(table.key.contest.seeds) > 1)}{seeds_of(table)}"
-    for more in table.more_seeds(tables):
-        beside = {line.row.method for line in more.ranked}
-        names = ", ".join(line.name for line in table.ranked if line.row.method in beside)
-        told += f"; **of {markdown(names)} there are [means over {seeds_of(more)}](#{more.digest})**"
+    titles = {other.digest: seeds_of(other) for other in tables}
+    for digest, lines in table.over_more_seeds(tables).items():
+        names = markdown(", ".join(line.name for line in lines))
+        told += f"; **of {names} there are [means over {titles[digest]}](#{digest})**"
+    if lacking := table.lacks(tables):
+        told += f"; **not a reference here, for want of these seeds: {markdown(', '.join(lacking))}**"
     return told
 
 

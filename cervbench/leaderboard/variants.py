@@ -9,6 +9,7 @@ from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.rows import Row, gather
 from cervbench.leaderboard.seeds import over_seeds
+from cervbench.leaderboard.table_rows import by_table
 from cervbench.leaderboard.tables import Table, tables
 from cervbench.leaderboard.workers import ALONE, Workers
 from cervbench.markup.escaping import file_name, markdown
@@ -45,14 +46,15 @@ def variants(
         gathered = gather(store, list(records), cache, workers)
         synthetic = any(row.sample.run.dataset.synthetic for row in gathered)
         rows, left_out = _selected(gathered, everything)
-        figures = Figures(over_seeds(rows), store, cache, workers)
-        shown = tables(figures)
-        if lost := _ids(rows) - _ids(line.row for table in shown for line in table.lines):
+        parts = by_table(over_seeds(rows))
+        standing = list(dict.fromkeys(row for part in parts for row in part.all))
+        figures = Figures(standing, store, cache, workers)
+        if lost := _ids(rows) - _ids(standing):
             left_out.append(
-                f"{_counted(lost)} in no table: their seeds lack folds, which other seeds of the same method "
-                "have, or no ranked row has these seeds."
+                f"{_counted(lost)} of further seeds in no table: a seed that lacks folds is in none if "
+                "others of its method have all, and a reference row stands with the seeds of ranked rows."
             )
-        yield Variant(name, figures, shown, synthetic, left_out)
+        yield Variant(name, figures, tables(parts, figures), synthetic, left_out)
 
 
 def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], list[str]]:

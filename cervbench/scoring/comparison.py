@@ -29,8 +29,8 @@ def compare(a: Floats, b: Floats, folds: Ints) -> Difference:
     """The paired test, from the replicates of two methods and the fold of each group.
 
     Both were tested alike (`refuse_unpaired`): the same groups are left out of both, and draws are paired by
-    their number. Nothing can be said if the metric is not defined for all groups and draws, or if a fold has
-    a single group.
+    their number. Nothing can be said if the metric is undefined for some group, draw or seed, or if a fold
+    has a single group.
     """
     from scipy.special import stdtr  # heavy to import, and not needed to score a record
 

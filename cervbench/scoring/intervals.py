@@ -93,8 +93,7 @@ def replicates(pooled: Pooled, plan: Design, metric: str) -> Floats:
     values = metric_of_weights(pooled, metric, plan.units, len(plan.folds))(plan.weights)
     if pooled.seeds == 1:
         return of_one_seed(values, plan.folds)
-    by_fold = [_one_fold(pooled, metric, fold) for fold in np.unique(pooled.folds)]
-    return np.concatenate([values.reshape(len(values), pooled.seeds, -1), by_fold])
+    return np.concatenate([values.reshape(len(values), pooled.seeds, -1), _by_fold(pooled, metric)])
 
 
 def of_one_seed(values: Floats, folds: Ints) -> Floats:
@@ -103,14 +102,18 @@ def of_one_seed(values: Floats, folds: Ints) -> Floats:
     return np.concatenate([values, by_fold])[:, None]
 
 
-def _one_fold(pooled: Pooled, metric: str, fold: int) -> Floats:
-    """seeds × draws: the metric if only this fold is of that seed."""
-    images, classes = pooled.probabilities.shape[1:]
-    each = pooled.probabilities.reshape(pooled.seeds, -1, images, classes)
-    mixed = np.where((pooled.folds == fold)[:, None], each[:, None], each)
-    as_draws = replace(pooled, probabilities=mixed.reshape(-1, images, classes))
-    values = metric_of_weights(as_draws, metric, pooled.as_one, 1)(np.ones(1))
-    means: Floats = values.reshape(mixed.shape[:3]).mean(axis=1)
+def _by_fold(pooled: Pooled, metric: str) -> Floats:
+    """folds × seeds × draws. A unit is the images of a fold by one seed, and weighs 1 where it is chosen."""
+    numbers, of_image = np.unique(pooled.folds, return_inverse=True)
+    folds, seeds, images = len(numbers), pooled.seeds, len(pooled.labels)
+    each = pooled.probabilities.reshape(seeds, -1, *pooled.probabilities.shape[1:])
+    side_by_side = pooled.subset(np.tile(np.arange(images), seeds))
+    as_images = replace(side_by_side, probabilities=np.concatenate([*each], axis=1), seeds=1)
+    units = (of_image * seeds + np.arange(seeds)[:, None]).ravel()
+    seed, fold = np.eye(seeds), np.eye(folds)[:, None, None, :, None]
+    chosen = fold * seed[:, None, None] + (1 - fold) * seed[:, None]
+    values = metric_of_weights(as_images, metric, units, folds * seeds)(chosen.reshape(-1, folds * seeds))
+    means: Floats = values.reshape(folds, seeds, seeds, -1).mean(axis=2)
     return means
 
 

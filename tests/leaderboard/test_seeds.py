@@ -13,10 +13,11 @@ from sklearn.metrics import balanced_accuracy_score
 from cervbench.leaderboard import build
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.compared import compare_rows
+from cervbench.leaderboard.curves import marks_of
 from cervbench.leaderboard.tables import Table, title
 from cervbench.leaderboard.variants import variants
 from cervbench.records.record import Record
-from cervbench.records.store import Store
+from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.pooling import mean_of_seeds
 
@@ -147,7 +148,10 @@ def test_a_seed_that_has_begun_takes_nothing_from_those_that_are_whole(out: Path
     }
     write("simclr", 0.7, ratios=(10, 100), seed=2, folds=(0, 2))
     assert shown(out).keys() == found.keys()
-    assert "4 records in no table: their seeds lack folds" in page(out)
+    assert (
+        "4 records of further seeds in no table: a seed that lacks folds is in none if others of its method "
+        "have all, and a reference row stands with the seeds of ranked rows."
+    ) in page(out)
     write("simclr", 0.7, ratios=(10, 100), seed=2)
     assert {name: table.ratios for name, table in made(out).items()} == {
         f"{LINEAR} · seeds 0, 2": (10, 100),
@@ -162,7 +166,7 @@ def test_of_seeds_that_all_lack_folds_the_first_is_shown(out: Path, write: Write
     (table,) = made(out).values()
     assert title(table) == f"{LINEAR} · seed 3"
     assert not table.ranked[0].whole
-    assert "2 records in no table" in page(out)
+    assert "2 records of further seeds in no table" in page(out)
 
 
 def test_each_ratio_has_the_seeds_that_are_there(out: Path, write: Write) -> None:
@@ -183,8 +187,8 @@ def test_a_table_of_which_another_tells_all_over_more_seeds_is_left_out(out: Pat
     for seed in range(2):
         write("simclr", 0.7, ratios=(100,), seed=seed, backbone="vit")
     assert list(made(out)) == [
-        "linear · vit, random init · quick · seeds 0, 1",
         f"{LINEAR} · seeds 0, 1, 2",
+        "linear · vit, random init · quick · seeds 0, 1",
     ]
 
 
@@ -193,7 +197,7 @@ def test_reference_rows_make_no_table_over_seeds_that_no_method_has(out: Path, w
     for seed in range(3):
         write("supervised", 0.5, ratios=(100,), seed=seed, pretext=False)
     assert shown(out) == {LINEAR: ["simclr", "untrained"]}
-    assert "10 records in no table" in page(out)
+    assert "10 records of further seeds in no table" in page(out)
 
 
 def test_references_that_do_not_depend_on_a_seed_stand_beneath_any(out: Path, write: Write) -> None:
@@ -271,7 +275,7 @@ def test_two_methods_are_compared_at_the_seeds_that_both_have(out: Path, cache: 
 def test_seeds_that_were_tested_on_other_images_are_no_mean(out: Path, write: Write) -> None:
     write("simclr", 0.7, ratios=(100,))
     write("simclr", 0.7, ratios=(100,), seed=1, groups=14)
-    with pytest.raises(Exception, match="the seeds were tested on different images"):
+    with pytest.raises(RecordError, match="the seeds were tested on different images"):
         made(out)
 
 
@@ -287,3 +291,97 @@ def test_the_protocols_own_baselines_stand_beneath_rows_of_the_same_seeds_that_s
         found = {title(table): [line.name for line in table.lines] for table in variant.tables}
     off = "linear · resnet18, random init · smoke · off protocol"
     assert found[off] == ["simclr (pretext.epochs 3)", "untrained"]
+
+
+def test_a_reference_of_one_seed_stands_where_it_is_whole(out: Path, write: Write) -> None:
+    """Regression: with a second seed at one ratio, all of its first was gone from the other."""
+    for seed in range(2):
+        write("simclr", 0.7, ratios=(10, 100), seed=seed)
+    write("image-size", 0.6, ratios=(10, 100), pretext=False, backbone="none")
+    write("image-size", 0.6, ratios=(10,), pretext=False, backbone="none", seed=1)
+    write("majority", 0.3, ratios=(10, 100), pretext=False, backbone="none", folds=(0,))
+    write("majority", 0.3, ratios=(10, 100), pretext=False, backbone="none", seed=3)
+    (table,) = made(out).values()
+    assert {line.name: (line.row.seeds, list(line.cells)) for line in table.references} == {
+        "image-size": ((0,), [10, 100]),
+        "majority": ((3,), [10, 100]),
+    }
+    assert all(line.whole for line in table.lines)
+
+
+def test_a_reference_brings_no_ratio_into_a_table_of_methods_that_lack_it(out: Path, write: Write) -> None:
+    write("simclr", 0.7, ratios=(1, 10, 100))
+    write("simclr", 0.7, ratios=(10,), seed=1)
+    write("image-size", 0.6, ratios=(1, 10, 100), pretext=False, backbone="none")
+    table = made(out)[f"{LINEAR} · seeds 0, 1"]
+    assert table.ratios == (10,)
+    assert all(line.details for line in table.lines)
+    assert "**of simclr there are [means over seeds 0, 1]" in page(out)
+
+
+def test_a_reference_that_lacks_the_seeds_of_a_table_is_named_beneath_it(out: Path, write: Write) -> None:
+    """Regression: the best reference row of the means was not the best that there is, without a word."""
+    for seed in range(2):
+        write("simclr", 0.7, ratios=(100,), seed=seed)
+    write("supervised", 0.6, ratios=(100,), pretext=False)
+    write("image-size", 0.4, ratios=(100,), pretext=False, backbone="none")
+    assert "means over seeds 0, 1; **not a reference here, for want of these seeds: untrained**" in page(out)
+
+
+def test_a_row_is_compared_over_all_its_seeds_whatever_it_is_called_there(
+    out: Path, cache: Path, write: Write
+) -> None:
+    """Regression: a name that one table needs, to tell two rows apart, was looked for in that table alone."""
+    for seed in range(2):
+        write("simclr", 0.7, ratios=(100,), seed=seed, config={"temperature": 0.5})
+        write("byol", 0.6, ratios=(100,), seed=seed)
+    write("simclr", 0.6, ratios=(100,), config={"temperature": 0.1})
+    (one,) = compare_rows(out, "simclr (temperature 0.5)", "byol", cache)
+    assert (one.one, one.table) == ("simclr", f"{LINEAR} · seeds 0, 1")
+
+
+def test_two_rows_of_a_method_are_compared_once(out: Path, cache: Path, write: Write) -> None:
+    """Regression: where their order differs between tables, both ways were told."""
+    for temperature, accuracies in ((0.5, (0.6, 0.9)), (0.1, (0.7, 0.5))):
+        for seed, accuracy in enumerate(accuracies):
+            write("simclr", accuracy, ratios=(100,), seed=seed, config={"temperature": temperature})
+    write("byol", 0.5, ratios=(100,))
+    orders = {name: [line.name for line in table.ranked] for name, table in made(out).items()}
+    assert orders[LINEAR].index("simclr (temperature 0.1)") < orders[LINEAR].index("simclr (temperature 0.5)")
+    (one,) = compare_rows(out, "simclr", "simclr", cache)
+    assert one.table == f"{LINEAR} · seeds 0, 1"
+
+
+def test_what_any_seed_saw_or_cost_is_told_of_their_row(out: Path, write: Write) -> None:
+    """What initial weights have seen, or that a method collapsed, holds of every mean over it."""
+    write("simclr", 0.7, ratios=(100,), init="ab" * 32, observed={"pretext_seconds": 60.0})
+    write("simclr", 0.7, ratios=(100,), init="ab" * 32, seed=1, observed={"init_trained_on": [2]})
+    (table,) = made(out).values()
+    assert table.ranked[0].row.init_trained_on == [2]
+    assert "had been trained on images that are tested here" in table.unrankable
+    assert all(len(seen) == 2 for seen in table.ranked[0].row.observed.values())
+
+
+def test_draws_are_counted_once_and_not_for_every_seed(out: Path, write: Write) -> None:
+    for seed in range(2):
+        write("simclr", 0.7, ratios=(10,), seed=seed)
+    assert "5 folds, 5 draws of labels" in page(out)
+
+
+def test_a_row_has_one_mark_in_the_charts_of_one_seed_and_of_several(out: Path, write: Write) -> None:
+    for seed in range(2):
+        write("simclr", 0.7, ratios=(100,), seed=seed)
+    for method in ("agbt", "byol"):
+        write(method, 0.6, ratios=(100,))
+    found = made(out)
+    marks = marks_of([*found.values()])
+    assert sorted(marks.values()) == [0, 1, 2]
+
+
+def test_tables_that_differ_in_the_seeds_alone_stand_together(out: Path, write: Write) -> None:
+    for backbone in ("resnet18", "vit"):
+        write("simclr", 0.7, ratios=(100,), seed=1, backbone=backbone)
+        for method in ("simclr", "byol"):
+            write(method, 0.7, ratios=(100,), backbone=backbone)
+    vit = LINEAR.replace("resnet18", "vit")
+    assert list(made(out)) == [LINEAR, f"{LINEAR} · seeds 0, 1", vit, f"{vit} · seeds 0, 1"]

@@ -29,12 +29,13 @@ from cervbench.leaderboard.figures import Figures
 from cervbench.leaderboard.row_names import names as names_of
 from cervbench.leaderboard.rows import Row, gather
 from cervbench.leaderboard.seeds import over_seeds
+from cervbench.leaderboard.table_rows import by_table
 from cervbench.leaderboard.tables import Table, tables, title
 from cervbench.markup.text import figure
-from cervbench.records.record import Record, Run
+from cervbench.records.record import PredictionsOfRecord, Record, Run
 from cervbench.records.store import Store
-from cervbench.records.table import to_columns
-from cervbench.scoring.classification import HEADLINE
+from cervbench.records.table import canonical, content_hash, to_columns
+from cervbench.scoring.classification import HEADLINE, classification
 from cervbench.scoring.intervals import design, interval, replicates
 from cervbench.scoring.metrics import METRICS
 from cervbench.scoring.pooling import Pooled, pool
@@ -48,7 +49,8 @@ def made(out: Path) -> dict[str, Table]:
     with Cache(out / "cache") as cache:
         store = Store(out)
         rows = over_seeds(gather(store, store.paths(), cache))
-        return {title(table): table for table in tables(Figures(rows, store, cache))}
+        shown = tables(by_table(rows), Figures(rows, store, cache))
+        return {title(table): table for table in shown}
 
 
 def row_of(record: Record) -> Row:
@@ -531,10 +533,31 @@ def test_what_was_taken_for_what_is_scikit_learns_confusion_matrix(out: Path, wr
     assert "\nbyol\n" not in text
 
 
+def test_a_class_that_is_never_tested_was_taken_for_nothing(
+    out: Path, write: Write, changed: Callable[..., Record]
+) -> None:
+    """Regression: no page was written."""
+    store = Store(out)
+    for record in write("simclr", 0.7, ratios=(100,)):
+        classes = (*record.task.classes, "never")
+        task = Task(classes=classes, abnormal=record.task.abnormal)
+        columns = to_columns(store.table("cells", record.id)) | {
+            "p_never": np.zeros(record.predictions.rows, np.float32)
+        }
+        table = canonical(columns)
+        store.write_predictions("cells", record.id, table)
+        told = PredictionsOfRecord(hash=content_hash(table), rows=len(table))
+        scores = classification(columns, task)
+        store.write(changed(record, task=task, predictions=told, scores=scores))
+    assert f"| never, 0 |{' – |' * len(classes)}" in page(out)
+
+
 def test_a_single_method_is_not_bold(out: Path, write: Write) -> None:
     write("alone", 0.9, ratios=(100,))
     assert "**9" not in page(out)
-    assert "No score is bold: a single method has all folds." in page(out)
+    assert "No score is bold: fewer than two methods have all folds.</sub>" in page(out)
+    write("supervised", 0.4, ratios=(100,), pretext=False)
+    assert "have all folds. Bold differences: other than 0" in page(out)
 
 
 def test_how_far_a_method_is_above_the_best_reference_row_is_said(out: Path, write: Write) -> None:

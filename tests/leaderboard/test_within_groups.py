@@ -42,3 +42,23 @@ def test_pairs_of_one_group_and_of_two_are_counted_apart(
     within, low, high, between = map(float, row)
     assert low < within < high
     assert [within, between] == [round(100 * fmean(one), 1) for one in zip(*shares, strict=True)]
+
+
+def test_over_several_seeds_it_is_their_mean_and_the_interval_is_theirs(
+    out: Path, write: Callable[..., list[Record]]
+) -> None:
+    def told() -> tuple[float, ...]:
+        said = subprocess.run([sys.executable, SCRIPT, out], capture_output=True, text=True, check=True)
+        (row,) = re.findall(r"\| simclr \| ([\d.]+) \[([\d.]+),\s([\d.]+)\]", said.stdout)
+        return tuple(map(float, row))
+
+    write("simclr", 0.9, ratios=(100,))
+    one = told()
+    for path in (out / "records" / "cells").iterdir():
+        path.unlink()
+    write("simclr", 0.4, ratios=(100,), seed=1)
+    other = told()
+    write("simclr", 0.9, ratios=(100,))
+    both = told()
+    assert abs(both[0] - (one[0] + other[0]) / 2) < 0.11
+    assert both[2] - both[1] > max(one[2] - one[1], other[2] - other[1])
