@@ -112,7 +112,7 @@ def lines(repeats: int) -> Iterator[str]:
             there = "–" if np.isnan(means.covered_there) else f"{means.covered_there:.1%}"
             yield f"| {groups} | {told} | {means.fewest:.1%} | {means.covered:.1%} | {there} |"
     yield ""
-    names = "folds | draws | groups | seeds | group × seed | draws | group × draw | seed × draw"
+    names = "folds | draws | group | seed | group × seed | draw | group × draw | seed × draw"
     yield f"| {names} | {' | '.join(f'{seeds} seeds' for seeds in SEEDS)} |"
     yield f"|{'---|' * (8 + len(SEEDS))}"
     for folds, (draws, own) in product(FOLDS, OF_SEEDS):
