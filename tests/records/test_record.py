@@ -41,21 +41,31 @@ def recompute(monkeypatch: pytest.MonkeyPatch) -> Recompute:
     return holds
 
 
-@pytest.mark.parametrize("row", ["simclr", "imagenet (tf\\_efficientnet\\_lite0)"])
+@pytest.mark.parametrize(
+    ("seeds", "row"),
+    [
+        ("", "simclr"),
+        ("", "imagenet (tf\\_efficientnet\\_lite0)"),
+        (" · seeds 0, 1, 2", "simclr"),
+        (" · seeds 0, 1, 2", "untrained"),
+        (" · seeds 0, 1, 2", "imagenet (tf\\_efficientnet\\_lite0)"),
+    ],
+)
 def test_a_stranger_recomputes_a_figure_of_the_committed_page(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], row: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seeds: str, row: str
 ) -> None:
     """Of the linear probe with all labels, by the docs' lines, from the records that the page lists."""
     pages = ROOT / "leaderboards"
     sections = (pages / "herlev.md").read_text("utf-8").split("\n## ")
-    [table] = [text for text in sections if text.startswith("linear · resnet18, random init · quick")]
+    title = f"linear · resnet18, random init · quick{seeds}"
+    [table] = [text for text in sections if text.splitlines()[0] == title]
     last = r"\**([\d.]+)\** \[[^|]*\|[^|]*\|$"  # of the shares of labels; one column follows, of the cost
     printed = re.search(rf"^\| {re.escape(row)} \|.*\| {last}", table, re.M)
-    listed = re.search(rf"^- {re.escape(row)}, folds at .*100 %: (.*)$", table, re.M)
+    listed = re.findall(rf"^- {re.escape(row)}(?:, seed \d)?, folds at .*100 %: (.*)$", table, re.M)
     assert printed
-    assert listed
-    records = re.findall(r"\((records/[^)]*)\)", listed[1])
-    assert len(records) == 5
+    assert len(listed) == (3 if seeds and not row.startswith("imagenet") else 1)
+    records = re.findall(r"\((records/[^)]*)\)", " ".join(listed))
+    assert len(records) == 5 * len(listed)
     monkeypatch.setattr(sys, "argv", ["recipe.py", *(str(pages / record) for record in records)])
     exec(compile(OF_A_PAGE, "recipe.py", "exec"), {})
     assert capsys.readouterr().out.strip() == printed[1]
