@@ -51,7 +51,7 @@ def variants(
         figures = Figures(standing, store, cache, workers)
         if lost := _ids(rows) - _ids(standing):
             left_out.append(
-                f"{_counted(lost)} of further seeds in no table: a seed that lacks folds is in none if "
+                f"Left out: {_counted(lost)} of further seeds. A seed that lacks folds is in no table if "
                 "others of its method have all, and a reference row stands with the seeds of ranked rows."
             )
         yield Variant(name, figures, tables(parts, figures), synthetic, left_out)

@@ -149,15 +149,15 @@ def test_a_seed_that_has_begun_takes_nothing_from_those_that_are_whole(out: Path
     write("simclr", 0.7, ratios=(10, 100), seed=2, folds=(0, 2))
     assert shown(out).keys() == found.keys()
     assert (
-        "4 records of further seeds in no table: a seed that lacks folds is in none if others of its method "
-        "have all, and a reference row stands with the seeds of ranked rows."
+        "Left out: 4 records of further seeds. A seed that lacks folds is in no table if others of its "
+        "method have all, and a reference row stands with the seeds of ranked rows."
     ) in page(out)
     write("simclr", 0.7, ratios=(10, 100), seed=2)
     assert {name: table.ratios for name, table in made(out).items()} == {
         f"{LINEAR} · seeds 0, 2": (10, 100),
         f"{LINEAR} · seed 1": (1,),
     }
-    assert "in no table" not in page(out)
+    assert "Left out" not in page(out)
 
 
 def test_of_seeds_that_all_lack_folds_the_first_is_shown(out: Path, write: Write) -> None:
@@ -166,7 +166,7 @@ def test_of_seeds_that_all_lack_folds_the_first_is_shown(out: Path, write: Write
     (table,) = made(out).values()
     assert title(table) == f"{LINEAR} · seed 3"
     assert not table.ranked[0].whole
-    assert "2 records of further seeds in no table" in page(out)
+    assert "Left out: 2 records of further seeds" in page(out)
 
 
 def test_each_ratio_has_the_seeds_that_are_there(out: Path, write: Write) -> None:
@@ -197,7 +197,7 @@ def test_reference_rows_make_no_table_over_seeds_that_no_method_has(out: Path, w
     for seed in range(3):
         write("supervised", 0.5, ratios=(100,), seed=seed, pretext=False)
     assert shown(out) == {LINEAR: ["simclr", "untrained"]}
-    assert "10 records of further seeds in no table" in page(out)
+    assert "Left out: 10 records of further seeds" in page(out)
 
 
 def test_references_that_do_not_depend_on_a_seed_stand_beneath_any(out: Path, write: Write) -> None:
