@@ -4,11 +4,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from cervbench.atomic import write_atomically
 
@@ -43,27 +46,41 @@ def content_hash(table: pa.Table) -> str:
         column = table.column(name).combine_chunks()
         hasher.update(f"{name}:{column.type}:{len(column)}\n".encode())
         if pa.types.is_string(column.type):
-            hasher.update(_measured(column))
+            hasher.update(_strings(column).measured)
         else:
             hasher.update(np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
     return hasher.hexdigest()
 
 
-def _measured(strings: pa.StringArray) -> bytes:
-    """Each value in UTF-8, preceded by its length as four little-endian bytes; without a loop over values."""
-    _, ends, text = strings.buffers()
-    if text is None:
-        return bytes(4 * len(strings))
-    offsets = np.frombuffer(ends, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+class _Strings(NamedTuple):
+    measured: bytes
+    """Each value in UTF-8, preceded by its length as four little-endian bytes."""
+    values: NDArray[np.object_]
+
+
+def _strings(column: pa.StringArray) -> _Strings:
+    _, ends, text = column.buffers()
+    if text is None:  # there is no text, or none but empty ones
+        return _strings_of(bytes(4 * (len(column) + 1)), b"")
+    offsets = np.frombuffer(ends, np.int32)[column.offset : column.offset + len(column) + 1]
     first, last = int(offsets[0]), int(offsets[-1])
-    starts = (offsets[:-1] - first) + 4 * np.arange(len(strings))
-    is_text = np.ones(last - first + 4 * len(strings), dtype=bool)
-    of_length = starts[:, None] + np.arange(4)
+    return _strings_of((offsets - first).tobytes(), text.slice(first, last - first).to_pybytes())
+
+
+@lru_cache(32)
+def _strings_of(offsets: bytes, text: bytes) -> _Strings:
+    """Without a loop over values. Tables of a fold share images, groups and labels: these are done once."""
+    ends = np.frombuffer(offsets, np.int32)
+    of_length = (ends[:-1] + 4 * np.arange(len(ends) - 1))[:, None] + np.arange(4)
+    is_text = np.ones(len(text) + of_length.size, dtype=bool)
     is_text[of_length] = False
     measured = np.empty(len(is_text), dtype=np.uint8)
-    measured[of_length] = np.diff(offsets).astype("<i4")[:, None].view(np.uint8)
-    measured[is_text] = np.frombuffer(text, np.uint8)[first:last]
-    return measured.tobytes()
+    measured[of_length] = np.diff(ends).astype("<i4")[:, None].view(np.uint8)
+    measured[is_text] = np.frombuffer(text, np.uint8)
+    column = pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
+    values = column.to_numpy(zero_copy_only=False)
+    values.setflags(write=False)
+    return _Strings(measured.tobytes(), values)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -105,5 +122,11 @@ def regular_bytes(path: Path) -> bytes:
 
 
 def to_columns(table: pa.Table) -> dict[str, np.ndarray]:
-    """Plain arrays; strings as objects."""
-    return {name: table.column(name).to_numpy() for name in table.column_names}
+    """Plain arrays, shared and not to be written to; strings as objects."""
+    return {name: _plain(table.column(name)) for name in table.column_names}
+
+
+def _plain(column: pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_string(column.type):
+        return _strings(column.combine_chunks()).values
+    return column.to_numpy()

@@ -67,6 +67,13 @@ def test_what_is_scored_before_it_is_stored_is_what_is_read_back(tmp_path: Path)
         np.testing.assert_array_equal(values, to_columns(table)[name], strict=True)
 
 
+def test_what_tables_share_cannot_be_changed_through_one_of_them() -> None:
+    first, second = to_columns(WHOLE), to_columns(WHOLE.slice(0))
+    with pytest.raises(ValueError, match="read-only"):
+        first["image"].sort()
+    assert list(second["image"]) == WHOLE["image"].to_pylist()
+
+
 def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     write_table(path, WHOLE)
