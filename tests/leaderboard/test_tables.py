@@ -606,6 +606,30 @@ def test_a_gain_is_never_over_another_seed(out: Path, write: Write) -> None:
     assert line.gains
 
 
+def test_a_difference_is_of_rows_that_both_have_all_folds(out: Path, write: Write) -> None:
+    """Where the same folds are missing of both they could be paired, and would be of those folds alone."""
+    write("simclr", 0.7, ratios=(100,))
+    write("supervised", 0.5, ratios=(100,), pretext=False)
+    write("simclr", 0.7, ratios=(10,), folds=(0, 2))
+    write("supervised", 0.5, ratios=(10,), folds=(0, 2), pretext=False)
+    write("byol", 0.7, ratios=(100,), folds=(0, 2))
+    write("image-size", 0.6, ratios=(10,), pretext=False, backbone="none")
+    (table,) = made(out).values()
+    byol, simclr = sorted(table.ranked, key=lambda line: line.name)
+    assert list(simclr.gains[HEADLINE]) == list(simclr.above_reference) == [100]
+    assert not byol.gains
+    assert not byol.above_reference
+
+
+def test_a_reference_that_was_tested_otherwise_is_shown_and_not_compared(out: Path, write: Write) -> None:
+    write("simclr", 0.5, ratios=(100,))
+    write("image-size", 0.9, ratios=(100,), pretext=False, backbone="none", groups=11)
+    (table,) = made(out).values()
+    (line,) = table.ranked
+    assert table.best_reference == {100: "image-size"}
+    assert not line.above_reference
+
+
 @pytest.mark.parametrize("metric", [HEADLINE, AUC])
 def test_a_gain_is_the_paired_difference_to_the_same_encoder_without_pretext(
     out: Path, write: Write, metric: str

@@ -107,6 +107,17 @@ def test_many_weights_at_once_give_what_repeated_rows_give_one_by_one(name: str)
     np.testing.assert_allclose(value(name, LABELS, PROBABILITIES, weights, TASK), one_by_one, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.bounds])
+def test_the_best_and_the_worst_answers_are_at_the_bounds(name: str) -> None:
+    """Intervals are made on the scale between them."""
+    labels = np.array([0, 3] * 10)
+    best, worst = (value(name, labels, np.eye(5)[found], np.ones(20), TASK) for found in (labels, 3 - labels))
+    low, high = sorted([best, worst])
+    assert (best > worst) != METRICS[name].lower_is_better
+    # Precision where all are flagged is the share of the abnormal, and not 0.
+    assert (low, high) == ((0.5, 1) if name == "abnormal_average_precision" else METRICS[name].bounds)
+
+
 def test_kappa_of_a_table_worked_by_hand() -> None:
     # Off the diagonal: four rows at distance 1, one at distance 2: 4·1 + 1·4 = 8.
     # By the margins (4, 3, 3) and (5, 3, 2): (12 + 15 + 6 + 9)·1 + (8 + 15)·4 = 134, of ten rows: 13.4.
