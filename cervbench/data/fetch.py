@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cervbench.data.cards.card import Card
@@ -28,7 +29,8 @@ def fetch(card: Card, data_root: Path, cache: Path, watch: WatchStages = unwatch
     if not card.source.archives:
         raise DataError(f"{card.title} has to be fetched by hand, into {folder}. {card.source.by_hand}")
     downloads = cache / "downloads"
-    with locked(downloads / f".{folder.name}.lock"):
+    waiting = partial(watch, f"fetch {card.name}: waiting for another process", 0, 0, {})
+    with locked(downloads / f".{folder.name}.lock", waiting):
         if folder.exists():
             raise DataError(
                 f"{folder} exists already; `cervbench data check {card.name}` says whether it is complete. "

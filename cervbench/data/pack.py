@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -117,7 +117,8 @@ def prepare(
 
 def _built_once(card: Card, items: Sequence[Item], folder: Path, side: int, watch: WatchStages) -> Pack:
     """The pack of a folder that held none: one process builds it while others wait."""
-    with locked(folder.with_suffix(".lock")):
+    waiting = partial(watch, f"pack {card.name}: waiting for another process", 0, 0, {})
+    with locked(folder.with_suffix(".lock"), waiting):
         pack = _opened(folder)  # by now another process may have built it
         if pack is None:
             if folder.exists():

@@ -56,8 +56,8 @@ def _always_told(row: Row) -> set[str]:
     So that nothing passes for what it is not, it says its package where that is not the one to be expected.
     A reference row that began from weights stands beneath tables of other backbones too, and says its own.
     """
-    run, said = row.sample.run, row.sample.observed.get("chosen")
-    told = {_trait(name) for name in run.method.config if isinstance(said, list) and name in said}
+    run = row.sample.run
+    told = {_trait(name) for name in run.method.config.keys() & row.chosen}
     if run.method.revision > 1:
         told.add("revision")
     if run.method.package != _expected_package(row):

@@ -22,7 +22,8 @@ from cervbench.training.collapse import collapsed
 PRETEXT_BUDGET = "pretext"
 """Stands in a contest for any changes to the protocol's pretext stages."""
 _OBSERVED = (
-    "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread", "init_trained_on",
+    "chosen", "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread",
+    "init_trained_on",
 )  # fmt: skip
 _READ_AT_ONCE = 500
 
@@ -147,6 +148,12 @@ class Row:
         """It is of the smoke tier or off protocol, and shown only if that is asked for."""
         rules = self.sample.run.protocol
         return bool(rules.off) or rules.tier == "smoke"
+
+    @property
+    def chosen(self) -> set[str]:
+        """The settings that some record says were chosen, and not the defaults of their day."""
+        said = (one.get("chosen") for seen in self.observed.values() for one in seen)
+        return {name for names in said if isinstance(names, list) for name in names if isinstance(name, str)}
 
     @property
     def collapsed(self) -> list[int]:

@@ -6,11 +6,12 @@ import io
 import ssl
 import threading
 import zipfile
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from filelock import FileLock
@@ -389,11 +390,14 @@ def test_of_several_archives_only_the_bad_one_is_fetched_again(server, card, tmp
 
 
 def test_whoever_waited_for_another_sees_what_it_fetched(server, card, tmp_path):
+    told = Queue()
     with ThreadPoolExecutor() as others:
         (tmp_path / "cache" / "downloads").mkdir(parents=True)
         with FileLock(tmp_path / "cache" / "downloads" / ".set.lock"):
-            waiting = others.submit(fetched, card, tmp_path)
-            assert not wait([waiting], timeout=0.3).done
+            waiting = others.submit(
+                fetch, card, tmp_path / "root", tmp_path / "cache", lambda doing, *_: told.put(doing)
+            )
+            assert told.get(timeout=30).endswith(": waiting for another process")
             (tmp_path / "root" / "set").mkdir(parents=True)
         with pytest.raises(DataError, match="exists already"):
             waiting.result()

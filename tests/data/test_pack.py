@@ -2,8 +2,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from cervbench.data.check import check
 from cervbench.data.error import DataError
 from cervbench.data.fitting import content_box, fit
 from cervbench.data.pack import Pack, prepare
+from cervbench.lock import locked
 
 
 def folder_of_classes(root: Path, images: int = 4) -> Path:
@@ -170,6 +173,19 @@ def test_a_pack_that_another_process_built_meanwhile_is_not_built_again(
     again = pack_of(folder, tmp_path / "cache")
     assert [again.pixels.path.stat().st_ino] == built
     assert caplog.text == ""
+
+
+def test_who_waits_for_another_process_to_build_a_pack_is_told(tmp_path: Path) -> None:
+    folder, told = folder_of_classes(tmp_path / "own"), Queue[str]()
+    built = pack_of(folder, tmp_path / "cache").folder
+    shutil.rmtree(built)
+    with ThreadPoolExecutor() as others:
+        with locked(built.with_suffix(".lock")):
+            waiting = others.submit(
+                prepare, own_card(folder), tmp_path, tmp_path / "cache", 32, lambda doing, *_: told.put(doing)
+            )
+            assert told.get(timeout=30) == "pack own: waiting for another process"
+        assert waiting.result().folder == built
 
 
 @pytest.mark.parametrize("column", ["images", "labels", "groups", "digests", "native_size"])

@@ -56,6 +56,16 @@ def test_another_seed_makes_a_row_surer_and_no_second_row(out: Path, write: Writ
     assert shown(out) == {f"{LINEAR} · seeds 0, 1, 2": ["simclr"]}
 
 
+def test_a_setting_is_named_if_the_record_of_any_seed_or_fold_says_that_it_was_chosen(
+    out: Path, write: Write
+) -> None:
+    """Regression: the first record of the first seed spoke for all."""
+    settings = {"temperature": 0.5, "projection": 8}
+    write("simclr", ratios=(100,), config=settings)
+    write("simclr", ratios=(100,), config=settings, seed=1, observed={"chosen": ["projection"]})
+    assert shown(out) == {f"{LINEAR} · seeds 0, 1": ["simclr (projection 8)"]}
+
+
 def test_any_two_methods_meet_at_all_the_seeds_that_both_have(out: Path, write: Write) -> None:
     of = {"simclr": (0, 1, 2), "byol": (0, 1), "agbt": (1, 2), "moco": (0,), "dino": (7,)}
     for method, seeds in of.items():

@@ -54,7 +54,8 @@ def made(out: Path) -> dict[str, Table]:
 
 
 def row_of(record: Record) -> Row:
-    return Row(record, (record.run.seed,), (record.run.seed,))
+    seeds = (record.run.seed,)
+    return Row(record, seeds, seeds, observed={record.run.fold: (record.observed,)})
 
 
 def page(out: Path) -> str:
