@@ -163,38 +163,34 @@ def _calibration_error(rows: Rows) -> Valuation:
 
 
 def _abnormal_auc(rows: Rows) -> Valuation:
-    per_draw = [_auc(rows, rows.truly_abnormal, scores) for scores in rows.abnormal_share]
-    return lambda weights: np.stack([auc(weights) for auc in per_draw], axis=-1)
+    return _auc(rows, rows.truly_abnormal, rows.abnormal_share)
 
 
 def _macro_auc(rows: Rows) -> Valuation:
     """One class against the rest, mean of the classes present."""
     present = np.unique(rows.labels)
-    per_class = [[_auc(rows, rows.labels == k, own[:, k]) for own in rows.probabilities] for k in present]
-
-    def of_weights(weights: Floats) -> Floats:
-        return mean_defined(np.array([[auc(weights) for auc in of_draws] for of_draws in per_class]).T)
-
-    return of_weights
+    per_class = [_auc(rows, rows.labels == k, rows.probabilities[:, :, k]) for k in present]
+    return lambda weights: mean_defined(np.stack([auc(weights) for auc in per_class], axis=-1))
 
 
 def _auc(rows: Rows, positive: NDArray[np.bool_], scores: Floats) -> Valuation:
     """The share of all pairs of a positive and a negative that are in right order; ties count half."""
-    ordered, units = scores[~positive], rows.units[~positive]
-    order = np.argsort(ordered, kind="stable")
-    ordered, units = ordered[order], units[order]
-    below = np.zeros((len(order) + 1, rows.unit_count))
-    below[np.arange(1, len(below)), units] = 1
-    np.cumsum(below, axis=0, out=below)
-    own = scores[positive]
-    under = below[ordered.searchsorted(own, "left")] + below[ordered.searchsorted(own, "right")]
-    member = np.zeros((rows.unit_count, len(own)))
-    member[rows.units[positive], np.arange(len(own))] = 1
-    in_order, positives, negatives = member @ under / 2, member.sum(axis=1), below[-1]
+    draw, negative = np.arange(rows.draws)[:, None], np.flatnonzero(~positive)
+    order = negative[np.argsort(scores[:, negative], axis=1, kind="stable")]
+    below = np.zeros((rows.draws, len(negative) + 1, rows.unit_count))
+    below[draw, np.arange(1, len(negative) + 1), rows.units[order]] = 1
+    np.cumsum(below, axis=1, out=below)
+    pairs = list(zip(scores[draw, order], scores[:, positive], strict=True))
+    first, last = ([low.searchsorted(own, side) for low, own in pairs] for side in ("left", "right"))
+    member = np.zeros((rows.unit_count, np.count_nonzero(positive)))
+    member[rows.units[positive], np.arange(member.shape[1])] = 1
+    in_order = member @ (below[draw, first] + below[draw, last]) / 2
+    positives, negatives = member.sum(axis=1), below[0, -1]
 
     def of_weights(weights: Floats) -> Floats:
-        pairs = (weights @ positives) * (weights @ negatives)
-        return quotient(((weights @ in_order) * weights).sum(axis=-1), pairs)
+        flat = weights.reshape(-1, rows.unit_count)
+        shares = quotient(((flat @ in_order) * flat).sum(axis=-1), (flat @ positives) * (flat @ negatives))
+        return shares.T.reshape(*weights.shape[:-1], rows.draws)
 
     return of_weights
 

@@ -95,7 +95,8 @@ def undefined(rows: Rows) -> Valuation:
 
 
 def quotient(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    shape = np.broadcast_shapes(np.shape(part), np.shape(whole))
+    return np.divide(part, whole, out=np.full(shape, np.nan), where=np.asarray(whole) > 0)
 
 
 def mean_defined(values: Floats) -> Floats:
