@@ -45,7 +45,8 @@ def _installed() -> tuple[dict[str, Distribution], list[Problem]]:
             # Asking for a name parses the metadata, and most packages on the path are not for us.
             if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
                 continue
-            if not (distribution.name and distribution.version):
+            said = distribution.metadata  # Python is going to raise a KeyError where it has no Name
+            if not all(key in said and said[key] for key in ("Name", "Version")):
                 raise ValueError("METADATA is missing, or has no Name or no Version")
             found.setdefault(canonicalize_name(distribution.name), distribution)
         except Exception as error:
