@@ -371,7 +371,8 @@ def test_a_hostile_archive_leaves_no_trace(server, card, tmp_path):
     server.content = zip_of({"a/1.bmp": b"1", "../../evil": b"evil"})
     with pytest.raises(DataError, match="lies outside the folder"):
         fetched(card, tmp_path)
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {".set.lock"}
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left <= {".set.lock"}  # some versions of filelock take it away with them
 
 
 def test_of_several_archives_only_the_bad_one_is_fetched_again(server, card, tmp_path):
