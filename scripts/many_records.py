@@ -44,7 +44,7 @@ from cervbench.records.record import (
     Run,
 )
 from cervbench.records.store import Store
-from cervbench.records.table import canonical, content_hash, to_columns
+from cervbench.records.table import KEYS, canonical, content_hash, to_columns
 from cervbench.scoring.classification import classification
 from cervbench.scoring.task import Task
 from cervbench.training.memory import resident_peak
@@ -111,7 +111,7 @@ def write_cells(out: Path, shared: int, cells: range, records: int) -> None:
                 os.link(first, path)
             else:
                 table = canonical(drawn(*key))
-                pq.write_table(table, path, compression="zstd")
+                pq.write_table(table, path, use_dictionary=[*KEYS], compression="zstd")
                 predictions = PredictionsOfRecord(hash=content_hash(table), rows=len(table))
                 scores = classification(to_columns(table), TASK)
                 if shared:

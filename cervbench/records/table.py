@@ -84,8 +84,10 @@ def _strings_of(offsets: bytes, text: bytes) -> _Strings:
 
 
 def write_table(path: Path, table: pa.Table) -> None:
+    """Keys repeat, so a dictionary makes them short; numbers hardly do, and it would make them longer."""
+
     def write(beside: Path) -> None:
-        pq.write_table(table, beside, compression="zstd", compression_level=19)
+        pq.write_table(table, beside, use_dictionary=[*KEYS], compression="zstd", compression_level=19)
 
     write_atomically(path, write)
 

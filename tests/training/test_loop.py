@@ -199,6 +199,25 @@ def test_what_takes_long_to_save_is_saved_less_often(tmp_path: Path, monkeypatch
         assert saved[:3] == expected
 
 
+def test_a_pause_while_saving_is_not_taken_for_what_saving_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a process stopped for a minute while it saved made its next checkpoint 20 minutes later."""
+    now, saved = [0.0], list[int]()
+    monkeypatch.setattr("cervbench.training.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def save(self: Checkpoints, stage: object, state: State) -> None:
+        saved.append(state.step)
+        now[0] += 60 if len(saved) == 2 else 0
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    stage, feed, _, _ = setup()
+    monkeypatch.setattr(stage, "after_step", lambda progress: now.__setitem__(0, now[0] + 1))
+    sitting = Sitting(Checkpoints(tmp_path), 2.0)
+    train(stage, begin(stage, sitting), feed, 12, sitting)
+    assert saved == [3, 6, 9, 12]
+
+
 def test_what_a_watcher_takes_is_no_part_of_the_time_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: a logger that slept made the times of a page three times as long. A step takes a second."""
     now, rates = [0.0], list[float]()
