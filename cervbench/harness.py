@@ -31,7 +31,7 @@ from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
 from cervbench.watching import WatchStages, unwatched
-from cervbench.weight_history import header, trained_on
+from cervbench.weight_history import header, seen_before
 
 if TYPE_CHECKING:
     import torch
@@ -183,11 +183,11 @@ class _Work:
     def _task(self) -> Task:
         return Task.of(self.planned.dataset.card)
 
-    def _observed_of_init(self) -> dict[str, list[int]]:
-        """The folds that its initial weights were trained on, if they come from a file that says so."""
-        resolved = self.planned.resolved
-        seen = resolved.init_file and trained_on(resolved.init_file, resolved.card, self.plugins)
-        return {"init_trained_on": sorted({fold for _, fold in seen})} if seen else {}
+    def _observed_of_init(self) -> dict[str, int]:
+        """How many test images its initial weights were trained on, if they come from a file that says so."""
+        weights = self.planned.resolved.init_file
+        seen = seen_before(weights, self.planned.dataset, self.run.fold) if weights else None
+        return {} if seen is None else {"init_tests_seen": seen}
 
     @cached_property
     def _code(self) -> str:
@@ -243,7 +243,8 @@ def pretrained(
             "and leave the file as it is meanwhile"
         )
     host = observe_host(device, {method.package: method.version for method in resolved.used})
-    folder, weights_say = place.pretraining(run.id), header(run, resolved.code, resolved.init_file)
+    weights_say = header(run, resolved.code, planned.dataset, resolved.init_file)
+    folder = place.pretraining(run.id)
     workshop = Workshop(folder, device, place.checkpoint_seconds, watch, host, weights_say)
     return pretrain(planned.recipe, parts.train, parts.everything, workshop)
 

@@ -97,5 +97,5 @@ def plan(
             opened[name] = open_dataset(card, place.data_root, place.cache, rules, watch)
             warn_of_unknown_groups(opened[name])
             warn_of_untrained_classes(opened[name])
-        for run in runs(resolved, opened[name], found):
+        for run in runs(resolved, opened[name]):
             yield PlannedRun(resolved, opened[name], run)

@@ -64,13 +64,13 @@ def _revisions_built_on(resolved: Resolved) -> dict[str, int]:
     }
 
 
-def runs(resolved: Resolved, dataset: Dataset, plugins: Plugins) -> Iterator[Run]:
+def runs(resolved: Resolved, dataset: Dataset) -> Iterator[Run]:
     """One run per fold; a fold that cannot be used is refused before anything is trained."""
     folds = resolved.request.folds or range(dataset.manifest.folds)
     for fold in folds:
         require_fold(dataset, fold)
     if resolved.init_file:
-        warn_of_tests_seen(resolved.init_file, resolved.card, folds, plugins)
+        warn_of_tests_seen(resolved.init_file, dataset, folds)
     for fold in folds:
         yield run_of(resolved, dataset, fold)
 

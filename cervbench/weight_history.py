@@ -1,75 +1,87 @@
-"""What weights were trained on: written into their file, and read by runs that start from it."""
+"""Which images weights were trained on: written into their file, and held against what a run tests.
 
-import json
+Images are known by their pixels, whatever they are called and however they are dealt into folds: they may be
+merged into other classes, a part of a copy, or dealt anew, and have been seen all the same.
+"""
+
+import base64
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cervbench.data.cards.card import Card
-from cervbench.plugin.manager import Plugins
+from cervbench.data.dataset import Dataset
+from cervbench.data.pack import FORMAT, Pack
 from cervbench.records.record import Run
 
+_MARK = 8
+"""Bytes of an image's digest that are kept: of 100,000 images none is taken for another."""
 
-def header(run: Run, code: str, init_file: Path | None) -> dict[str, str]:
+
+def header(run: Run, code: str, dataset: Dataset, init_file: Path | None) -> dict[str, str]:
     """The header for the weights of a run; `init_file` is what it started from, if that was a file."""
-    from cervbench.training.weight_file import BEFORE, CODE, RUN
+    from cervbench.training.weight_file import CODE, RUN, SEEN
 
     told = {RUN: run.model_dump_json(), CODE: code}
-    before = _runs_behind(init_file) if init_file else []
-    return {**told, BEFORE: json.dumps(before)} if before else told
+    before = _seen_by(init_file, dataset.pack) if init_file else set()
+    if before is None:
+        return told
+    now = _marks(dataset.pack, dataset.manifest.fold(run.fold).train) if run.method.pretext else set()
+    marks = base64.b64encode(b"".join(sorted(before | now))).decode()
+    return {**told, SEEN: f"{_form(dataset.pack)} {marks}"}
 
 
-def trained_on(weights: Path, card: Card, plugins: Plugins) -> list[tuple[str, int]]:
-    """Dataset and fold of every run behind the weights that was pretrained on images of this card."""
-    trained = [run for run in _readable(_runs_behind(weights)) if run.method.pretext]
-    seen = dict.fromkeys((run.dataset.name, run.fold) for run in trained)
-    return [(dataset, fold) for dataset, fold in seen if _has_images_of(card, dataset, plugins)]
+def seen_before(weights: Path, dataset: Dataset, fold: int) -> int | None:
+    """How many of the images that a fold tests the weights were trained on; None if their file does not say.
+
+    An image that also stands among those the fold trains on, under another name, is not counted.
+    """
+    seen, parts = _seen_by(weights, dataset.pack), dataset.manifest.fold(fold)
+    if seen is None:
+        return None
+    return len(seen & _marks(dataset.pack, parts.test) - _marks(dataset.pack, parts.train))
 
 
-def warn_of_tests_seen(weights: Path, card: Card, folds: Sequence[int], plugins: Plugins) -> None:
+def warn_of_tests_seen(weights: Path, dataset: Dataset, folds: Sequence[int]) -> None:
     """Warn if weights have seen test images of these folds: each fold trains on what the others test."""
-    behind = _runs_behind(weights)
-    if len(_readable(behind)) < len(behind):
-        logging.getLogger("cervbench").warning(
-            "%s has a run behind it that another version of cervbench wrote down, which cannot be read here: "
-            "whether it has seen images that are tested cannot be told",
-            weights,
-        )
-    for dataset, seen in trained_on(weights, card, plugins):
-        if others := [fold for fold in folds if fold != seen]:
-            logging.getLogger("cervbench").warning(
-                "%s was trained on fold %s of %s. Images that fold %s of %s tests were among those it was "
-                "trained on, so that scores there may be too high: take weights of the same fold",
+    from cervbench.training.weight_file import RUN, header_of
+
+    log = logging.getLogger("cervbench")
+    seen = {fold: seen_before(weights, dataset, fold) for fold in folds}
+    if None in seen.values():
+        if RUN in header_of(weights):
+            log.warning(
+                "%s does not say which images it was trained on, or knows them as another version of "
+                "cervbench stored them: whether it has seen images that are tested cannot be told",
                 weights,
-                seen,
-                dataset,
-                ", ".join(map(str, others)),
-                card.name,
             )
+    elif counts := {fold: count for fold, count in seen.items() if count}:
+        log.warning(
+            "%s was trained on images that are tested: %s of %s. Scores there may be too high: begin each "
+            "fold from weights that were trained on it",
+            weights,
+            ", ".join(f"{count} in fold {fold}" for fold, count in counts.items()),
+            dataset.variant,
+        )
 
 
-def _runs_behind(weights: Path) -> list[str]:
-    """The runs that led to a file, as JSON, the latest first; empty text for those that cannot be read."""
-    from cervbench.training.weight_file import BEFORE, RUN, header_of
+def _seen_by(weights: Path, pack: Pack) -> set[bytes] | None:
+    """The marks in a file's header; None if there are none that can be held against the images of a pack."""
+    from cervbench.training.weight_file import SEEN, header_of
 
-    told = header_of(weights)
+    form, _, marks = str(header_of(weights).get(SEEN, "")).partition(" ")
+    if form != _form(pack):
+        return None
     try:
-        before = json.loads(told.get(BEFORE, "[]"))
-    except (TypeError, ValueError, RecursionError):
-        before = None
-    return [told[RUN], *(before if isinstance(before, list) else [""])] if RUN in told else []
+        every = base64.b64decode(marks, validate=True)
+    except ValueError:
+        return None
+    return {every[start : start + _MARK] for start in range(0, len(every), _MARK)}
 
 
-def _readable(behind: Sequence[str]) -> list[Run]:
-    runs = []
-    for run in behind:
-        with suppress(ValueError):
-            runs.append(Run.model_validate_json(run))
-    return runs
+def _form(pack: Pack) -> str:
+    """Pixels that were stored otherwise have other digests."""
+    return f"{FORMAT}/{pack.pixels.shape[1]}"
 
 
-def _has_images_of(card: Card, dataset: str, plugins: Plugins) -> bool:
-    """Whether both are read from the same folder, as cric and cric-3 are."""
-    cards = [entry.offer for _, entry in plugins.datasets.items() if entry.name == dataset]
-    return card.name == dataset or any(known.below(Path()) == card.below(Path()) for known in cards)
+def _marks(pack: Pack, rows: Iterable[int]) -> set[bytes]:
+    return {pack.digests[row][:_MARK] for row in rows}

@@ -28,7 +28,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cervbench
 from cervbench.data.cards.synthetic import CARD as SYNTHETIC
-from cervbench.data.dataset import open_dataset, warn_of_untrained_classes
+from cervbench.data.dataset import Dataset, open_dataset, warn_of_untrained_classes
 from cervbench.data.error import DataError
 from cervbench.data.parts import opaque
 from cervbench.error import Diverged
@@ -41,12 +41,10 @@ from cervbench.place import Place
 from cervbench.plan import PlannedRun, plan
 from cervbench.plugin import (
     BackboneOffer,
-    Card,
     Columns,
     Encoder,
     EvaluationOffer,
     Images,
-    Item,
     Labelled,
     Method,
     MethodConfig,
@@ -76,7 +74,7 @@ from cervbench.training.pretrain import Workshop
 from cervbench.training.recipe import Recipe
 from cervbench.training.weight_file import WeightsError
 from cervbench.watching import unwatched
-from cervbench.weight_history import header
+from cervbench.weight_history import header, seen_before
 
 SIMCLR = Request("simclr", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,), ratios=(1, 100))
 MAJORITY = Request("majority", "synthetic", tier="smoke", folds=(0,), ratios=(100,), evaluations=("linear",))
@@ -1124,9 +1122,9 @@ def test_a_fold_that_tests_nothing_is_refused_before_anything_is_trained(
     images, labels = ([column[row] for row in there] for column in (whole.pack.ids, whole.pack.labels))
     part = replace(whole, manifest=whole.manifest.subset(images, labels))
     with pytest.raises(DataError, match="fold 3 tests no image; name others with --folds"):
-        list(runs(resolved, part, plugins()))
+        list(runs(resolved, part))
     resolved = resolve(replace(SIMCLR, folds=(0, 2)), plugins())
-    assert [run.fold for run in runs(resolved, part, plugins())] == [0, 2]
+    assert [run.fold for run in runs(resolved, part)] == [0, 2]
 
 
 def test_folds_that_are_not_shipped_are_written_beside_the_records(done: tuple[Place, list[Outcome]]) -> None:
@@ -1174,85 +1172,109 @@ def test_weights_that_were_trained_on_what_a_fold_tests_are_warned_of_once(
     place, outcomes = done
     of_fold_0 = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
     begins = replace(SIMCLR, init=str(of_fold_0), folds=None)
+    manifest, found = synthetic_at(place).manifest, plugins()
+    trained = {manifest.images[row] for row in manifest.fold(0).train}
+    tested = [{manifest.images[row] for row in manifest.fold(k).test} for k in range(manifest.folds)]
+    counts = [len(trained & images) for images in tested]
+    assert counts[0] == 0 < min(counts[1:])
+    told = ", ".join(f"{count} in fold {fold}" for fold, count in enumerate(counts) if count)
 
-    def drawn(item: Item) -> Image.Image:
-        return Image.new("RGB", (8, 8), tuple(sha256(item.id.encode()).digest()[:3]))
-
-    synthetic = replace(plugins().datasets.get("synthetic").offer, read=drawn)
-    merged = synthetic.merged(
-        "synthetic-2", "two", {"one": synthetic.classes[:3], "two": synthetic.classes[3:]}
-    )
-
-    class Package:
-        @hookimpl
-        def cervbench_datasets(self) -> dict[str, Card]:
-            return {"synthetic-2": merged, "others": replace(synthetic, name="others")}
-
-    found = with_package(Package(), "package")
     [warning] = warnings_of(begins, place, found, caplog)
-    assert (
-        f"{of_fold_0} was trained on fold 0 of synthetic. Images that fold 1, 2, 3, 4 of synthetic" in warning
-    )
-    [warning] = warnings_of(replace(begins, dataset="synthetic-2", folds=(0, 3)), place, found, caplog)
-    assert "that fold 3 of synthetic-2 tests" in warning
+    assert f"{of_fold_0} was trained on images that are tested: {told} of synthetic. Scores" in warning
     assert warnings_of(replace(begins, folds=(0,)), place, found, caplog) == []
-    assert warnings_of(replace(begins, dataset="others"), place, found, caplog) == []
     assert warnings_of(replace(begins, method="majority"), place, found, caplog) == []
 
     copied, elsewhere = tmp_path / "copied.safetensors", tmp_path / "elsewhere.safetensors"
     shutil.copy(of_fold_0, copied)
     [warning] = warnings_of(replace(begins, init=str(copied)), place, found, caplog)
-    assert f"{copied} was trained on fold 0 of synthetic" in warning
-    for told in ("{}", "[1]", "not JSON"):
-        save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
+    assert f"{copied} was trained on images that are tested" in warning
+    for foreign in ("{}", "[1]", "not JSON"):
+        save_file(load_file(of_fold_0), elsewhere, {"cervbench": foreign})
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
     # Regression: of a run that another version had written, which is read as none, nothing was said.
-    for told in ('{"run": "{}"}', '{"run": "not JSON"}', '{"run": 7}'):
+    for seen in ("", "4/224 no base64", "4/96 AAAAAAAAAAA=", 7):
+        told = json.dumps({"run": "{}", "seen": seen} if seen else {"run": "{}"})
         save_file(load_file(of_fold_0), elsewhere, {"cervbench": told})
         [warning] = warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog)
-        assert f"{elsewhere} has a run behind it that another version of cervbench wrote down" in warning
+        assert f"{elsewhere} does not say which images it was trained on, or knows them as" in warning
     for metadata in (None, {}):
         save_file(load_file(of_fold_0), elsewhere, metadata)
         assert warnings_of(replace(begins, init=str(elsewhere)), place, found, caplog) == []
 
 
+def synthetic_at(place: Place) -> Dataset:
+    resolved = resolve(SIMCLR, plugins())
+    return open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
+
+
+def test_what_weights_have_seen_is_known_however_images_are_dealt_and_called(
+    done: tuple[Place, list[Outcome]],
+) -> None:
+    """Regression: a fold of the same number was held to test the same images.
+
+    With folds that were dealt anew, all that was tested could have been trained on, without a word.
+    """
+    place, outcomes = done
+    weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
+    whole = synthetic_at(place)
+    manifest = whole.manifest
+    trained = set(manifest.fold(0).train.tolist())
+
+    dealt_anew = replace(whole, manifest=replace(manifest, bins=(manifest.bins + 2) % 10))
+    for fold in range(5):
+        tested = set(dealt_anew.manifest.fold(fold).test.tolist())
+        of_both = trained & tested - set(dealt_anew.manifest.fold(fold).train.tolist())
+        assert seen_before(weights, dealt_anew, fold) == len(of_both)
+    assert seen_before(weights, dealt_anew, 0) == len(dealt_anew.manifest.fold(0).test)
+
+    renamed = replace(
+        dealt_anew,
+        card=replace(whole.card, name="mine", folder="elsewhere"),
+        pack=replace(whole.pack, ids=tuple(f"img/{row}.png" for row in range(len(whole.pack.ids)))),
+    )
+    assert seen_before(weights, renamed, 0) == seen_before(weights, dealt_anew, 0)
+    others = replace(whole.pack, digests=tuple(sha256(digest).digest() for digest in whole.pack.digests))
+    assert seen_before(weights, replace(dealt_anew, pack=others), 0) == 0
+
+    # An image that is also in train, under another name, is seen by every method of this fold.
+    digests = list(whole.pack.digests)
+    twin, tested = dealt_anew.manifest.fold(0).train[0], dealt_anew.manifest.fold(0).test[0]
+    digests[twin] = digests[tested]
+    with_twins = replace(dealt_anew, pack=replace(whole.pack, digests=tuple(digests)))
+    assert seen_before(weights, with_twins, 0) == len(dealt_anew.manifest.fold(0).test) - 1
+
+
 def test_what_weights_have_seen_is_known_however_many_runs_lie_between(
-    done: tuple[Place, list[Outcome]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    done: tuple[Place, list[Outcome]], tmp_path: Path
 ) -> None:
     """Regression: only the last run was looked at, so that scratch from weights of fold 0 hid that fold."""
     place, outcomes = done
-    weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
-    for generation in (1, 2):
-        resolved = resolve(replace(SIMCLR, method="supervised", init=str(weights), folds=(1,)), plugins())
-        data = open_dataset(resolved.card, place.data_root, place.cache, resolved.protocol)
-        told = header(run_of(resolved, data, fold=1), resolved.code, weights)
-        weights = tmp_path / f"{generation}.safetensors"
+    first = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
+    data, weights = synthetic_at(place), first
+    for method, fold in (("supervised", 1), ("simclr", 1), ("supervised", 2)):
+        resolved = resolve(replace(SIMCLR, method=method, init=str(weights), folds=(fold,)), plugins())
+        told = header(run_of(resolved, data, fold), resolved.code, data, weights)
+        weights = tmp_path / f"{method}-{fold}.safetensors"
         save_file({}, weights, {"cervbench": json.dumps(told)})
-    begins = replace(SIMCLR, init=str(weights), folds=(1,))
-    [warning] = warnings_of(begins, place, plugins(), caplog)
-    assert f"{weights} was trained on fold 0 of synthetic. Images that fold 1 of synthetic" in warning
-    for before in ("7", "not JSON", "[7]"):
-        save_file({}, weights, {"cervbench": json.dumps({**told, "before": before})})
-        [warning] = warnings_of(begins, place, plugins(), caplog)
-        assert "another version of cervbench" in warning
-    # One that cannot be read silences none of the others, and the same is said once.
-    trained = outcomes[0].record.run.model_dump_json()
-    save_file({}, weights, {"cervbench": json.dumps({"run": trained, "before": json.dumps([trained, "7"])})})
-    unread, seen = warnings_of(begins, place, plugins(), caplog)
-    assert "another version of cervbench" in unread
-    assert f"{weights} was trained on fold 0 of synthetic" in seen
+        assert seen_before(weights, data, 1) == seen_before(first, data, 1)
+        assert bool(seen_before(weights, data, 0)) == (weights.stem != "supervised-1")
+    # What is not known of the first is not known of those that begin from it.
+    save_file({}, weights, {"cervbench": json.dumps({"run": "{}"})})
+    told = header(run_of(resolved, data, 2), resolved.code, data, weights)
+    assert "seen" not in told
 
 
-def test_a_record_says_what_its_weights_had_been_trained_on(
+def test_a_record_says_how_much_of_what_it_tests_its_weights_had_seen(
     done: tuple[Place, list[Outcome]], tmp_path: Path
 ) -> None:
     place, outcomes = done
     weights = place.pretraining(outcomes[0].record.run.id) / "method.safetensors"
     supervised = replace(SIMCLR, method="supervised", evaluations=("knn",))
-    begins = replace(supervised, ratios=(100,), folds=(1,), init=str(weights))
-    [one] = execute([begins], replace(place, out=tmp_path))
-    assert one.record.observed["init_trained_on"] == [0]
-    assert "init_trained_on" not in outcomes[0].record.observed
+    begins = replace(supervised, ratios=(100,), folds=(0, 1), init=str(weights))
+    own, other = execute([begins], replace(place, out=tmp_path))
+    assert own.record.observed["init_tests_seen"] == 0
+    assert other.record.observed["init_tests_seen"] == seen_before(weights, synthetic_at(place), 1) > 0
+    assert "init_tests_seen" not in outcomes[0].record.observed
 
 
 def test_a_record_never_stands_beside_predictions_of_another_making(
@@ -1304,6 +1326,7 @@ def test_what_weights_had_been_trained_on_is_known_though_their_file_is_gone_at_
     shutil.copy(place.pretraining(outcomes[0].record.run.id) / "method.safetensors", weights)
     method = replace(SIMCLR, method="supervised", evaluations=("knn",))
     begins = replace(method, ratios=(100,), folds=(2,), init=str(weights))
+    seen = seen_before(weights, synthetic_at(place), 2)
 
     def pretrained_and_gone(*arguments: Any) -> Any:
         made = pretrained(*arguments)
@@ -1312,7 +1335,7 @@ def test_what_weights_had_been_trained_on_is_known_though_their_file_is_gone_at_
 
     monkeypatch.setattr("cervbench.harness.pretrained", pretrained_and_gone)
     [one] = execute([begins], replace(place, out=tmp_path))
-    assert one.record.observed["init_trained_on"] == [0]
+    assert one.record.observed["init_tests_seen"] == seen > 0
 
 
 def test_weights_that_change_between_plan_and_training_are_refused(

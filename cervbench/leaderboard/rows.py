@@ -23,7 +23,7 @@ PRETEXT_BUDGET = "pretext"
 """Stands in a contest for any changes to the protocol's pretext stages."""
 _OBSERVED = (
     "chosen", "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread",
-    "init_trained_on",
+    "init_tests_seen",
 )  # fmt: skip
 _READ_AT_ONCE = 500
 
@@ -161,15 +161,11 @@ class Row:
         return sorted(fold for fold, seen in self.observed.items() if any(map(collapsed, seen)))
 
     @property
-    def init_trained_on(self) -> list[int]:
-        """The folds that its initial weights had been trained on, as far as is known."""
-        told = [one.get("init_trained_on") for seen in self.observed.values() for one in seen]
-        return sorted({n for folds in told if isinstance(folds, list) for n in folds if isinstance(n, int)})
-
-    @property
-    def tests_seen(self) -> bool:
-        """Some fold tests images that the initial weights had been trained on."""
-        return any(set(self.init_trained_on) - {fold} for fold in self.observed)
+    def tests_seen(self) -> int | None:
+        """How many of the images it is tested on its initial weights had been trained on; None if unknown."""
+        told = [[one.get("init_tests_seen") for one in seen] for seen in self.observed.values()]
+        known = [max(counts) for of_fold in told if (counts := [n for n in of_fold if type(n) is int])]
+        return sum(known) if any(known) or len(known) == len(told) else None
 
     def complete(self, ratio: int) -> bool:
         return set(self.records.get(ratio, ())) == set(range(self.folds))

@@ -257,11 +257,10 @@ def _seeds(table: Table, tables: Sequence[Table]) -> str:
 
 def _seen_before(table: Table) -> str:
     """Weights that were trained on test images, even without labels, may do better on them."""
-    seen = sorted({fold for line in table.lines for fold in line.row.init_trained_on})
-    if not seen:
+    told = [line.row.tests_seen for line in table.lines if line.row.sample.run.init == table.key.init]
+    if None in told and not any(told):
         return ": nobody here knows which of these images it has seen"
-    others = ", and so on images that all others test" if len(seen) == 1 < table.lines[0].row.folds else ""
-    return f" that had been trained on {_folds(seen)}{others}"
+    return f" that had been trained on {max(filter(None, told), default='none')} of the images tested here"
 
 
 def _pooling(table: Table) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -277,18 +277,21 @@ def test_weights_that_had_been_trained_on_what_is_tested_are_told_and_not_ranked
 ) -> None:
     """Regression: it was warned of while the run went on, and stood in no record and on no page."""
     weights = "file:1f2320ab00000000"
-    for method in ("simclr", "byol"):
-        write(method, ratios=(100,), folds=(2,), init=weights, observed={"init_trained_on": [2]})
-    build(out)
-    page = (out / "cells.md").read_text()
-    assert "that had been trained on fold 2, and so on images that all others test" in page
+
+    def told(folds: Sequence[int], seen: object) -> str:
+        for method in ("simclr", "byol"):
+            write(method, ratios=(100,), folds=folds, init=weights, observed={"init_tests_seen": seen})
+        build(out)
+        return (out / "cells.md").read_text()
+
+    page = told((2,), 0)
+    assert "**begun from a file of weights** that had been trained on none of the images tested here" in page
     assert "Shown, not ranked" not in page
-    write("byol", ratios=(100,), folds=(0, 1, 3, 4), init=weights, observed={"init_trained_on": [2]})
-    build(out)
-    page = (out / "cells.md").read_text()
+    page = told((0, 1, 3, 4), 12)
+    assert "**begun from a file of weights** that had been trained on 48 of the images tested here" in page
     assert "**Shown, not ranked**: the weights it begins from had been trained on images that are" in page
-    write("moco", ratios=(100,), init=weights, observed={"init_trained_on": {"2": [[]]}})
-    build(out)
+    page = told(range(5), {"2": [[]]})
+    assert "**begun from a file of weights**: nobody here knows which of these images it has seen" in page
 
 
 def shown(page: Path) -> Seen:

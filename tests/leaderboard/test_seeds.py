@@ -365,9 +365,9 @@ def test_two_rows_of_a_method_are_compared_once(out: Path, cache: Path, write: W
 def test_what_any_seed_saw_or_cost_is_told_of_their_row(out: Path, write: Write) -> None:
     """What initial weights have seen, or that a method collapsed, holds of every mean over it."""
     write("simclr", 0.7, ratios=(100,), init="ab" * 32, observed={"pretext_seconds": 60.0})
-    write("simclr", 0.7, ratios=(100,), init="ab" * 32, seed=1, observed={"init_trained_on": [2]})
+    write("simclr", 0.7, ratios=(100,), init="ab" * 32, seed=1, observed={"init_tests_seen": 12})
     (table,) = made(out).values()
-    assert table.ranked[0].row.init_trained_on == [2]
+    assert table.ranked[0].row.tests_seen == 60
     assert "had been trained on images that are tested here" in table.unrankable
     assert all(len(seen) == 2 for seen in table.ranked[0].row.observed.values())
 

@@ -119,7 +119,7 @@ def test_features_of_other_backbones_and_of_none_stand_beneath_every_table_of_th
     ]
 
 
-@pytest.mark.parametrize("seen", [{"init_trained_on": [2]}, {}])
+@pytest.mark.parametrize("seen", [{"init_tests_seen": 12}, {}])
 def test_a_reference_that_began_from_a_file_stands_only_with_what_began_from_it(
     out: Path, write: Write, seen: dict[str, object]
 ) -> None:
