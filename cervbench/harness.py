@@ -27,6 +27,7 @@ from cervbench.records.record import LabelCount, PredictionsOfRecord, Record, Ru
 from cervbench.records.store import Store
 from cervbench.records.table import content_hash, to_columns
 from cervbench.runs import changed_settings, init_of
+from cervbench.scoring.classification import revision_of_scores
 from cervbench.scoring.task import Task
 from cervbench.study import Request
 from cervbench.training.memory import peak_memory, reset_peak_memory
@@ -161,6 +162,7 @@ class _Work:
             labels=LabelCount(train=len(labelled[0].train), val=len(labelled[0].val)),
             predictions=PredictionsOfRecord(hash=content_hash(table), rows=table.num_rows),
             scores=scores,
+            scoring=revision_of_scores(wanted.entry.offer.schema),
             observed={
                 **observed,
                 **observe_host(trained.device, {wanted.entry.package: wanted.entry.version}),
@@ -208,16 +210,17 @@ class _Work:
         if not self._store.has(variant, wanted.id):
             return None
         record = self._store.record(self._store.record_path(variant, wanted.id))
-        if record.task != self._task:
+        if record.task != self._task or record.scoring < revision_of_scores(record.evaluation.schema_):
             return Outcome(self._scored_again(wanted, record), fresh=True)
         return Outcome(record, fresh=False)
 
     def _scored_again(self, wanted: PlannedRecord, record: Record) -> Record:
-        """Its card now says something else of its classes; the predictions are as good as before."""
-        self._say(f"{wanted.entry.name} at {wanted.ratio} %: scored again, by what the card says now")
+        """Its card says something else of its classes now, or metrics are newer; predictions are as good."""
+        self._say(f"{wanted.entry.name} at {wanted.ratio} %: scored again, by card and metrics as they are")
         columns = self._store.columns(record.run.dataset.variant, wanted.id, record.predictions.hash)
         scores = scores_of(wanted.entry, columns, self._task)
-        record = Record.sealed(**{**dict(record), "task": self._task, "scores": scores})
+        scoring = revision_of_scores(record.evaluation.schema_)
+        record = Record.sealed(**{**dict(record), "task": self._task, "scores": scores, "scoring": scoring})
         self._store.write(record)
         return record
 

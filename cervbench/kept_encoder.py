@@ -48,7 +48,7 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
                     "does: install that"
                 )
             encoder.normalise = built("imagenet", size, ()).normalise
-    stored_size = load(run.protocol.tier).pack.stored_size
+    stored_size = load(run.protocol.tier, version=run.protocol.version).pack.stored_size
 
     def prepare(images: Sequence[str | PathLike[str] | Image.Image]) -> Tensor:
         squares = np.stack([fit(_opened(image), stored_size) for image in images])

@@ -20,6 +20,8 @@ def main(name: str, data_root: Path) -> None:
     rules = load_rules()
     manifest = deal(images, labels, groups, rules.folds, rules.labels.draws)
     out = Path(__file__).parent.parent / "cervbench" / "protocol" / "frozen" / f"{name}.csv"
+    if out.exists() and (former := Manifest.from_csv(out.read_text("utf-8"))).hash != manifest.hash:
+        out.rename(out.with_name(f"{name}@{former.hash}.csv"))  # records of these folds are verified by it
     out.write_text(manifest.to_csv(), "utf-8")
     print(f"{out.name}: hash {manifest.hash}")
     print_bins(manifest, {"herlev": herlev.CARD, "cric": cric.CARD}[name].classes)

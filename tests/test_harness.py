@@ -1313,8 +1313,14 @@ def test_a_card_that_says_something_else_of_its_classes_has_its_records_scored_a
     assert again.record.scores["abnormal_auc"] != before.record.scores["abnormal_auc"]
     path = Store(place.out).record_path(again.record.run.dataset.variant, again.record.id)
     assert verify_file(path).problems == []
-    monkeypatch.setattr(Store, "write", kill)  # once is enough
-    assert asked_of(classes[5:], ratios=(100,)) == [replace(again, fresh=False)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", kill)  # once is enough
+        assert asked_of(classes[5:], ratios=(100,)) == [replace(again, fresh=False)]
+    # So are those of before a metric was corrected: one answer held figures by two definitions.
+    monkeypatch.setattr("cervbench.scoring.classification.REVISION", 2)
+    [newer] = asked_of(classes[5:], ratios=(100,))
+    assert (newer.fresh, newer.record.scoring, newer.record.id) == (True, 2, again.record.id)
+    assert newer.record.scores == again.record.scores
 
 
 def test_what_weights_had_been_trained_on_is_known_though_their_file_is_gone_at_the_end(

@@ -116,7 +116,13 @@ def _folds(card: Card, pack: Pack, rules: Rules) -> Manifest:
     """Those that the card ships, held against the images; or else dealt."""
     if not card.manifest:
         return _dealt(pack, rules)
-    return Listed(pack.ids, pack.labels, pack.groups, pack.splits).divided(card, frozen(card.manifest))
+    whole = frozen(card.manifest)
+    if (orders := whole.orders.shape[1]) < rules.labels.draws:
+        raise FoldError(
+            f"the frozen folds {card.manifest!r} hold {orders} label orders, and the protocol draws "
+            f"{rules.labels.draws}; ship folds that were dealt by protocol v{rules.version}"
+        )
+    return Listed(pack.ids, pack.labels, pack.groups, pack.splits).divided(card, whole)
 
 
 def _dealt(pack: Pack, rules: Rules) -> Manifest:

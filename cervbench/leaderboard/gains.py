@@ -14,7 +14,8 @@ def gains(
 ) -> dict[str, dict[int, Difference]]:
     """By metric and ratio, how far a row is above the one that began alike and had no pretext stage.
 
-    Only ratios at which both have all folds; empty if there is no such row, or more than one.
+    Only ratios at which both have all folds; empty if there is no such row, or more than one of its newest
+    revision.
     """
     if row.baseline:
         return {}
@@ -23,12 +24,18 @@ def gains(
         for base in others
         if base.as_it_began and base.start == row.start and _begins(base) == _begins(row)
     ]
+    newest = max((_revision(base) for base in candidates), default=0)
+    candidates = [base for base in candidates if _revision(base) == newest]
     if len(candidates) != 1:
         return {}
     (base,) = candidates
     bases = {ratio: base for ratio in sorted(row.records) if row.complete(ratio) and base.complete(ratio)}
     by_metric = figures.above(name, row, bases, metrics)
     return {metric: found for metric, found in by_metric.items() if found}
+
+
+def _revision(row: Row) -> int:
+    return row.sample.run.method.revision
 
 
 def _begins(row: Row) -> tuple[object, ...]:

@@ -17,8 +17,8 @@ class TableRows:
     key: TableKey
     ranked: list[Row]
     references: list[Row]
-    older: bool
-    """Other tables of its variant were made under newer training rules."""
+    older: str
+    """In words, if other tables of its variant were made by a newer protocol or newer training rules."""
 
     @property
     def all(self) -> list[Row]:
@@ -47,9 +47,9 @@ def by_table(rows: Sequence[Row]) -> list[TableRows]:
     contests: dict[Contest, list[Row]] = defaultdict(list)
     for row in rows:
         contests[row.key.contest].append(row)
-    newest = max((contest.rules for contest in contests), default=0)
+    newest = max(((contest.version, contest.rules) for contest in contests), default=(0, 0))
     made = [
-        TableRows(key, ranked, references, older=contest.rules < newest)
+        TableRows(key, ranked, references, _older(contest, *newest))
         for contest in contests
         for key, (ranked, references) in _split(contest, contests).items()
     ]
@@ -59,6 +59,12 @@ def by_table(rows: Sequence[Row]) -> list[TableRows]:
         for table in made
         if not (_surpassed(table, made) or (not table.ranked and _stands_elsewhere(table, made)))
     ]
+
+
+def _older(contest: Contest, version: int, rules: int) -> str:
+    if contest.version < version:
+        return f"older protocol (v{contest.version})"
+    return f"older training rules ({contest.rules})" if contest.rules < rules else ""
 
 
 def _surpassed(table: TableRows, made: Sequence[TableRows]) -> bool:
@@ -84,14 +90,14 @@ def _stands_elsewhere(table: TableRows, made: Sequence[TableRows]) -> bool:
 
 
 def _order(table: TableRows) -> tuple[object, ...]:
-    """The largest tier comes first, and within a tier what was made under the newest rules.
+    """The largest tier comes first, and within a tier what was made by the newest protocol and rules.
 
     Tables that differ in the seeds alone stand together, that over the fewest first: it has the most rows.
     """
     tiers, contest = TIERS[::-1], table.key.contest
     rank = tiers.index(contest.tier) if contest.tier in tiers else len(tiers)
     of_any_seed, *start = table.key.of_any_seed
-    first = bool(contest.off), rank, -contest.rules, of_any_seed
+    first = bool(contest.off), rank, -contest.version, -contest.rules, of_any_seed
     return *first, not table.ranked, start, len(contest.seeds), contest.seeds
 
 

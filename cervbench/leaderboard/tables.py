@@ -61,8 +61,8 @@ class Table:
     """By ratio, the name of the reference row with the highest headline."""
     unrankable: str
     """Why the paired test cannot rank the rows; empty if it can."""
-    older: bool
-    """Other tables of its variant were made under newer training rules."""
+    older: str
+    """In words, if other tables of its variant were made by a newer protocol or newer training rules."""
     best: Best
     """Empty if the table cannot be ranked, and so are the two below."""
     p_of_gains: Mapping[str, PValues]
@@ -84,7 +84,8 @@ class Table:
     def base(self) -> Line | None:
         """The row that began as the others and had no pretext stage."""
         start = self.key.backbone, self.key.init
-        return next((one for one in self.lines if one.row.as_it_began and one.row.start == start), None)
+        found = [one for one in self.lines if one.row.as_it_began and one.row.start == start]
+        return max(found, key=lambda one: one.row.sample.run.method.revision, default=None)
 
     @property
     def images(self) -> int:
@@ -138,10 +139,10 @@ def title(table: Table) -> str:
     evaluation, tier = table.sample.evaluation, table.sample.run.protocol.tier
     by = evaluation.name if evaluation.package == CORE else f"{evaluation.name} of {evaluation.package}"
     model = [] if table.key.backbone == NO_BACKBONE else [f"{table.key.backbone}, {table.key.init[:16]} init"]
-    rules = [f"older training rules ({table.key.contest.rules})"] if table.older else []
     off = ["off protocol"] if table.key.contest.off else []
     of = [seeds_of(table)] if table.key.contest.seeds != FIRST_SEED else []
-    return " · ".join([by, *model, tier, *of, *rules, *off, *table.apart])
+    older = [table.older] if table.older else []
+    return " · ".join([by, *model, tier, *of, *older, *off, *table.apart])
 
 
 def seeds_of(table: Table) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from cervbench.error import UsageError
 from cervbench.protocol.labels import uncovered
-from cervbench.protocol.protocol import LabelRules, load_rules
+from cervbench.protocol.protocol import LabelRules
 
 FOLDS = 5
 BINS = 2 * FOLDS
@@ -119,12 +119,11 @@ class Manifest:
     def from_csv(cls, text: str) -> "Manifest":
         """What `to_csv` wrote; FoldError names the first row by which a group could be on two sides, say."""
         header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
-        draws = load_rules().labels.draws
-        official = header == _header(True, draws)
-        if not official and header != _header(False, draws):
+        official, draws = "split" in header, len(header) - len(_header(False, 0))
+        if draws < 1 or header != _header(official, draws):
             raise FoldError(
-                f"its first row is {','.join(header)!r}, where {','.join(_header(False, draws))!r} is due, "
-                "or `split` in place of `bin` for official parts"
+                f"its first row is {','.join(header)!r}, where {','.join(_header(False, 1))!r} is due, and "
+                "order_1 and so on, with `split` in place of `bin` for official parts"
             )
         if (wrong := next((n for n, row in enumerate(rows) if len(row) != len(header)), None)) is not None:
             raise FoldError(f"row {wrong + 2} has {len(rows[wrong])} columns, and the first {len(header)}")
@@ -229,6 +228,9 @@ def frozen(name: str) -> Manifest:
 
 @cache
 def shipped() -> Mapping[str, str]:
-    """The hashes of the manifests that come with cervbench, by name; found without parsing them."""
+    """The hashes of the manifests that come with cervbench, by name; found without parsing them.
+
+    Folds that were dealt anew leave the former as `<name>@<hash>`, by which older records are verified.
+    """
     names = sorted(path.name for path in _SHIPPED.iterdir() if path.name.endswith(".csv"))
     return {name.removesuffix(".csv"): _hash_of(_SHIPPED.joinpath(name).read_text("utf-8")) for name in names}

@@ -13,6 +13,9 @@ from cervbench.plugin.catalog import CORE
 from cervbench.plugin.settings import Settings, SettingsError, added_later, did_you_mean
 
 TIERS = ("smoke", "quick", "standard")
+NEWEST = 1
+"""The version that runs are made by. The file of each version stays: records are held against their own."""
+_FILES = files("cervbench.protocol")
 
 
 class FoldRules(Settings):
@@ -85,15 +88,15 @@ class Protocol(Rules):
 
 
 def load_rules() -> Rules:
-    """Protocol v1 without a tier."""
-    return _rules(_read())
+    """The newest protocol without a tier."""
+    return _rules(_read(NEWEST))
 
 
-def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
-    """Protocol v1 at a tier; `changes` (dotted key to value) put it off protocol."""
+def load(tier: str, changes: Mapping[str, Any] | None = None, version: int | None = None) -> Protocol:
+    """A protocol at a tier, by default the newest; `changes` (dotted key to value) put it off protocol."""
     if tier not in TIERS:
         raise SettingsError(f"no tier {tier!r}; there are {', '.join(TIERS)}")
-    read = _read()
+    read = _read(NEWEST if version is None else version)
     budget = read["tiers"][tier]
     changed = {}
     for key, value in (changes or {}).items():
@@ -112,8 +115,10 @@ def load(tier: str, changes: Mapping[str, Any] | None = None) -> Protocol:
     )
 
 
-def _read() -> dict[str, Any]:
-    return tomllib.loads(files("cervbench.protocol").joinpath("v1.toml").read_text("utf-8"))
+def _read(version: int) -> dict[str, Any]:
+    if not 1 <= version <= NEWEST:
+        raise SettingsError(f"no protocol v{version}; this cervbench knows v{NEWEST} and those before it")
+    return tomllib.loads(_FILES.joinpath(f"v{version}.toml").read_text("utf-8"))
 
 
 def _rules(read: Mapping[str, Any]) -> Rules:

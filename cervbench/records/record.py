@@ -124,6 +124,8 @@ class Record(Closed):
     predictions: PredictionsOfRecord
     scores: dict[str, Any]
     """Means over the draws, of this fold alone."""
+    scoring: int = added_later(1)
+    """The revision of the metrics by which they were computed."""
     observed: dict[str, Any]
     """What varies by nature: time, memory, device, versions, host threads, commit."""
 

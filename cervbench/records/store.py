@@ -18,6 +18,7 @@ from cervbench.plugin.settings import wrong_values
 from cervbench.protocol.folds import Manifest, shipped
 from cervbench.records.record import Record
 from cervbench.records.table import content_hash, read_table, regular_bytes, to_columns, write_table
+from cervbench.scoring.classification import revision_of_scores
 
 _HASH = re.compile("[0-9a-f]{16}")
 
@@ -161,7 +162,7 @@ def read_bytes(path: Path) -> bytes:
 def parse_record(path: Path, content: bytes) -> Record:
     """The record in a file, without asking whether it was changed since it was written."""
     try:
-        return Record.model_validate_json(content)
+        return _scored_by_known(path, Record.model_validate_json(content))
     except ValidationError as error:
         told = wrong_values(error, most=3)
         if (schema := _newer_schema(content)) is not None:
@@ -176,6 +177,16 @@ def parse_record(path: Path, content: bytes) -> Record:
     except ValueError as error:
         told = str(error)
     raise _unreadable(path, told)
+
+
+def _scored_by_known(path: Path, record: Record) -> Record:
+    known = revision_of_scores(record.evaluation.schema_)
+    if record.scoring > known:
+        raise RecordError(
+            f"{path} was scored by revision {record.scoring} of the metrics, and this cervbench has {known}: "
+            "update it to read that"
+        )
+    return record
 
 
 def _without_predictions(path: Path) -> RecordError:

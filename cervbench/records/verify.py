@@ -18,7 +18,7 @@ from cervbench.records.fold_claims import fold_differences, known_folds
 from cervbench.records.record import EvaluationOfRecord, Record
 from cervbench.records.store import RecordError, Store, parse_record, read_bytes
 from cervbench.records.table import content_hash, to_columns
-from cervbench.scoring.classification import classification
+from cervbench.scoring.classification import classification, revision_of_scores
 
 TOLERANCE = 1e-9
 
@@ -55,9 +55,9 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> Verdict:
     if path.parent.name != record.run.dataset.variant:
         problems.append(f"variant: stored {record.run.dataset.variant}, in the folder {path.parent.name}")
     try:
-        rules = protocol.load(record.run.protocol.tier)
+        rules = protocol.load(record.run.protocol.tier, version=record.run.protocol.version)
     except SettingsError as error:
-        return Verdict([*problems, f"run.protocol.tier: {error}"])
+        return Verdict([*problems, f"run.protocol: {error}"])
     problems += _off_protocol(record, rules)
     try:
         table = store.table(path.parent.name, path.stem)
@@ -70,7 +70,7 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> Verdict:
         folds = known_folds(record, store.folds(record.run.dataset.manifest))
     except RecordError as error:
         return Verdict([*problems, str(error)])
-    unscored = _unscored(record, plugins)
+    unscored = _outdated(record, store) or _unscored(record, plugins)
     try:
         problems += _chosen_draws(record, columns, rules)
         problems += fold_differences(record, columns, rules, folds)
@@ -130,6 +130,18 @@ def _score(evaluation: EvaluationOfRecord, plugins: Plugins | None) -> Callable[
     return scored
 
 
+def _outdated(record: Record, store: Store) -> str:
+    """That its scores are by older definitions; empty if they are not."""
+    known = revision_of_scores(record.evaluation.schema_)
+    if record.scoring == known:
+        return ""
+    return (
+        f"its scores are by revision {record.scoring} of the metrics, and this cervbench has {known}: give "
+        "the command that made it again, which then only scores it anew, or run scripts/rescore.py "
+        f"{store.root}"
+    )
+
+
 def _unscored(record: Record, plugins: Plugins | None) -> str:
     """Why its scores cannot be recomputed here: their package is missing. Empty if they can."""
     evaluation = record.evaluation
@@ -159,9 +171,6 @@ def _chosen_draws(
 def _off_protocol(record: Record, rules: protocol.Protocol) -> Iterator[str]:
     """Numbers that differ from the protocol's, in a record that does not say that it is off protocol."""
     claimed = record.run.protocol
-    if claimed.version != rules.version:
-        yield f"run.protocol.version: stored {claimed.version}; this cervbench knows {rules.version}"
-        return
     if claimed.off:
         return
     fixed: list[tuple[str, Any, Any]] = [("image_size", claimed.image_size, rules.image_size)]

@@ -3,12 +3,20 @@
 from typing import Any
 
 from cervbench.plugin.evaluation import Columns
+from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.scoring.metrics import METRICS, recalls
 from cervbench.scoring.pooling import mean_or_none, pool, value
 from cervbench.scoring.tally import confusion
 from cervbench.scoring.task import Task
 
 HEADLINE = "balanced_accuracy"
+REVISION = 1
+"""Raised when other scores are computed of the same predictions: records of before are then scored again."""
+
+
+def revision_of_scores(schema: str) -> int:
+    """That of a table in the core's schema; others are scored by their evaluation, which has its own."""
+    return REVISION if schema == CLASSIFICATION_SCHEMA else 1
 
 
 def classification(columns: Columns, task: Task) -> dict[str, Any]:

@@ -253,6 +253,43 @@ def test_tables_of_one_title_are_told_apart_by_what_differs_and_by_nothing_else(
     }
 
 
+def test_records_of_an_older_protocol_have_a_table_of_their_own_after_those_of_the_newest(
+    out: Path, write: Write, changed: Callable[..., Record]
+) -> None:
+    """The older stood first, and neither said by which it was made, where their titles differed."""
+    store = Store(out)
+    for first in write("simclr", ratios=(100,)):
+        protocol = first.run.protocol.model_copy(update={"version": 2, "rules": 1})
+        newer = changed(first, run=first.run.model_copy(update={"protocol": protocol}))
+        store.write_predictions("cells", newer.id, store.table("cells", first.id))
+        store.write(newer)
+    write("byol", ratios=(100,), evaluation="knn", training_rules=2)
+    assert list(made(out)) == [
+        "linear · resnet18, random init · quick",
+        "knn · resnet18, random init · quick · older protocol (v1)",
+        "linear · resnet18, random init · quick · older protocol (v1)",
+    ]
+
+
+def test_gains_are_over_the_newest_revision_of_what_has_no_pretext_stage(
+    out: Path, write: Write, changed: Callable[..., Record]
+) -> None:
+    """With two revisions in a folder no gain stood on the page, and nothing said so."""
+    write("simclr", 0.9, ratios=(100,))
+    store, first = Store(out), write("supervised", 0.5, ratios=(100,), pretext=False)
+    (before,) = made(out).values()
+    for record in first:
+        method = record.run.method.model_copy(update={"revision": 2})
+        newer = changed(record, run=record.run.model_copy(update={"method": method}))
+        store.write_predictions("cells", newer.id, store.table("cells", record.id))
+        store.write(newer)
+    (after,) = made(out).values()
+    assert names(after.references) == ["untrained (revision 1)", "untrained (revision 2)"]
+    assert after.base is not None
+    assert after.base.name == "untrained (revision 2)"
+    assert after.ranked[0].gains[HEADLINE] == before.ranked[0].gains[HEADLINE] != {}
+
+
 def test_records_of_other_training_rules_have_a_table_of_their_own_after_those_of_the_newest(
     out: Path, write: Write
 ) -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from cervbench.cli.verify import verify as verify_command
 from cervbench.plugin import EvaluationOffer, hookimpl
 from cervbench.plugin.manager import Plugins
+from cervbench.protocol import protocol
 from cervbench.protocol.folds import frozen
 from cervbench.protocol.labels import uncovered
 from cervbench.records.record import LabelCount, PredictionsOfRecord, Record
@@ -171,7 +173,40 @@ def test_a_number_of_the_protocol_changed_in_silence_is_found(
 
 def test_another_version_of_the_protocol_is_told(path: Path) -> None:
     edit(path, "run.protocol.version", 2)
-    assert "run.protocol.version: stored 2; this cervbench knows 1" in verify_file(path).problems
+    told = "run.protocol: no protocol v2; this cervbench knows v1 and those before it"
+    assert told in verify_file(path).problems
+
+
+def test_a_record_is_held_against_the_protocol_it_was_made_by(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another protocol beside it, all records of the first would have differed."""
+    first = (files("cervbench.protocol") / "v1.toml").read_text("utf-8")
+    (tmp_path / "v1.toml").write_text(first, "utf-8")
+    second = first.replace("version = 1", "version = 2").replace("draws = 5", "draws = 3")
+    (tmp_path / "v2.toml").write_text(second.replace("image_size = 64", "image_size = 96"), "utf-8")
+    monkeypatch.setattr(protocol, "_FILES", tmp_path)
+    monkeypatch.setattr(protocol, "NEWEST", 2)
+    newest = protocol.load("quick")
+    assert (newest.version, newest.labels.draws, newest.image_size) == (2, 3, 96)
+    assert verify_file(path).problems == []
+
+
+def test_scores_of_older_metrics_are_said_apart_from_what_differs(
+    path: Path, out: Path, record: Record, changed: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of honest records it said that they differ, as of forged ones."""
+    assert record.scoring == 1
+    assert "scoring" not in json.loads(path.read_text())
+    monkeypatch.setattr("cervbench.scoring.classification.REVISION", 2)
+    verdict = verify_file(path)
+    assert verdict.differing == []
+    assert "by revision 1 of the metrics, and this cervbench has 2: give the command" in verdict.unscored
+    newer = Store(out).write(changed(record, scoring=2))
+    assert verify_file(newer).problems == []
+    monkeypatch.setattr("cervbench.scoring.classification.REVISION", 1)
+    [told] = verify_file(newer).problems
+    assert "was scored by revision 2 of the metrics, and this cervbench has 1" in told
 
 
 def test_a_setting_that_the_protocol_does_not_have_is_found(path: Path) -> None:
@@ -339,8 +374,25 @@ def test_folds_of_ones_own_under_the_name_of_a_frozen_dataset_are_found(
     store = Store(out)
     store.write_predictions("herlev", made.id, store.table("cells", record.id))
     assert verify_file(store.write(made)).problems == [
-        f"run.dataset.manifest: stored 0123456789abcdef, recomputed {frozen('herlev').hash}"
+        f"run.dataset.manifest: stored 0123456789abcdef, for herlev there is {frozen('herlev').hash}"
     ]
+
+
+def test_records_of_folds_that_were_dealt_anew_since_are_verified_by_the_former(
+    out: Path, record: Record, changed: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every record of a dataset would have differed once a duplicate was found in it."""
+    former = frozen("herlev")
+    dataset = record.run.dataset.model_copy(update={"variant": "herlev", "manifest": former.hash})
+    made = changed(record, run=record.run.model_copy(update={"dataset": dataset}))
+    ships = {"herlev": "f" * 16, f"herlev@{former.hash}": former.hash}
+    monkeypatch.setattr("cervbench.records.fold_claims.shipped", lambda: ships)
+    monkeypatch.setattr("cervbench.records.fold_claims.frozen", lambda name: former)
+    store = Store(out)
+    store.write_predictions("herlev", made.id, store.table("cells", record.id))
+    problems = verify_file(store.write(made)).problems
+    assert not [told for told in problems if "manifest" in told]
+    assert [told for told in problems if "are not the" in told]  # its images are those of other folds
 
 
 @pytest.mark.parametrize("place", ["/one.json", "/cells/one.json", "/out/cells/one.json"])
