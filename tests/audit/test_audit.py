@@ -4,16 +4,20 @@ from dataclasses import replace
 from html import unescape
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 
 from cervbench.audit import audit
 from cervbench.audit.audit import groupings_of
 from cervbench.audit.findings import CONTROL, OWN, RANDOM, Audit, NamedPair, control_of
-from cervbench.audit.ladder import Rung, climb, shuffled_within_class
+from cervbench.audit.ladder import Rung, _cross_validated, climb, shuffled_within_class
 from cervbench.audit.page import page
 from cervbench.audit.pairs import closest_pairs, draw_sheet
 from cervbench.data.dataset import Dataset, open_dataset
@@ -232,3 +236,66 @@ def test_the_last_column_has_the_same_predictions_in_two_classes(monkeypatch: py
     assert "| accuracy in two, % |" in text
     unknown = [replace(rung, abnormal_accuracy=None)]
     assert "in two" not in page(Audit("made", 6, 6, {}, "session", unknown, [], 0, []))
+
+
+def test_a_guess_is_of_logistic_regression_on_100_components_of_what_was_trained_on() -> None:
+    """Against a decomposition of its own and scikit-learn, on noise in which the penalty shows."""
+    rng, groups = np.random.default_rng(0), np.repeat(np.arange(60), 10)
+    labels = (groups % 3).astype(str)
+    x = rng.normal(size=(600, 150)) + 0.1 * rng.normal(size=(3, 150))[groups % 3]
+    x = x * np.geomspace(1, 50, 150) + 9  # unscaled, the widest would decide
+    guesses = []
+    for seed in (0, 1):
+        expected = np.empty_like(labels)
+        for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(x, labels, groups):
+            scaled = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
+            axes = np.linalg.svd(scaled[train], full_matrices=False)[2][:100].T
+            model = LogisticRegression(C=0.1, max_iter=5000, tol=1e-8)
+            expected[test] = model.fit(scaled[train] @ axes, labels[train]).predict(scaled[test] @ axes)
+        guesses.append(_cross_validated(x, labels, groups, seed))
+        assert (guesses[-1] != expected).mean() < 0.01
+    assert (guesses[0] != guesses[1]).any()
+
+
+def test_what_an_audit_counts_is_counted_by_hand(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, told = import_module("cervbench.audit.audit"), list[np.ndarray]()
+    asked = plugins().datasets.get("synthetic").offer, Path("nowhere"), shared_cache, load("smoke")
+    dataset = open_dataset(*asked)
+    pack, card = dataset.pack, dataset.card
+
+    def climbed(features: np.ndarray, *others: object) -> list[str]:
+        told.append(features)
+        return ["rung"]
+
+    correlations = [0.97] * 20 + [0.95] + [0.94] * 5
+    pairs = [SimpleNamespace(one=0, other=1, correlation=value) for value in correlations]
+    monkeypatch.setattr(module, "imagenet_features", lambda dataset, rows: np.zeros((len(rows), 2)))
+    monkeypatch.setattr(module, "climb", climbed)
+    monkeypatch.setattr(module, "closest_pairs", lambda dataset, count: pairs)
+    found, _ = module._examine(dataset)
+    assert (found.alike, len(found.pairs)) == (21, 12)
+    abnormal = sum(label in card.abnormal for label in pack.labels)
+    assert found.abnormal == pytest.approx(abnormal / len(pack.labels))
+    of_class = {
+        name: {group for group, label in zip(pack.groups, pack.labels, strict=True) if label == name}
+        for name in card.classes
+    }
+    assert found.classes == {name: len(groups) for name, groups in of_class.items()}
+    width, height = np.log(pack.native_size.astype(float)).T
+    crops = np.column_stack([width, height, width * width, height * height, width * height])
+    np.testing.assert_allclose(told[1], crops)
+
+
+def test_features_of_an_audit_are_those_of_imagenet_at_224_px(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of random weights, or of what the encoders of the benchmark see."""
+    module, asked = import_module("cervbench.audit.audit"), list[object]()
+
+    def build(backbone: str, offer: object, init: str, size: int, purpose: object) -> object:
+        asked.extend((backbone, init, size))
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "build_encoder", build)
+    nothing: Any = None
+    with pytest.raises(InterruptedError):
+        module.imagenet_features(nothing, np.arange(3))
+    assert asked == ["tf_efficientnet_lite0", "imagenet", 224]

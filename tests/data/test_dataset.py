@@ -77,6 +77,19 @@ def test_parts_of_as_many_images_are_variants_of_their_own() -> None:
     assert len({called("a", "b"), called("a", "c"), called("ab", "")}) == 3
 
 
+def test_a_copy_is_complete_by_the_count_of_each_class_and_not_by_their_sum() -> None:
+    card = plugins().datasets.get("synthetic").offer
+    card = replace(card, synthetic=False, expected=dict.fromkeys(card.classes, 2))
+
+    def variant(labels: list[str]) -> str:
+        pack = SimpleNamespace(ids=tuple(map(str, range(len(labels)))), labels=tuple(labels))
+        return Dataset(card, cast(Pack, pack), frozen("herlev")).variant
+
+    whole = [name for name in card.classes for _ in range(2)]
+    assert variant(whole) == "synthetic"
+    assert variant([whole[-1], *whole[1:]]).startswith("synthetic@")
+
+
 def own(folder: Path, colours: str) -> Dataset:
     """A user's dataset of twelve images, each in one colour and a group of its own."""
     folder.mkdir()

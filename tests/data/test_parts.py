@@ -267,3 +267,12 @@ def test_a_stage_knows_where_its_images_lie_in_their_squares(parts: Parts) -> No
     )
     assert np.allclose(2 * left + width, 1, atol=1 / PROTOCOL.pack.stored_size)
     assert np.allclose(2 * top + height, 1, atol=1 / PROTOCOL.pack.stored_size)
+
+
+def test_what_vectors_are_standardised_by_is_all_of_train_and_nothing_else(
+    dataset: Dataset, parts: Parts
+) -> None:
+    train = {opaque(dataset.manifest.images[row]) for row in dataset.manifest.fold(0).train}
+    for ratio in (1, 50, 100):
+        for seen in parts.labelled(ratio):
+            assert set(seen.unlabelled.ids) == train

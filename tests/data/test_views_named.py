@@ -70,3 +70,16 @@ def test_a_name_that_is_none_is_answered_with_those_that_are() -> None:
 
 def test_a_setting_may_name_each_policy_and_no_other() -> None:
     assert set(get_args(settings.ViewPolicy)) == set(POLICIES)
+
+
+def test_their_values_are_those_of_the_page() -> None:
+    baseline = (Crop(scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)), Flip(0.5, 0.5))
+    jitter = Together((Brightness(0.4), Contrast(0.4), Saturation(0.2), Hue(0.1)), p=0.8)
+    blur = Blur(sigma=(0.1, 2.0), p=0.5)
+    assert {name: named_policy(name) for name in GROUPS} == {
+        "A": Policy(baseline),
+        "B": Policy((*baseline, jitter, Equalise(p=0.5))),
+        "C": Policy((*baseline, Elastic(alpha=(50, 50), sigma=5, p=0.5))),
+        "D": Policy((*baseline, blur, Speckle(sigma=(0.1, 0.1), p=0.5))),
+        "E": Policy((*baseline, blur, Sharpen(factor=(2, 2), p=0.5))),
+    }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
+from scipy.stats import kstest
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
@@ -364,3 +365,37 @@ def test_the_parameters_of_a_spared_image_leave_it_as_it_is(images: Tensor, oper
 def test_a_setting_that_cannot_be_is_refused_with_its_value(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"\w+\(.*=.*\): .* must"):
         wrong()
+
+
+DRAWN = 4000
+
+
+def parameters(operation: Operation) -> np.ndarray:
+    (drawn,) = Policy([operation]).draw(np.random.default_rng(5), DRAWN).values()
+    return drawn.astype(float)
+
+
+@pytest.mark.parametrize(
+    ("operation", "low", "high", "scale"),
+    [
+        (Brightness(0.4), 0.6, 1.4, np.asarray),
+        (Blur(sigma=(0.1, 2.0), p=1.0), 0.1, 2.0, np.asarray),
+        (Hue(0.1), -0.1, 0.1, np.asarray),
+        (Zoom((0.8, 2.0)), 0.8, 2.0, np.log),
+    ],
+)
+def test_values_are_spread_evenly_over_their_range(
+    operation: Operation, low: float, high: float, scale: Callable[[object], np.ndarray]
+) -> None:
+    """By Kolmogorov's and Smirnov's test at 0.1 %; zooms are even in their logarithm."""
+    start, end = float(scale(low)), float(scale(high))
+    values = scale(parameters(operation)[:, 0])
+    assert kstest(values, "uniform", args=(start, end - start)).statistic < 1.95 / DRAWN**0.5
+
+
+def test_a_crop_lies_anywhere_across_and_down_apart() -> None:
+    left, top, width, height = parameters(Crop(scale=(0.2, 0.5))).T
+    across, down = left / (1 - width), top / (1 - height)
+    for place, share in ((across, width), (down, height)):
+        assert kstest(place[share < 0.95], "uniform").statistic < 0.05
+    assert abs(np.corrcoef(across, down)[0, 1]) < 0.08

@@ -38,7 +38,7 @@ def test_a_part_is_what_a_crop_makes_of_it() -> None:
     images, rows, parts = pixels(32), torch.tensor([4, 0, 5, 5, 2]), boxes(5)
     cropped = Policy([Crop()]).apply(images, rows, {"0_crop": parts}, AS_STORED)
     ours = NOTHING.apply(images, rows, {}, AS_STORED, part=parts)
-    torch.testing.assert_close(ours, cropped, rtol=0, atol=1e-3)
+    torch.testing.assert_close(ours, cropped, rtol=0, atol=1e-2)  # of 255
 
 
 def test_a_policy_is_done_to_the_part_and_not_to_the_image() -> None:

@@ -104,3 +104,18 @@ def test_each_draw_is_seeded_before_its_classifier_is_made_and_trained_for_a_pur
         for draw in (0, 1)
         for step in (("seed", "finetune", 10, draw), ("classifier",), ("fit", "finetune", 10, draw))
     ]
+
+
+def test_epochs_count_images_and_not_whole_batches() -> None:
+    told: list[int] = []
+    trained: Any = SimpleNamespace(
+        from_scratch=True,
+        device=torch.device("cpu"),
+        seed=lambda *purpose: None,
+        classifier=lambda classes: nn.Linear(2, classes),
+        fit=lambda stage, examples, steps, size, *purpose: told.append(steps),
+    )
+    none: Any = None
+    seen: Any = SimpleNamespace(classes=("a", "b"), ratio=1, draw=0, train=Examples(none, np.arange(43) % 2))
+    fine_tuned(trained, seen, SETTINGS)
+    assert told == [32]  # 3 epochs of 43 images, in batches of 4

@@ -194,3 +194,9 @@ def test_each_draw_chooses_its_strength_by_its_own_val_images_and_its_own_probe(
     for seen in draws:
         fixed = linear.predict(TRAINED, [seen], images(TEST), probe(strength=0.01))
         np.testing.assert_allclose(answers(chosen, seen.draw), answers(fixed, seen.draw), atol=1e-3)
+
+
+def test_cosines_that_differ_by_rounding_alone_are_tied() -> None:
+    """The first in the order of images is the neighbour then, on every processor."""
+    cosine = torch.tensor([[0.5, 0.5 + 6e-8, 0.1]])
+    assert knn._votes(cosine, torch.eye(3, dtype=torch.long), 1).tolist() == [[1.0, 0.0, 0.0]]

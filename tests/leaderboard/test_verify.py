@@ -158,10 +158,15 @@ def test_a_table_rehashed_after_a_relabelling_still_gives_other_scores(out: Path
 
 @pytest.mark.parametrize(
     ("number", "value", "ruled"),
-    [("image_size", 48, 64), ("pretext.epochs", 3, 40), ("pretext.batch_size", 8, 128)],
+    [
+        ("image_size", 48, 64),
+        ("pretext.epochs", 3, 40),
+        ("pretext.batch_size", 8, 128),
+        ("pretext.clip", 0.0, "nothing"),
+    ],
 )
 def test_a_number_of_the_protocol_changed_in_silence_is_found(
-    out: Path, write: Callable[..., list[Record]], number: str, value: int, ruled: int
+    out: Path, write: Callable[..., list[Record]], number: str, value: float, ruled: object
 ) -> None:
     honest = write("simclr", ratios=(10,), folds=(0,), off={number: value})[0]
     path = Store(out).record_path("cells", honest.id)

@@ -1,13 +1,20 @@
 """Rank and spread, on vectors whose values can be worked out by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
+from cervbench.data.batches import Images
+from cervbench.data.parts import opaque
+from cervbench.data.views import Pyramid
+from cervbench.plugin.checks import small_encoder
 from cervbench.training.collapse import RankAndSpread, collapsed, rank_and_spread
-from cervbench.training.feature_rank import measuring_batches
+from cervbench.training.feature_rank import measuring_batches, rank_and_spread_of
 
 
 def observed(found: RankAndSpread) -> dict[str, float]:
@@ -78,3 +85,22 @@ def test_a_compiled_encoder_that_is_looked_at_is_compiled_once() -> None:
             compiled(torch.randn(8, 3))
         assert measure() != {}
     assert graphs.frame_count == 1
+
+
+def test_what_an_encoder_is_measured_on_does_not_depend_on_the_order_of_the_pack() -> None:
+    """That may be the order of classes, of which the first 512 images would hold the first."""
+    pixels = np.random.default_rng(0).integers(0, 100, (600, 32, 32, 3), dtype=np.uint8)
+    pixels[400:] += 120
+    encoder = small_encoder().eval()
+
+    def measured(order: np.ndarray) -> dict[str, float]:
+        pyramid = Pyramid(pixels[order], 32, torch.device("cpu"))
+        ids = tuple(opaque(str(number)) for number in order)
+        images = Images(ids, np.full((600, 2), 32), np.arange(600), pyramid)
+        return rank_and_spread_of(method, images, "")
+
+    method: Any = SimpleNamespace(
+        encoder=encoder, features=lambda pixels, _: encoder(pixels), eval=lambda: None
+    )
+    there, back = measured(np.arange(600)), measured(np.arange(600)[::-1])
+    assert there == pytest.approx(back, rel=1e-4)

@@ -262,3 +262,8 @@ def test_whole_files_of_timm_are_taken(tmp_path: Path, caplog: pytest.LogCapture
         save_file(timm.create_model(name, num_classes=5).state_dict(), path)
         encoder(name, 160, str(path))
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("size", "patch"), [(64, 8), (120, 8), (128, 16), (224, 16)])
+def test_patches_of_a_vit_are_of_16_px_from_128_px_on(size: int, patch: int) -> None:
+    assert encoder("vit", size).backbone.patch_embed.patch_size == (patch, patch)

@@ -20,7 +20,7 @@ from cervbench.plugin.checks import small_encoder
 from cervbench.plugin.problems import AnswerError, ContractError
 from cervbench.training.norms import reestimate_norms
 from cervbench.training.stage import Stage
-from cervbench.training.trained import Trained
+from cervbench.training.trained import LinearOnEncoder, Trained
 from cervbench.training.weight_file import header_of
 from cervbench.training.workshop import Workshop
 
@@ -333,3 +333,25 @@ def test_the_row_of_colours_counts_pixels_in_cells_of_the_cube() -> None:
     expected = np.zeros(216)
     expected[0], expected[5 * 36 + 3 * 6 + 1] = math.sqrt(3 / 4), math.sqrt(1 / 4)
     np.testing.assert_allclose(found.numpy(), [expected], atol=1e-6)
+
+
+def test_nothing_of_what_the_pretext_stage_left_stays_in_the_statistics() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), dtype=np.uint8)
+    fresh, used = small_encoder(), small_encoder()
+    used.load_state_dict(fresh.state_dict())
+    for norm in (one for one in used.modules() if isinstance(one, nn.BatchNorm2d)):
+        assert norm.running_mean is not None
+        assert norm.num_batches_tracked is not None
+        norm.running_mean.fill_(7.0)
+        norm.num_batches_tracked.fill_(200)
+    for encoder in (fresh, used):
+        method: Any = SimpleNamespace(encoder=encoder)
+        reestimate_norms(method, images_of(pixels))
+    assert any("running" in name for name, _ in fresh.named_buffers())
+    for (name, expected), (_, found) in zip(fresh.named_buffers(), used.named_buffers(), strict=True):
+        torch.testing.assert_close(found, expected, msg=name)
+
+
+def test_a_fresh_linear_layer_finds_all_classes_equally_likely() -> None:
+    """Else where fine-tuning begins would depend on the draw of that layer."""
+    assert (LinearOnEncoder(small_encoder(), 5).eval()(torch.randn(3, 3, 32, 32)) == 0).all()

@@ -91,3 +91,11 @@ def test_the_source_documents_largest_backbone_trains() -> None:
     method.loss(views).backward()
     method.after_step(Progress(1, 200))
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.online.parameters())
+
+
+def test_the_loss_is_computed_in_float32_where_networks_are_in_bf16() -> None:
+    one, other = torch.randn(2, 16, 32).bfloat16().unbind()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = regression_error(one, other)
+    exact = regression_error(one.float(), other.float())
+    assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision.transforms.v2.functional as tv
 from cervbench_dino import Config
 from cervbench_dino import method as method_module
 from cervbench_dino.crops import Local, policy_of_area, vector_of
@@ -344,3 +345,13 @@ def test_a_backbone_of_one_size_is_told_how_to_have_all_crops_of_it() -> None:
     with pytest.raises(SettingsError, match="local_size=1"):
         dino(swin())
     assert dino(swin(), local_size=1).config.local_size == 1
+
+
+def test_a_local_view_is_torchvisions_antialiased() -> None:
+    """Of noise, of which sampling without it would show other values."""
+    stored = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    still = {"0_crop": np.array([[0.0, 0, 1, 1]] * 2), "1_flip": np.array([[1.0, 1]] * 2)}
+    local = Local(policy_of_area("A", 0.9999, 1.0), 0.5)
+    ours = local.apply(Pyramid(stored, 64), torch.arange(2), still, HALF)
+    whole = torch.from_numpy(stored).permute(0, 3, 1, 2) / 127.5 - 1
+    torch.testing.assert_close(ours, tv.resize(whole, [32, 32], antialias=True), atol=1e-4, rtol=0)

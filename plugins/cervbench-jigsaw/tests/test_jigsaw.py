@@ -242,3 +242,13 @@ def test_its_orders_are_chosen_as_it_is_told(chosen: str) -> None:
 def test_the_view_that_is_cut_up_is_of_any_named_policy(name: str) -> None:
     jigsaw = Jigsaw(Config.parse({"policy": name}, "jigsaw"), small_encoder())
     assert jigsaw.views() == (Puzzle(named_policy(name), patch=48),)
+
+
+def test_a_faint_texture_is_brought_to_spread_1_too() -> None:
+    faint = 77 + torch.randn(1, 9, 3, 24, 24)
+    assert standardised(faint).std((3, 4), correction=0).min() > 0.99
+
+
+def test_orders_are_those_that_records_were_made_with() -> None:
+    """Other orders are another puzzle: they would ask for another revision."""
+    assert orders(1, False).tolist() == [[8, 0, 2, 6, 1, 4, 3, 5, 7]]

@@ -205,3 +205,11 @@ def test_what_is_hidden_is_drawn_from_torchs_own_generator() -> None:
 def test_a_backbone_without_tokens_is_refused_with_what_to_do() -> None:
     with pytest.raises(SettingsError, match=re.escape("ResNet cannot") + ".*--backbone vit"):
         mae(timm.create_model("resnet18", num_classes=0))
+
+
+def test_the_loss_is_computed_in_float32_where_networks_are_in_bf16() -> None:
+    painted, image = torch.randn(1, 16, 32).bfloat16(), (1 + torch.randn(1, 16, 32) / 64).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = reconstruction_error(painted, image)
+    exact = reconstruction_error(painted.float(), image.float())
+    assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)

@@ -117,3 +117,11 @@ def test_the_queue_survives_a_checkpoint() -> None:
     resumed.load_state_dict(method.state_dict())
     assert torch.equal(method.loss(two_views(1)), resumed.loss(two_views(1)))
     assert torch.equal(method.queue, resumed.queue)
+
+
+def test_the_loss_is_computed_in_float32_where_networks_are_in_bf16() -> None:
+    queries, keys, strangers = normalize(torch.randn(3, 16, 32), dim=2).bfloat16().unbind()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = info_nce(queries, keys, strangers, 0.1)
+    exact = info_nce(queries.float(), keys.float(), strangers.float(), 0.1)
+    assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)

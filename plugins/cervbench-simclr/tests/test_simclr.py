@@ -100,3 +100,11 @@ def test_as_published_the_augmentation_is_the_six_operations_with_the_strengths_
 def test_as_published_the_optimiser_is_the_printed_one() -> None:
     printed = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-5}
     assert PRINTED.model_dump(include=set(printed)) == printed
+
+
+def test_the_loss_is_computed_in_float32_where_networks_are_in_bf16() -> None:
+    one, other = torch.randn(2, 16, 32).bfloat16().unbind()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = nt_xent(torch.cat([one, other]), 0.1)
+    exact = nt_xent(torch.cat([one.float(), other.float()]), 0.1)
+    assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)

@@ -69,3 +69,11 @@ def test_the_spread_of_the_projections_is_logged() -> None:
     unit = (projected / projected.norm(dim=1, keepdim=True)).numpy()
     expected = unit.std(axis=0).mean() * 8**0.5
     assert parts["projection_spread"].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_loss_is_computed_in_float32_where_networks_are_in_bf16() -> None:
+    one, other = torch.randn(2, 16, 32).bfloat16().unbind()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = negative_cosine(one, other)
+    exact = negative_cosine(one.float(), other.float())
+    assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)
