@@ -90,10 +90,13 @@ def test_features_that_say_nothing_have_a_finite_loss() -> None:
 
 
 def test_low_precision_does_not_reach_the_correlation() -> None:
+    """Neither C nor the products of images that stand for it, which are many times as large."""
     one, other = worked_example()
+    wide, other_wide = torch.randn(2, 4, 5 * MANY)
     with torch.autocast("cpu", torch.bfloat16):
-        inside = cross_correlation(one, other)
+        inside, of_wide = cross_correlation(one, other), barlow_twins(wide, other_wide, 1.0)[0]
     torch.testing.assert_close(inside, cross_correlation(one, other), rtol=0, atol=0)
+    torch.testing.assert_close(of_wide, barlow_twins(wide, other_wide, 1.0)[0], rtol=0, atol=0)
 
 
 def test_the_projector_has_the_widths_asked_for_and_ends_linear() -> None:

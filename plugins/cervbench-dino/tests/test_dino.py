@@ -16,7 +16,7 @@ from cervbench_dino.method import (
     prototypes_used,
     sharpened,
 )
-from cervbench_dino.network import Head
+from cervbench_dino.network import Head, cosine
 from lightly.loss import DINOLoss
 from lightly.models.modules.heads import DINOProjectionHead
 from torch import Tensor, nn
@@ -345,6 +345,15 @@ def test_a_backbone_of_one_size_is_told_how_to_have_all_crops_of_it() -> None:
     with pytest.raises(SettingsError, match="local_size=1"):
         dino(swin())
     assert dino(swin(), local_size=1).config.local_size == 1
+
+
+def test_cosines_are_in_float32_where_vectors_are_in_bf16() -> None:
+    """They are divided by temperatures of a few hundredths."""
+    vectors, prototypes = torch.randn(6, 16).bfloat16(), torch.randn(24, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = cosine(vectors, prototypes)
+    exact = torch.cosine_similarity(vectors.float()[:, None], prototypes[None], dim=2)
+    torch.testing.assert_close(mixed, exact, rtol=0, atol=1e-6)
 
 
 def test_a_local_view_is_torchvisions_antialiased() -> None:

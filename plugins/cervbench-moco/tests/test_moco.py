@@ -125,3 +125,10 @@ def test_the_loss_is_computed_in_float32_where_networks_are_in_bf16() -> None:
         mixed = info_nce(queries, keys, strangers, 0.1)
     exact = info_nce(queries.float(), keys.float(), strangers.float(), 0.1)
     assert mixed.item() == pytest.approx(exact.item(), abs=1e-5)
+
+
+def test_keys_in_the_queue_are_of_unit_length_where_networks_are_in_bf16() -> None:
+    method = moco()
+    with torch.autocast("cpu", torch.bfloat16):
+        method.loss(two_views(0))
+    torch.testing.assert_close(method.queue[:4].norm(dim=1), torch.ones(4), rtol=0, atol=1e-6)
