@@ -1,7 +1,8 @@
 """Which images weights were trained on: written into their file, and held against what a run tests.
 
 Images are known by their pixels, whatever they are called and however they are dealt into folds: they may be
-merged into other classes, a part of a copy, or dealt anew, and have been seen all the same.
+merged into other classes, a part of a copy, or dealt anew, and have been seen all the same. What is cut or
+compressed otherwise has other pixels, and is not recognised.
 """
 
 import base64

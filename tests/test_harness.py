@@ -1233,6 +1233,9 @@ def test_what_weights_have_seen_is_known_however_images_are_dealt_and_called(
         pack=replace(whole.pack, ids=tuple(f"img/{row}.png" for row in range(len(whole.pack.ids)))),
     )
     assert seen_before(weights, renamed, 0) == seen_before(weights, dealt_anew, 0)
+    of_one_class = dealt_anew.manifest.subset(manifest.images, ["cell"] * len(manifest.images))
+    merged = replace(dealt_anew, manifest=of_one_class)
+    assert seen_before(weights, merged, 0) == seen_before(weights, dealt_anew, 0)
     others = replace(whole.pack, digests=tuple(sha256(digest).digest() for digest in whole.pack.digests))
     assert seen_before(weights, replace(dealt_anew, pack=others), 0) == 0
 
