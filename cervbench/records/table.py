@@ -48,7 +48,7 @@ def content_hash(table: pa.Table) -> str:
         if pa.types.is_string(column.type):
             hasher.update(_strings(column).measured)
         else:
-            hasher.update(np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
+            hasher.update(np.ascontiguousarray(_numbers(column)).tobytes())
     return hasher.hexdigest()
 
 
@@ -78,7 +78,7 @@ def _strings_of(offsets: bytes, text: bytes) -> _Strings:
     measured[of_length] = np.diff(ends).astype("<i4")[:, None].view(np.uint8)
     measured[is_text] = np.frombuffer(text, np.uint8)
     column = pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
-    values = column.to_numpy(zero_copy_only=False)
+    values = np.array(column.to_pylist(), dtype=object)  # not `to_numpy`: see `_numbers`
     values.setflags(write=False)
     return _Strings(measured.tobytes(), values)
 
@@ -131,4 +131,11 @@ def to_columns(table: pa.Table) -> dict[str, np.ndarray]:
 def _plain(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_string(column.type):
         return _strings(column.combine_chunks()).values
-    return column.to_numpy()
+    return _numbers(column.combine_chunks())
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    """Shared with the table, where that can be. `to_numpy` imports pandas, which takes half a second."""
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return np.from_dlpack(column)
+    return column.to_numpy(zero_copy_only=False)

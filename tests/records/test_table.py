@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,22 @@ def test_what_tables_share_cannot_be_changed_through_one_of_them() -> None:
     with pytest.raises(ValueError, match="read-only"):
         first["image"].sort()
     assert list(second["image"]) == WHOLE["image"].to_pylist()
+
+
+def test_a_table_is_read_without_pandas(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.parquet", WHOLE)
+    program = (
+        "import sys; from pathlib import Path; from cervbench.records.table import *\n"
+        "table = read_table(Path(sys.argv[1])); print(content_hash(table), 'pandas' in sys.modules)\n"
+        "print(*to_columns(table)['draw'], 'pandas' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "table.parquet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [f"{content_hash(WHOLE)} False", "0 1 2 3 -1 False"]
 
 
 def test_a_table_with_a_value_missing_is_refused(tmp_path: Path) -> None:
