@@ -46,7 +46,7 @@ def cervbench_step(run: "Run", stage: str, step: int, steps: int, values: "Mappi
 
 @hookspec
 def cervbench_record_written(run: "Run", record: "Record") -> None:
-    """A record of this run has been written."""
+    """A record of this run has been written. Not called where an older one is only scored anew."""
 
 
 @hookspec

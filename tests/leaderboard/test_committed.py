@@ -12,16 +12,19 @@ from cervbench.resolve import resolve
 from cervbench.study import Study
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
+PLUGINS = Path(__file__).parents[2] / "plugins"
 
 Asked = tuple[str, str, str, str, str, int, str, str, int, int]
 
 
 def committed(out: Path, dataset: str, tier: str) -> set[Asked]:
-    found = set()
+    """Of this repository's packages: no study can ask for a method that is installed elsewhere."""
+    own, found = {"cervbench", *(path.name for path in PLUGINS.iterdir())}, set()
     for path in (out / "records").glob("*/*.json"):
         record = json.loads(path.read_text())
         run, evaluation = record["run"], record["evaluation"]
-        if run["dataset"]["name"] == dataset and run["protocol"]["tier"] == tier:
+        ours = {run["method"]["package"], evaluation["package"]} <= own
+        if ours and run["dataset"]["name"] == dataset and run["protocol"]["tier"] == tier:
             method, config = run["method"]["name"], in_order(run["method"]["config"])
             budget, settings = in_order(run["protocol"]["pretext"]), in_order(evaluation["settings"])
             encoder = method, config, run["backbone"], run["init"], budget, run["seed"]
