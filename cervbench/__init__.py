@@ -61,9 +61,7 @@ def run(
     from cervbench.study import Request
     from cervbench.watching import unwatched
 
-    if not isinstance(place, Place | None):
-        raise PlaceError(f"place is {place!r}; say place=cervbench.Place(out={str(place)!r})")
-    here = place or Place()
+    here = _place(place)
     asked = {
         "method": method,
         "dataset": dataset,
@@ -104,7 +102,7 @@ def compare(
 
     from cervbench.leaderboard import compare_rows
 
-    here = place or Place()
+    here = _place(place)
     found = compare_rows(here.out, one, other, here.cache, metric, everything)
     table = pd.DataFrame([compared.flat() for compared in found])
     figures = ["difference", "low", "high", "p", "mean_of_folds"]
@@ -120,6 +118,12 @@ def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":
     from cervbench.kept_encoder import kept_encoder
 
     return kept_encoder(weights)
+
+
+def _place(given: object) -> Place:
+    if not isinstance(given, Place | None):
+        raise PlaceError(f"place is {given!r}; say place=cervbench.Place(out={str(given)!r})")
+    return given or Place()
 
 
 def __dir__() -> list[str]:

@@ -61,8 +61,8 @@ def _warn(older: Sequence[Record], changed: str, offer: str) -> None:
     run = older[0].run
     logging.getLogger("cervbench").warning(
         "%s on %s, fold %s: the code of %s has changed since these records were made, and they are taken as "
-        "they are: %s. Raise `revision` in its %s where the change is one of results, or ask for another "
-        "--out",
+        "they are: %s. Raise `revision` in its %s where the change is one of results: then all is made "
+        "anew. To try something out, another --out and another CERVBENCH_CACHE do the same",
         run.method.name,
         run.dataset.variant,
         run.fold,

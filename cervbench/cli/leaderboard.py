@@ -85,12 +85,15 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
         for compared in found:
             click.echo(json.dumps(compared.flat()))
         return
-    for (variant, table, ours, theirs), of_table in groupby(
-        found, key=lambda c: (c.variant, c.table, c.one, c.other)
+    for (variant, table, ours, theirs, seeds), of_table in groupby(
+        found, key=lambda c: (c.variant, c.table, c.one, c.other, c.seeds)
     ):
-        click.echo(printable(f"{variant}, {table}\n{ours} above {theirs}, {metric}, points\n"))
+        click.echo(printable(f"{variant}, {table}\n{ours} above {theirs}, {metric}, points"))
+        click.echo(f"pretraining seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}\n")
         click.echo(f"{_as_table(list(of_table))}\n")
     click.echo("p is of each difference alone: who looks at several has to correct it (Holm)", err=True)
+    if any(compared.draws == 1 and compared.ratio < 100 for compared in found):
+        click.echo("a single draw says nothing of other labels, nor a single seed of other seeds", err=True)
 
 
 def _as_table(found: "list[Compared]") -> str:
@@ -104,6 +107,7 @@ def _as_table(found: "list[Compared]") -> str:
     cells = [
         [
             f"{compared.ratio} %",
+            compared.draws,
             compared.why_not or figure(compared.gain[:3], signed=True),
             "" if (p := compared.gain.p) is None else f"{p:.4f}" if p >= 1e-4 else "below 0.0001",
             points(compared.mean_of_folds),
@@ -111,7 +115,7 @@ def _as_table(found: "list[Compared]") -> str:
         ]
         for compared in found
     ]
-    header = ["labels", "folds pooled", "p", "mean of folds", "fold by fold"]
+    header = ["labels", "draws", "folds pooled", "p", "mean of folds", "fold by fold"]
     return tabulate(cells, headers=header, tablefmt="plain", disable_numparse=True)
 
 

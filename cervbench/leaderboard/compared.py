@@ -37,8 +37,12 @@ class Compared:
     ratio: int
     gain: Difference
     """On predictions pooled over folds, as on pages; without a value where `why_not` says why."""
+    seeds: tuple[int, ...]
+    draws: int
+    """Of labels. Below 100 % a single one says nothing of other labels."""
+    groups: int
     by_fold: tuple[float | None, ...] = ()
-    """The difference of each fold alone."""
+    """The difference of each fold alone; None where one of the two lacks the fold."""
     why_not: str = ""
 
     @property
@@ -49,7 +53,8 @@ class Compared:
 
     def flat(self) -> dict[str, Any]:
         """As one object of plain values."""
-        fields = {name: value for name, value in asdict(self).items() if name not in ("gain", "by_fold")}
+        nested = ("gain", "by_fold", "seeds")
+        fields = {name: value for name, value in asdict(self).items() if name not in nested}
         return fields | {
             "difference": self.gain.value,
             "low": self.gain.low,
@@ -57,6 +62,7 @@ class Compared:
             "p": self.gain.p,
             "mean_of_folds": self.mean_of_folds,
             "by_fold": list(self.by_fold),
+            "seeds": list(self.seeds),
         }
 
 
@@ -73,11 +79,12 @@ def compare_rows(
     store, found = Store(out), list[Compared]()
     with Cache(cache) as kept:
         shown = list(variants(store, store.paths(), kept, everything))
-        rows = {line.name for variant in shown for table in variant.tables for line in table.lines}
+        lines = [line for variant in shown for table in variant.tables for line in table.lines]
         for variant in shown:
             found += _of_variant(variant, one, other, metric, store)
     if not found:
         hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
+        rows = {name for line in lines for name in _names(line)}
         raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
     return found
 
@@ -112,7 +119,7 @@ def _called(tables: Sequence[Table], name: str) -> list[str]:
     """The `method` of the row of this name or, if there is none, of those of the method of this name."""
     lines = [line for table in tables for line in table.lines]
     exactly = [line.row.method for line in lines if line.name == name]
-    return list(dict.fromkeys(exactly or [line.row.method for line in lines if _method(line.name) == name]))
+    return list(dict.fromkeys(exactly or [line.row.method for line in lines if name in _names(line)]))
 
 
 def _of_table(
@@ -120,51 +127,68 @@ def _of_table(
 ) -> Iterator[Compared]:
     what = variant, title(table), one.name, other.name, metric
     for ratio in sorted(one.cells.keys() & other.cells.keys()):
+        cell = one.cells[ratio]
+        conditions = table.key.contest.seeds, cell.draws, cell.groups
         if why_not := _why_not(table, one, other, ratio):
-            yield Compared(*what, ratio, Difference(), why_not=why_not)
+            yield Compared(*what, ratio, Difference(), *conditions, why_not=why_not)
+            continue
+        ours, theirs = (_scores(line.row, ratio, metric, store) for line in (one, other))
+        by_fold = tuple(_apart(ours.get(fold), theirs.get(fold)) for fold in range(one.row.folds))
+        incomplete = [line for line in (one, other) if not line.row.complete(ratio)]
+        if lacking := "; ".join(_lacking(line, ratio) for line in incomplete):
+            yield Compared(*what, ratio, Difference(), *conditions, by_fold, lacking)
             continue
         gains = figures.above(one.name, one.row, {ratio: other.row}, [metric])
         gain = gains[metric].get(ratio, Difference())
-        ours, theirs = (_scores(line.row, ratio, metric, store) for line in (one, other))
-        apart = tuple(None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True))
         undefined = "" if gain.value is not None else f"{metric} is undefined for some group, draw or seed"
-        yield Compared(*what, ratio, gain, apart, undefined)
+        yield Compared(*what, ratio, gain, *conditions, by_fold, undefined)
 
 
 def _why_not(table: Table, one: Line, other: Line, ratio: int) -> str:
     """Why the paired test cannot be made at this ratio; empty if it can."""
     if table.unrankable:
         return table.unrankable
-    if lacking := [line.name for line in (one, other) if not line.row.complete(ratio)]:
-        return f"{' and '.join(lacking)} lack{'s' if len(lacking) == 1 else ''} folds"
-    if one.cells[ratio].tested != other.cells[ratio].tested:
+    whole = one.row.complete(ratio) and other.row.complete(ratio)
+    if whole and one.cells[ratio].tested != other.cells[ratio].tested:
         return "they were tested on other images or label draws"
     return ""
 
 
-def _scores(row: Row, ratio: int, metric: str, store: Store) -> list[float | None]:
-    """The metric of each fold alone, from its predictions: the mean over seeds."""
-    variant, found = row.sample.run.dataset.variant, []
-    for _, of_seeds in sorted(row.records[ratio].items()):
+def _lacking(line: Line, ratio: int) -> str:
+    lacking = sorted(set(range(line.row.folds)) - set(line.row.records[ratio]))
+    return f"{line.name} lacks fold{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
+
+
+def _apart(ours: float | None, theirs: float | None) -> float | None:
+    return None if ours is None or theirs is None else ours - theirs
+
+
+def _scores(row: Row, ratio: int, metric: str, store: Store) -> dict[int, float | None]:
+    """By fold, the metric of that fold alone, from its predictions: the mean over seeds."""
+    variant, found = row.sample.run.dataset.variant, dict[int, float | None]()
+    for fold, of_seeds in row.records[ratio].items():
         columns = [store.columns(variant, entry.id, entry.predictions) for entry in of_seeds]
         scores = [classification(own, row.task)[metric] for own in columns]
         known = [score for score in scores if score is not None]
-        found.append(fmean(known) if len(known) == len(scores) else None)
+        found[fold] = fmean(known) if len(known) == len(scores) else None
     return found
 
 
-def _method(row: str) -> str:
-    return row.split(" (")[0]
+def _names(line: Line) -> set[str]:
+    """What a row may be called: as on its page, there without settings, or by the name that `run` takes."""
+    return {line.name, line.name.split(" (")[0], line.row.sample.run.method.name}
 
 
 def _told(one: str, other: str, metric: str, out: Path, rows: set[str]) -> str:
     if not rows:
         return f"{out} has no records to compare: run something with --out {out} first."
     for name in (one, other):
-        if name not in {*rows, *map(_method, rows)}:
-            meant = nearest(name, [*rows, *map(_method, rows)])
+        if name not in rows:
+            meant = nearest(name, [*rows])
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(rows))}."
             return f"no table of {out} has a row called {name}: {hint}"
+    if one == other:
+        return f"no table of {out} has two rows of {one} that {metric} could tell apart."
     return (
         f"no table of {out} has two rows {one} and {other}, and {metric}: rows of two tables, as of two "
         "backbones or of other seeds, are not compared."

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cervbench.atomic import write_text
-from cervbench.error import CervbenchError
+from cervbench.error import CervbenchError, first_few, warn_once
 from cervbench.leaderboard.cache import Cache
 from cervbench.leaderboard.charts import charts
 from cervbench.leaderboard.index import SPEED, index
@@ -26,6 +26,7 @@ _SYNTHETIC = (
     "> **Synthetic images**, drawn by a procedure to exercise the machinery: "
     "these figures say nothing about cells."
 )
+_MISPLACED = "records lie in records/<variant>/<id>.json alone, so this is on no page; move or delete it"
 
 
 class PagesError(CervbenchError):
@@ -47,6 +48,8 @@ def build(
     `CERVBENCH_CACHE` names.
     """
     pages = pages or out
+    if misplaced := Store(out).misplaced():
+        warn_once(f"{first_few([*map(str, misplaced)])}: {_MISPLACED}")
     with _alone(pages):
         made = _render(out, Store(out).paths(), pages, everything, workers, cache or cache_root())
         for name in made:
@@ -73,7 +76,8 @@ def check(
     """
     pages = pages or out
     records = Store(out).paths()
-    problems = [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins).problems]
+    problems = [f"{path}: {_MISPLACED}" for path in Store(out).misplaced()]
+    problems += [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins).problems]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
     try:

@@ -23,7 +23,7 @@ PRETEXT_BUDGET = "pretext"
 """Stands in a contest for any changes to the protocol's pretext stages."""
 _OBSERVED = (
     "chosen", "pretext_forwarded", "pretext_seconds", "pooling", "feature_rank", "feature_spread",
-    "init_tests_seen",
+    "init_tests_seen", "code", "pretext_code",
 )  # fmt: skip
 _READ_AT_ONCE = 500
 
@@ -159,6 +159,13 @@ class Row:
     def collapsed(self) -> list[int]:
         """The folds in which the method collapsed, with some seed: its vectors hardly tell images apart."""
         return sorted(fold for fold, seen in self.observed.items() if any(map(collapsed, seen)))
+
+    @property
+    def of_changed_code(self) -> bool:
+        """The code of its method was edited between folds or seeds, so it is no row of one method."""
+        every = [one for seen in self.observed.values() for one in seen]
+        hashes = ({one[name] for one in every if name in one} for name in ("code", "pretext_code"))
+        return any(len(found) > 1 for found in hashes)
 
     @property
     def tests_seen(self) -> int | None:

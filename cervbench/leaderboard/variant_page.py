@@ -178,6 +178,7 @@ def _conditions(table: Table, tables: Sequence[Table]) -> str:
         _seeds(table, tables),
         _devices(table),
         _collapsed(table),
+        _changed_code(table),
     ]
     if table.key.init.startswith("file:"):  # the sample can be a reference that began otherwise
         said.append(f"**begun from a file of weights**{_seen_before(table)}")
@@ -280,6 +281,12 @@ def _collapsed(table: Table) -> str:
     collapsed = [line for line in table.ranked if line.row.collapsed and not line.row.baseline]
     found = [f"{line.name} in {_folds(line.row.collapsed)}" for line in collapsed]
     return f"**collapsed while it was pretrained**: {markdown('; '.join(found))}" if found else ""
+
+
+def _changed_code(table: Table) -> str:
+    changed = [line.name for line in table.lines if line.row.of_changed_code]
+    told = "**folds or seeds of different code of the method, or of its backbone, under one `revision`**"
+    return f"{told}: {markdown(', '.join(changed))}" if changed else ""
 
 
 def _devices(table: Table) -> str:

@@ -124,6 +124,13 @@ class Store:
             if name.endswith(".json")
         ]
 
+    def misplaced(self) -> list[Path]:
+        """JSON files below `records` that lie where no record does: nothing is made of them."""
+        root = self.root / "records"
+        variants = [Path(entry) for entry in _entries(root) if entry.is_dir()]
+        inner = [Path(entry) for variant in variants for entry in _entries(variant) if entry.is_dir()]
+        return sorted([*root.glob("*.json"), *(path for folder in inner for path in folder.rglob("*.json"))])
+
     def record(self, path: Path, content: bytes | None = None) -> Record:
         """The record at a path, refused if its name or an entry was changed; `content` if already read."""
         record = parse_record(path, read_bytes(path) if content is None else content)

@@ -79,10 +79,29 @@ def test_the_other_way_round_every_sign_is_the_other(out: Path, cache: Path, wri
 def test_what_cannot_be_compared_says_why(out: Path, cache: Path, write: Write) -> None:
     write("simclr", 0.7)
     write("byol", 0.5, folds=(0, 1))
-    found = compare_rows(out, "simclr", "byol", cache)
-    assert [(one.why_not, one.gain.value, one.by_fold) for one in found] == [
-        ("byol lacks folds", None, ())
-    ] * 2
+    for one in compare_rows(out, "simclr", "byol", cache):
+        assert (one.why_not, one.gain.value) == ("byol lacks folds 2, 3, 4", None)
+        assert [difference is None for difference in one.by_fold] == [False, False, True, True, True]
+
+
+def test_what_a_difference_holds_for_is_told(out: Path, cache: Path, write: Write) -> None:
+    """Regression: a single draw of labels, under which p says nothing of others, was told on pages alone."""
+    for seed in (0, 1):
+        write("simclr", 0.7, seed=seed)
+        write("byol", 0.5, seed=seed)
+    low, high = compare_rows(out, "simclr", "byol", cache)
+    rows = answers(out, write("simclr", 0.7), 10)
+    assert (low.seeds, low.draws, low.groups) == ((0, 1), rows.draw.nunique(), rows.group.nunique())
+    assert (high.ratio, high.draws) == (100, 1)
+    assert "pretraining seeds 0, 1" in told(out, "simclr", "byol")[1]
+
+
+def test_what_a_run_calls_supervised_is_compared_by_that_name(out: Path, cache: Path, write: Write) -> None:
+    """Regression: whoever ran `--method supervised` was told that there is no such row."""
+    write("simclr", 0.7, ratios=(100,))
+    write("supervised", 0.5, ratios=(100,), pretext=False)
+    (one,) = compare_rows(out, "simclr", "supervised", cache)
+    assert (one.one, one.other) == ("simclr", "untrained")
 
 
 def test_a_table_that_tests_what_was_seen_is_not_compared(out: Path, cache: Path, write: Write) -> None:
@@ -135,6 +154,8 @@ def test_no_row_is_compared_with_itself(out: Path, cache: Path, write: Write) ->
     write("simclr", 0.6, ratios=(100,), evaluation="knn", **warmer)
     with pytest.raises(ComparisonError, match=r"no table of .* has two rows"):
         compare_rows(out, "simclr", "simclr (temperature 0.3)", cache)
+    with pytest.raises(ComparisonError, match="has two rows of simclr"):
+        compare_rows(out, "simclr", "simclr", cache)
 
 
 def test_the_command_prints_a_table_or_one_object_a_ratio(out: Path, write: Write) -> None:
@@ -162,3 +183,5 @@ def test_from_python_it_is_a_table(out: Path, write: Write) -> None:
     lacking = cervbench.compare("simclr", "moco", place=cervbench.Place(out=out))
     assert lacking.difference.dtype == float
     assert lacking.difference.isna().all()
+    with pytest.raises(cervbench.CervbenchError, match=r"say place=cervbench\.Place\(out='mine'\)"):
+        cervbench.compare("simclr", "byol", place="mine")  # type: ignore[arg-type]

@@ -519,3 +519,20 @@ def test_the_commands_say_what_folder_they_need(tmp_path: Path) -> None:
     failed = CliRunner().invoke(leaderboard, ["build", "--records", str(tmp_path)])
     assert failed.exit_code == 2
     assert "what `cervbench run` was given as --out" in failed.output
+
+
+def test_a_record_in_a_wrong_folder_is_told_by_build_and_check(
+    out: Path, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: after a merge one folder too high, pages without these records were said to agree."""
+    path, other = (Store(out).record_path("cells", record.id) for record in write("simclr", 0.7)[:2])
+    build(out)
+    assert check(out) == []
+    high, deep = path.parents[1] / path.name, path.parent / "old" / other.name
+    deep.parent.mkdir()
+    path.rename(high)
+    other.rename(deep)
+    build(out)
+    told = [problem for problem in check(out) if "records/<variant>/<id>.json alone" in problem]
+    assert {problem.split(": ")[0] for problem in told} == {str(high), str(deep)}
+    assert all(str(path) in caplog.text for path in (high, deep))

@@ -372,6 +372,19 @@ def test_what_any_seed_saw_or_cost_is_told_of_their_row(out: Path, write: Write)
     assert all(len(seen) == 2 for seen in table.ranked[0].row.observed.values())
 
 
+def test_a_row_of_folds_or_seeds_by_different_code_says_so(out: Path, write: Write) -> None:
+    """Regression: a loss edited after fold 0 left a row of two methods, and no page said so."""
+    write("moco", 0.6, ratios=(100,), observed={"pretext_code": "aa", "code": "aa"})
+    write("simclr", 0.7, ratios=(100,), folds=(0,), observed={"pretext_code": "aa"})
+    write("simclr", 0.7, ratios=(100,), folds=(1, 2, 3, 4), observed={"pretext_code": "bb"})
+    write("byol", 0.7, ratios=(100,), observed={"code": "aa"})
+    write("byol", 0.7, ratios=(100,), folds=(3,), observed={})
+    (table,) = made(out).values()
+    assert [line.name for line in table.ranked if line.row.of_changed_code] == ["simclr"]
+    build(out)
+    assert "of its backbone, under one `revision`**: simclr. " in (out / "cells.md").read_text()
+
+
 def test_draws_are_counted_once_and_not_for_every_seed(out: Path, write: Write) -> None:
     for seed in range(2):
         write("simclr", 0.7, ratios=(10,), seed=seed)
