@@ -1,6 +1,6 @@
 """The audit of a dataset: the ladder, what can be told without looking at the cell, and near-duplicates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 
 from cervbench.atomic import write_text
 from cervbench.audit.findings import ALIKE, IMAGE_SIZE, LOOKED_AT, OWN, RANDOM, Audit, NamedPair, control_of
-from cervbench.audit.ladder import climb, shuffled_within_class
+from cervbench.audit.ladder import climb
 from cervbench.audit.page import page
 from cervbench.audit.pairs import SHOWN, Pair, closest_pairs, draw_sheet
 from cervbench.data.batches import Images
@@ -39,6 +39,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
     labels = np.array([pack.labels[row] for row in rows])
     ids, groups = [pack.ids[row] for row in rows], [pack.groups[row] for row in rows]
     features = imagenet_features(dataset, rows)
+    groupings = groupings_of(card, ids, groups)
     pairs = closest_pairs(dataset, LOOKED_AT)
     audited = Audit(
         variant=dataset.variant,
@@ -50,7 +51,7 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
         },
         group=card.group,
         abnormal=float(np.isin(labels, list(card.abnormal)).mean()),
-        ladder=climb(features, labels, groupings_of(card, ids, groups, labels), card.abnormal),
+        ladder=climb(features, labels, groupings, card.abnormal, controls_of(card, groupings)),
         without_the_cell=[
             climb(simple, labels, {name: groups}, card.abnormal)[0]
             for name, simple in (
@@ -72,19 +73,17 @@ def _examine(dataset: Dataset) -> tuple[Audit, list[Pair]]:
     return audited, pairs
 
 
-def groupings_of(
-    card: Card, ids: Sequence[str], groups: Sequence[str], labels: np.ndarray
-) -> dict[str, Sequence[str]]:
-    """What folds may keep together, from the most groups to the fewest; then controls.
-
-    These are of the card's own groups and of wider ones. Where the card says that groups are not known, its
-    own are no rung, and there is nothing to control.
-    """
+def groupings_of(card: Card, ids: Sequence[str], groups: Sequence[str]) -> dict[str, Sequence[str]]:
+    """What folds may keep together, from the most groups to the fewest."""
     found: dict[str, Sequence[str]] = {RANDOM: ids} | ({OWN: groups} if card.groups_known else {})
     found |= {name: [str(g) for g in group(ids)] for name, group in card.groupings.items()}
-    by_size = dict(sorted(found.items(), key=lambda item: -len(set(item[1]))))
+    return dict(sorted(found.items(), key=lambda item: -len(set(item[1]))))
+
+
+def controls_of(card: Card, by_size: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The card's own groups and wider ones. Where groups are not known, there is nothing to control."""
     wide = list(by_size)[list(by_size).index(OWN) :] if card.groups_known else []
-    return by_size | {control_of(name): shuffled_within_class(labels, by_size[name]) for name in wide}
+    return {control_of(name): by_size[name] for name in wide}
 
 
 def imagenet_features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from cervbench.audit.ladder import COMPONENTS, FOLDS, SEEDS, Rung
+from cervbench.audit.ladder import COMPONENTS, FOLDS, SEEDS, SHUFFLES, Rung
 
 IMAGE_SIZE = 224
 ALIKE = 0.95
@@ -23,7 +23,8 @@ CONTROL = control_of(OWN)
 
 SETTINGS = (
     f"ImageNet features of EfficientNet-Lite0 at {IMAGE_SIZE} px, {COMPONENTS} principal components, "
-    f"logistic regression (C = 0.1), {FOLDS} folds, {SEEDS} seeds; nothing was tuned"
+    f"logistic regression (C = 0.1), {FOLDS} folds, {SEEDS} seeds, "
+    f"{SHUFFLES} for a control, whose images each of them shuffles anew; nothing was tuned"
 )
 
 

@@ -20,6 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from cervbench.protocol.randomness import generator
 
 SEEDS = 4
+SHUFFLES = 8
+"""Of a control. One shuffle of a few wide groups moves it by a point."""
 FOLDS = 5
 COMPONENTS = 100
 
@@ -32,7 +34,8 @@ class Rung:
     accuracy: float
     balanced_accuracy: float
     spread: float
-    """The standard deviation of the balanced accuracy over seeds; each seed deals its own folds."""
+    """The standard deviation of the balanced accuracy over seeds; each deals folds of its own, and shuffles a
+    control anew."""
     abnormal_accuracy: float | None = None
     """Of abnormal against normal, with the same predictions; None if the card knows no abnormal classes."""
 
@@ -42,30 +45,40 @@ def climb(
     labels: np.ndarray,
     groupings: Mapping[str, Sequence[str]],
     abnormal: Collection[str] = (),
+    controls: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Rung]:
-    """One rung for each way to group the images."""
-    return [_rung(name, features, labels, np.asarray(groups), abnormal) for name, groups in groupings.items()]
+    """One rung for each way to group the images, then one for each control, of groups that are shuffled."""
+    dealt = {name: [np.asarray(groups)] * SEEDS for name, groups in groupings.items()}
+    for name, groups in (controls or {}).items():
+        dealt[name] = [shuffled_within_class(labels, groups, seed) for seed in range(SHUFFLES)]
+    return [_rung(name, features, labels, own, abnormal) for name, own in dealt.items()]
 
 
-def shuffled_within_class(labels: np.ndarray, groups: Sequence[str]) -> list[str]:
+def shuffled_within_class(labels: np.ndarray, groups: Sequence[str], seed: int = 0) -> np.ndarray:
     """The control: each image takes the group of another image of its class."""
-    mixed = np.asarray(groups).copy()
+    mixed = np.array(groups, dtype=str)
     for name in np.unique(labels):
         rows = np.flatnonzero(labels == name)
-        mixed[rows] = mixed[generator("audit", "control", name).permutation(rows)]
-    return [str(group) for group in mixed]
+        mixed[rows] = mixed[generator("audit", "control", name, seed).permutation(rows)]
+    return mixed
 
 
 def _rung(
-    name: str, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, abnormal: Collection[str]
+    name: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    dealt: Sequence[np.ndarray],
+    abnormal: Collection[str],
 ) -> Rung:
-    guesses = [_cross_validated(features, labels, groups, seed) for seed in range(SEEDS)]
+    """`dealt` are the groups of the images, by seed."""
+    guesses = [_cross_validated(features, labels, groups, seed) for seed, groups in enumerate(dealt)]
+    [count] = {len(np.unique(groups)) for groups in dealt}
     balanced = [balanced_accuracy_score(labels, guessed) for guessed in guesses]
     found = np.isin(labels, list(abnormal))
     of_two = [accuracy_score(found, np.isin(guessed, list(abnormal))) for guessed in guesses]
     return Rung(
         name,
-        len(np.unique(groups)),
+        count,
         float(np.mean([accuracy_score(labels, guessed) for guessed in guesses])),
         float(np.mean(balanced)),
         float(np.std(balanced, ddof=1)),

@@ -1,7 +1,8 @@
 """Random numbers as a function of what they are for, and of nothing else.
 
 Philox is a counter-based generator: keyed with a hash of (seed, fold, stage, step, …) it gives the
-same numbers on any machine, in any order, however often a run was interrupted before.
+same numbers on any machine, in any order, however often a run was interrupted before. What torch draws from
+its own generator can differ in the last bits between processors.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from cervbench.audit import audit
-from cervbench.audit.audit import groupings_of
+from cervbench.audit.audit import controls_of, groupings_of
 from cervbench.audit.findings import CONTROL, OWN, RANDOM, Audit, NamedPair, control_of
 from cervbench.audit.ladder import Rung, _cross_validated, climb, shuffled_within_class
 from cervbench.audit.page import page
@@ -39,8 +39,8 @@ def features(of_group: float) -> np.ndarray:
 def ladder(of_group: float) -> dict[str, float]:
     groups = [str(g) for g in GROUP]
     groupings = {"images": [str(n) for n in range(320)], "groups": groups}
-    groupings["control"] = shuffled_within_class(LABEL, groups)
-    return {r.together: r.balanced_accuracy for r in climb(features(of_group), LABEL, groupings)}
+    rungs = climb(features(of_group), LABEL, groupings, controls={"control": groups})
+    return {rung.together: rung.balanced_accuracy for rung in rungs}
 
 
 def test_what_a_group_shares_is_seen_as_leakage_and_the_control_does_not_lose_it() -> None:
@@ -67,18 +67,29 @@ def test_ways_to_group_that_a_card_knows_are_climbed_though_its_own_groups_are_n
         plugins().datasets.get("synthetic").offer,
         groupings={"slides": lambda ids: [id[0] for id in ids], "visits": lambda ids: [id[:2] for id in ids]},
     )
-    ids, labels = ["aa1", "ab2", "ba3", "ab4"], np.array(list("xyxy"))
-    known = groupings_of(card, ids, ["1", "1", "2", "2"], labels)
-    assert list(known) == [RANDOM, "visits", OWN, "slides", CONTROL, control_of("slides")]
-    unknown = groupings_of(replace(card, groups_known=False), ids, ids, labels)
+    ids, own = ["aa1", "ab2", "ba3", "ab4"], ["1", "1", "2", "2"]
+    known = groupings_of(card, ids, own)
+    assert list(known) == [RANDOM, "visits", OWN, "slides"]
+    assert controls_of(card, known) == {CONTROL: own, control_of("slides"): ["a", "a", "b", "a"]}
+    without = replace(card, groups_known=False)
+    unknown = groupings_of(without, ids, ids)
     assert unknown == {RANDOM: ids, "visits": ["aa", "ab", "ba", "ab"], "slides": ["a", "a", "b", "a"]}
+    assert controls_of(without, unknown) == {}
 
 
 def test_the_control_has_groups_of_the_same_sizes_and_classes() -> None:
     groups = [str(g) for g in GROUP]
-    mixed = shuffled_within_class(LABEL, groups)
-    assert mixed != groups
+    mixed, other = (shuffled_within_class(LABEL, groups, seed).tolist() for seed in (0, 1))
+    assert groups != mixed != other
     assert sorted(zip(LABEL, mixed, strict=True)) == sorted(zip(LABEL, groups, strict=True))
+
+
+def test_a_control_is_shuffled_anew_with_every_seed() -> None:
+    """Regression: one shuffle served all seeds, so its spread was that of folds alone."""
+    groups = (np.arange(320) % 5).astype(str)  # a fold each, so that a seed deals no other folds
+    [same, control] = climb(features(2.0), LABEL, {"own": groups}, controls={"control": groups})
+    assert control.groups == same.groups == 5
+    assert (same.spread, control.spread > 0) == (0, True)
 
 
 @pytest.fixture(scope="module")
