@@ -213,7 +213,7 @@ def lift_of(layout: Layout, setting: Setting, points: float) -> float:
     """How much surer of the truth a method must be to gain so much balanced accuracy."""
 
     def beyond(lift: float) -> float:
-        """By other pairs than are tested, and so many that chance moves their mean by a tenth of a point."""
+        """By other pairs than are tested, and many: chance moves their mean by a tenth of a point or two."""
         rng = np.random.default_rng(2)
         pairs = [simulate(layout, setting, rng, (lift, 0.0)) for _ in range(400)]
         gains = [figure(a, "balanced_accuracy") - figure(b, "balanced_accuracy") for a, b in pairs]

@@ -164,8 +164,8 @@ class Row:
     def of_changed_code(self) -> bool:
         """The code of its method was edited between folds or seeds, so it is no row of one method."""
         every = [one for seen in self.observed.values() for one in seen]
-        hashes = ({one[name] for one in every if name in one} for name in ("code", "pretext_code"))
-        return any(len(found) > 1 for found in hashes)
+        told = ([one.get(name) for one in every] for name in ("code", "pretext_code"))
+        return any(len({code for code in codes if isinstance(code, str)}) > 1 for codes in told)
 
     @property
     def tests_seen(self) -> int | None:

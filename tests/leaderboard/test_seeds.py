@@ -378,7 +378,8 @@ def test_a_row_of_folds_or_seeds_by_different_code_says_so(out: Path, write: Wri
     write("simclr", 0.7, ratios=(100,), folds=(0,), observed={"pretext_code": "aa"})
     write("simclr", 0.7, ratios=(100,), folds=(1, 2, 3, 4), observed={"pretext_code": "bb"})
     write("byol", 0.7, ratios=(100,), observed={"code": "aa"})
-    write("byol", 0.7, ratios=(100,), folds=(3,), observed={})
+    write("byol", 0.7, ratios=(100,), folds=(2,), observed={})
+    write("byol", 0.7, ratios=(100,), folds=(3,), observed={"code": ["whatever"]})  # anyone can seal that
     (table,) = made(out).values()
     assert [line.name for line in table.ranked if line.row.of_changed_code] == ["simclr"]
     build(out)
