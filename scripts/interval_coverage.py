@@ -269,11 +269,9 @@ def lines(layout: Layout, repeats: int) -> Iterator[str]:
     yield f"\nThe paired test on balanced accuracy, {repeats} pairs for false alarms, {few} for the rest:\n"
     yield "| setting | shared | false alarms | 5 points seen | intervals apart at 5 points | their mean |"
     yield "|---|---|---|---|---|---|"
-    hardest = [
-        replace(each, shared=0.0) for each in SETTINGS if each.name in ("middling", "weak, labels decide")
-    ]
-    middling = [replace(each, shared=0.5) for each in SETTINGS if each.name == "middling"]
-    for setting in (*hardest, *middling, *SETTINGS):
+    weak, middling = (each for each in SETTINGS if each.name in ("weak, labels decide", "middling"))
+    hardest = [replace(weak, shared=0.0), replace(middling, shared=0.0), replace(middling, shared=0.5)]
+    for setting in (*hardest, *SETTINGS):
         equal = significant(layout, setting, 0.0, repeats)
         better = significant(layout, setting, lift_of(layout, setting, 0.05), few, seed=1)
         yield (

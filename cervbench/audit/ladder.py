@@ -54,7 +54,7 @@ def climb(
     return [_rung(name, features, labels, own, abnormal) for name, own in dealt.items()]
 
 
-def shuffled_within_class(labels: np.ndarray, groups: Sequence[str], seed: int = 0) -> np.ndarray:
+def shuffled_within_class(labels: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray:
     """The control: each image takes the group of another image of its class."""
     mixed = np.array(groups, dtype=str)
     for name in np.unique(labels):

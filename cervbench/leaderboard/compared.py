@@ -79,10 +79,10 @@ def compare_rows(
     store, found = Store(out), list[Compared]()
     with Cache(cache) as kept:
         shown = list(variants(store, store.paths(), kept, everything))
-        lines = [line for variant in shown for table in variant.tables for line in table.lines]
         for variant in shown:
             found += _of_variant(variant, one, other, metric, store)
     if not found:
+        lines = [line for variant in shown for table in variant.tables for line in table.lines]
         hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
         rows = {name for line in lines for name in _names(line)}
         raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
@@ -188,7 +188,7 @@ def _told(one: str, other: str, metric: str, out: Path, rows: set[str]) -> str:
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(rows))}."
             return f"no table of {out} has a row called {name}: {hint}"
     if one == other:
-        return f"no table of {out} has two rows of {one} that {metric} could tell apart."
+        return f"a row is not compared with itself: no table of {out}, with {metric}, has two rows of {one}."
     return (
         f"no table of {out} has two rows {one} and {other}, and {metric}: rows of two tables, as of two "
         "backbones or of other seeds, are not compared."
