@@ -88,7 +88,14 @@ def evaluation_of(entry: Entry[EvaluationOffer], settings: Settings) -> Evaluati
 def plan(
     requests: Sequence[Request], place: Place, watch: WatchStages, found: Plugins
 ) -> Iterator[PlannedRun]:
-    """The runs that requests ask for, in order; all requests are resolved before the first run is yielded."""
+    """The runs that requests ask for, in order; all requests are resolved before the first run is yielded.
+
+    A device that is not there is refused too, before anything is packed or written.
+    """
+    if place.device not in (Place.device, "cpu"):  # which are always there, so torch need not be imported
+        from cervbench.training.device import named_device
+
+        named_device(place.device)
     opened: dict[str, Dataset] = {}
     for resolved in [resolve(request, found) for request in requests]:
         name = resolved.request.dataset

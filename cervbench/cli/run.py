@@ -184,10 +184,6 @@ def _requests(settings: Mapping[str, Any], seed: tuple[int, ...] | None, **asked
 
 
 def _show_plan(requests: Sequence[Request], here: place.Place, as_json: bool) -> None:
-    if here.device != place.Place.device:
-        from cervbench.training.device import named_device
-
-        named_device(here.device)  # which refuses one that is not there
     store = Store(here.out)
     with shown_on_stderr() as watch, stdout_alone() as lines:
         for planned in plan(requests, here, watch, plugins()):

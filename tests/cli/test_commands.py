@@ -143,7 +143,7 @@ WRONG = {
         [*SMOKE, "--set", "protocol.finetune.stesp=3"],
         "did you mean 'finetune.steps'?",
     ),
-    "no record": (["verify", "README.md"], "README.md is no record: these are <out>/records/"),
+    "no record": (["verify", __file__], "test_commands.py is no record: these are <out>/records/"),
     "unknown device": ([*SMOKE, "--device", "toaster"], "--device toaster"),
     "unknown tier": ([*SMOKE, "--tier", "huge"], "'smoke', 'quick', 'standard'"),
 }
@@ -167,12 +167,17 @@ def test_a_method_that_is_not_installed_is_told_with_the_package_that_brings_it(
 
 
 @pytest.mark.parametrize("fault", WRONG)
-def test_wrong_usage_ends_with_2_and_says_what_is_wrong(fault: str) -> None:
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: with a device that is not there, folds were written first."""
+    monkeypatch.chdir(tmp_path)
     arguments, told = WRONG[fault]
     answer = cervbench(*arguments)
     assert answer.exit_code == 2
     assert told in answer.stderr
     assert answer.stdout == ""
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("option", ["--out", "--data-root"])
