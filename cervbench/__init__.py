@@ -26,7 +26,17 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0"
 
-__all__ = ["CervbenchError", "Diverged", "Place", "UsageError", "__version__", "compare", "encoder", "run"]
+__all__ = [
+    "CervbenchError",
+    "Diverged",
+    "Place",
+    "UsageError",
+    "__version__",
+    "compare",
+    "encoder",
+    "figures",
+    "run",
+]
 
 
 def run(
@@ -107,6 +117,22 @@ def compare(
     table = pd.DataFrame([compared.flat() for compared in found])
     figures = ["difference", "low", "high", "p", "mean_of_folds"]
     return table.astype(dict.fromkeys(figures, float))
+
+
+def figures(*, everything: bool = False, place: Place | None = None) -> "pd.DataFrame":
+    """Every figure of the pages, with its interval and its tests: a row for each, for charts and for papers.
+
+    Figures are shares, and NaN where they are undefined. `everything` includes rows off protocol and of the
+    smoke tier. docs/records.md says what each column holds.
+    """
+    import pandas as pd
+
+    from cervbench.leaderboard import FlatFigure, flat_figures
+
+    here = _place(place)
+    found, _ = flat_figures(here.out, here.cache, everything)
+    table = pd.DataFrame(map(vars, found), columns=FlatFigure.names())
+    return table.astype(dict.fromkeys(FlatFigure.numbers(), float) | {"bold": "boolean"})
 
 
 def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":

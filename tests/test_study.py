@@ -164,7 +164,7 @@ def test_from_python_a_folder_in_place_of_a_place_is_told_how_to_be_one() -> Non
 
 def test_to_a_notebook_the_package_shows_what_is_meant_for_users() -> None:
     errors = ["CervbenchError", "Diverged", "Place", "UsageError"]
-    assert dir(cervbench) == [*errors, "__version__", "compare", "encoder", "run"]
+    assert dir(cervbench) == [*errors, "__version__", "compare", "encoder", "figures", "run"]
 
 
 def test_from_python_a_readme_of_somebody_else_is_told_before_anything_is_trained(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""`cervbench leaderboard`: make pages from records, check them against records, or compare two rows."""
+"""`cervbench leaderboard`: pages made from records, checked, as data, or two of their rows compared."""
 
+import csv
 import json
+import sys
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def leaderboard() -> None:
-    """Make pages from records, check them, or compare two rows."""
+    """Make pages from records, check them, give them as data, or compare two rows."""
 
 
 _everything = click.option(
@@ -94,6 +96,36 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
     click.echo("p is of each difference alone: who looks at several has to correct it (Holm)", err=True)
     if any(compared.draws == 1 and compared.ratio < 100 for compared in found):
         click.echo("a single draw says nothing of other labels, nor a single seed of other seeds", err=True)
+
+
+@leaderboard.command()
+@options.records
+@_everything
+@options.as_json("per figure")
+def figures(records: Path, everything: bool, as_json: bool) -> None:
+    """Print every figure of the pages as data, with its interval and its tests.
+
+    As CSV, in which lists stand with spaces between, or as JSON. Figures are
+    shares, and empty or null where they are undefined.
+    """
+    from cervbench.leaderboard import FlatFigure, flat_figures
+
+    found, left_out = flat_figures(_holding_records(records), cache_root(), everything, _workers())
+    if as_json:
+        for figure in found:
+            click.echo(json.dumps(vars(figure)))
+    else:
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerow(FlatFigure.names())
+        table.writerows(map(_csv_cell, vars(figure).values()) for figure in found)
+    for said in left_out:
+        click.echo(printable(said), err=True)
+
+
+def _csv_cell(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join("nan" if one is None else str(one) for one in value)
+    return "" if value is None else printable(str(value))
 
 
 def _as_table(found: "list[Compared]") -> str:

@@ -13,7 +13,16 @@ from cervbench.records.store import RecordError, Store
 from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.intervals import Design, design, interval, replicates
 from cervbench.scoring.metrics import METRICS
-from cervbench.scoring.pooling import Pooled, class_groups, mean_of_seeds, pool, together, value
+from cervbench.scoring.pooling import (
+    Pooled,
+    class_groups,
+    mean_of_seeds,
+    means_by_seed,
+    pool,
+    together,
+    value,
+    values,
+)
 from cervbench.scoring.tally import Floats, Ints, confusion
 from cervbench.scoring.task import Task
 
@@ -34,6 +43,8 @@ class Cell:
 
     figures: Mapping[str, Figure]
     """By metric."""
+    by_seed: Mapping[str, Sequence[float | None]]
+    """By metric, the means over draws of which a figure of several seeds is the mean."""
     images: int
     groups: int
     draws: int
@@ -129,16 +140,19 @@ def computed(source: Source) -> dict[str, Any]:
     pooled, task = pooled_from(source), source.task
     plan, found = design(pooled), dict[str, Any]()
     if task.groups_known:
-        values = {metric: replicates(pooled, plan, metric) for metric in metrics_of(task)}
-        found["replicates"] = Replicates(plan.folds, values).to_json()
-        figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in values.items()}
+        replicated = {metric: replicates(pooled, plan, metric) for metric in metrics_of(task)}
+        found["replicates"] = Replicates(plan.folds, replicated).to_json()
+        figures = {metric: _with_interval(own, plan.folds, metric) for metric, own in replicated.items()}
+        measured = {metric: own[0] for metric, own in replicated.items()}
     else:
-        figures = {metric: _figure(pooled, metric, plan) for metric in metrics_of(task)}
+        measured = {metric: values(pooled, metric) for metric in metrics_of(task)}
+        figures = {metric: Figure(mean_of_seeds(own)) for metric, own in measured.items()}
+    by_seed = {metric: means_by_seed(own) for metric, own in measured.items()}
     if source.in_full:
         others = {metric: _figure(pooled, metric, plan) for metric in others_of(task)}
         [counts] = confusion(pooled.rows(pooled.as_one, 1))
         found["details"] = others, _classes(pooled), counts.mean(axis=0).tolist()
-    return found | {"cell": {"figures": figures} | _counts(pooled)}
+    return found | {"cell": {"figures": figures, "by_seed": by_seed} | _counts(pooled)}
 
 
 def pooled_from(source: Source) -> Pooled:

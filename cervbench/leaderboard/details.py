@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from cervbench.leaderboard.cells import FEWEST_GROUPS, Details
+from cervbench.leaderboard.cells import FEWEST_GROUPS, Cell, Details
 from cervbench.leaderboard.tables import Line, Table
 from cervbench.markup.escaping import link, markdown
 from cervbench.markup.text import figure, grid, number
+from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.metrics import METRICS
 
 Known = Sequence[tuple[Line, Details]]
@@ -43,6 +44,23 @@ def others(table: Table, known: Known) -> str:
         )
     summary = f"Other metrics, at {table.ratios[-1]} % of the labels"
     return unfolded(summary, f"{grid(header, rows)}\n\n{note}")
+
+
+def seed_by_seed(table: Table) -> str:
+    """The headlines of which those of rows over several seeds are the means."""
+    seeds = table.key.contest.seeds
+    rows = [
+        [markdown(line.name), *(_of_seeds(line.cells.get(ratio)) for ratio in table.ratios)]
+        for line in table.lines
+        if line.row.seeds == seeds
+    ]
+    header = ["method", *(f"{ratio} %" for ratio in table.ratios)]
+    summary = f"Balanced accuracy of seeds {' · '.join(map(str, seeds))}, one by one, %"
+    return unfolded(summary, grid(header, rows))
+
+
+def _of_seeds(cell: Cell | None) -> str:
+    return " · ".join(figure((one,)) for one in cell.by_seed[HEADLINE]) if cell else ""
 
 
 def class_wise(table: Table, known: Known) -> str:

@@ -42,6 +42,8 @@ def page(
             for metric in table.metrics
             if metric != HEADLINE and any(metric in line.gains for line in table.lines)
         ]
+        if len(table.key.contest.seeds) > 1:
+            parts.append(details.seed_by_seed(table))
         parts += details.of_rows(table)
         parts.append(details.records(table, records))
     return "\n\n".join(parts) + "\n"

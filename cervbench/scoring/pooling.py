@@ -109,13 +109,23 @@ def _together(
 
 def value(pooled: Pooled, metric: str) -> float | None:
     """The mean over seeds and draws, of counts pooled over all folds or of a score averaged over folds."""
-    values = metric_of_weights(pooled, metric, pooled.as_one, 1)(np.ones(1))
-    return mean_of_seeds(values.reshape(pooled.seeds, -1))
+    return mean_of_seeds(values(pooled, metric))
+
+
+def values(pooled: Pooled, metric: str) -> Floats:
+    """Seeds × draws, each of counts pooled over all folds or of a score averaged over folds."""
+    flat = metric_of_weights(pooled, metric, pooled.as_one, 1)(np.ones(1))
+    return flat.reshape(pooled.seeds, -1)
+
+
+def means_by_seed(values: Floats) -> list[float | None]:
+    """Of seeds × draws, the mean over the draws that are defined; None where a seed has none."""
+    return [mean_or_none(own) for own in values]
 
 
 def mean_of_seeds(values: Floats) -> float | None:
     """Of seeds × draws; None if a seed has no defined value, since to leave it out might flatter."""
-    means = [mean_or_none(own) for own in values]
+    means = means_by_seed(values)
     known = [mean for mean in means if mean is not None]
     return fmean(known) if len(known) == len(means) else None
 

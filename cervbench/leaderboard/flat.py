@@ -1,0 +1,174 @@
+"""The figures of pages as flat data, for whoever draws them, tests them or typesets them for a paper."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from cervbench.error import UsageError
+from cervbench.leaderboard.cache import Cache
+from cervbench.leaderboard.cells import Figure
+from cervbench.leaderboard.tables import Line, Table, title
+from cervbench.leaderboard.variants import variants
+from cervbench.leaderboard.workers import Workers
+from cervbench.records.store import Store
+from cervbench.scoring.classification import HEADLINE
+from cervbench.scoring.comparison import Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatFigure:
+    """One number of a page with all that it stands for; shares, and not per cent.
+
+    None stands where nothing can be told, and for differences that the page does not show.
+    """
+
+    variant: str
+    synthetic: bool
+    table: str
+    """Its title on the page of the variant: only figures of one table are on one scale."""
+    not_ranked: str | None
+    """Why the rows of the table are not ranked."""
+    row: str
+    """As it is called on the page."""
+    reference: bool
+    """It stands beneath the ranked rows."""
+    method: str
+    backbone: str
+    init: str
+    tier: str
+    off_protocol: list[str]
+    seeds: list[int]
+    evaluation: str
+    ratio: int
+    """Per cent of the labels."""
+    train_labels: float
+    """The mean over folds, as of `val_labels`."""
+    val_labels: float
+    folds: list[int]
+    """Those that the row has: it is ranked once it has all."""
+    draws: int
+    metric: str
+    of_class: str | None
+    """The class whose recall it is."""
+    value: float | None
+    low: float | None
+    high: float | None
+    bold: bool | None = None
+    """The best of its column, or not told from that by the paired test; None where that tests nothing."""
+    by_seed: list[float | None] | None = None
+    """The figures of which it is the mean; None for those that unfold beneath a table."""
+    images: int
+    groups: int | None
+    gain: float | None = None
+    """How far it is above the same encoder without a pretext stage; `gain_p` is of this row alone."""
+    gain_low: float | None = None
+    gain_high: float | None = None
+    gain_p: float | None = None
+    gain_p_holm: float | None = None
+    """Corrected for the rows of the table at this ratio: bold is a difference with 0.05 or less."""
+    above_reference: float | None = None
+    """How far it is above the best reference row at this ratio, which `best_reference` names."""
+    above_reference_low: float | None = None
+    above_reference_high: float | None = None
+    above_reference_p: float | None = None
+    above_reference_p_holm: float | None = None
+    best_reference: str | None = None
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return list(cls.__annotations__)
+
+    @classmethod
+    def numbers(cls) -> list[str]:
+        """The names of those that are a number or None."""
+        return [name for name, kind in cls.__annotations__.items() if kind == float | None]
+
+
+def flat_figures(
+    out: Path, cache: Path, everything: bool = False, workers: int = 1
+) -> tuple[list[FlatFigure], list[str]]:
+    """All figures of the pages of `out`, in their order, and sentences that say which records are left out.
+
+    UsageError if there are no records.
+    """
+    store, found, left_out = Store(out), list[FlatFigure](), list[str]()
+    paths = store.paths()
+    if not paths:
+        raise UsageError(f"{out} has no records: run something with --out {out} first")
+    with Cache(cache) as kept, Workers(workers) as others:
+        for variant in variants(store, paths, kept, everything, others):
+            for table in variant.tables:
+                for figure in _of_table(table):
+                    found.append(FlatFigure(variant=variant.name, synthetic=variant.synthetic, **figure))
+            left_out += [f"{variant.name}: {said}" for said in variant.left_out]
+    return found, left_out
+
+
+def _of_table(table: Table) -> Iterator[dict[str, Any]]:
+    """First those that tables show, metric by metric; then those that unfold beneath, row by row."""
+    for metric in table.metrics:
+        for line in table.lines:
+            for ratio in line.cells:
+                yield _of_line(table, line, ratio) | _shown(table, line, ratio, metric)
+    for line in table.lines:
+        for unfolded in _unfolded(line):
+            yield _of_line(table, line, table.ratios[-1]) | unfolded
+
+
+def _of_line(table: Table, line: Line, ratio: int) -> dict[str, Any]:
+    run, cell, by_fold = line.row.sample.run, line.cells[ratio], line.row.records[ratio]
+    records = [record for of_seeds in by_fold.values() for record in of_seeds]
+    return {
+        "table": title(table),
+        "not_ranked": table.unrankable or None,
+        "row": line.name,
+        "reference": line in table.references,
+        "method": run.method.name,
+        "backbone": run.backbone,
+        "init": run.init,
+        "tier": run.protocol.tier,
+        "off_protocol": list(run.protocol.off),
+        "seeds": list(line.row.seeds),
+        "evaluation": table.sample.evaluation.name,
+        "ratio": ratio,
+        "train_labels": fmean(record.train_labels for record in records),
+        "val_labels": fmean(record.val_labels for record in records),
+        "folds": sorted(by_fold),
+        "draws": cell.draws,
+        "images": cell.images,
+        "groups": cell.groups if line.row.task.groups_known else None,
+    }
+
+
+def _shown(table: Table, line: Line, ratio: int, metric: str) -> dict[str, Any]:
+    cell, at = line.cells[ratio], (line.name, ratio)
+    told = _measured(metric, cell.figures[metric]) | {"by_seed": list(cell.by_seed[metric])}
+    best = table.best.get((metric, ratio))
+    if best is not None and line in table.ranked and line.row.complete(ratio):
+        told["bold"] = line.name in best
+    if gain := line.gains.get(metric, {}).get(ratio):
+        told |= _differs("gain", gain, table.p_of_gains[metric].get(at))
+    if metric == HEADLINE and (above := line.above_reference.get(ratio)):
+        told |= _differs("above_reference", above, table.p_above_reference.get(at))
+        told["best_reference"] = table.best_reference[ratio]
+    return told
+
+
+def _unfolded(line: Line) -> Iterator[dict[str, Any]]:
+    if line.details:
+        for metric, figure in line.details.others.items():
+            yield _measured(metric, figure)
+        for name, (recall, images, groups) in line.details.classes.items():
+            counted = {"images": images} | ({"groups": groups} if line.row.task.groups_known else {})
+            yield _measured("recall", recall, name) | counted
+
+
+def _measured(metric: str, figure: Figure, of_class: str | None = None) -> dict[str, Any]:
+    return {"metric": metric, "of_class": of_class, **figure._asdict()}
+
+
+def _differs(name: str, difference: Difference, p_holm: float | None) -> dict[str, Any]:
+    value, low, high, p = difference
+    return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_p": p, f"{name}_p_holm": p_holm}
