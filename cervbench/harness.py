@@ -62,10 +62,11 @@ def execute(
     """
     found = found or plugins()
     runs = list(plan(requests, place, watch, found))
-    for planned in runs:
+    for number, planned in enumerate(runs, 1):
+        counted = f"{number} of {len(runs)}, " if len(runs) > 1 else ""
         try:
             with _refusing_to_exit(planned.run):
-                yield from _Work(planned, place, watch, found).outcomes()
+                yield from _Work(planned, place, watch, found, counted).outcomes()
         except Exception as error:
             if failed is None or len(runs) == 1:
                 raise
@@ -80,6 +81,8 @@ class _Work:
     place: Place
     watch: WatchStages
     plugins: Plugins
+    counted: str
+    """Which of the runs it is, for whoever watches."""
 
     @property
     def run(self) -> Run:
@@ -227,8 +230,9 @@ class _Work:
     def _say(
         self, doing: str, step: int = 0, steps: int = 0, values: Mapping[str, float] | None = None
     ) -> None:
-        run = f"{self.run.method.name} on {self.run.dataset.variant}, fold {self.run.fold}"
-        self.watch(f"{run}: {doing}", step, steps, values or {})
+        seed = f", seed {self.run.seed}" if self.run.seed else ""
+        run = f"{self.run.method.name} on {self.run.dataset.variant}, fold {self.run.fold}{seed}"
+        self.watch(f"{self.counted}{run}: {doing}", step, steps, values or {})
 
 
 def pretrained(

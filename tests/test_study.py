@@ -186,6 +186,25 @@ def test_from_python_progress_is_told_on_stderr_unless_it_is_not_wanted(
     assert not told.out
 
 
+def test_of_several_runs_progress_says_which_it_is_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = cervbench.Place(out=tmp_path / "out", cache=tmp_path / "cache")
+    cervbench.run(
+        "majority",
+        "synthetic",
+        tier="smoke",
+        folds=[0, 2],
+        seed=[0, 1],
+        ratios=100,
+        evaluations="linear",
+        place=place,
+    )
+    told = capsys.readouterr().err
+    places = ["1 of 4, majority on synthetic, fold 0: ", "4 of 4, majority on synthetic, fold 2, seed 1: "]
+    assert [place in told for place in places] == [True, True]
+
+
 def test_from_python_the_defaults_are_those_of_a_study() -> None:
     def defaults(asked: Callable[..., object]) -> dict[str, object]:
         return {name: one.default for name, one in signature(asked).parameters.items()}

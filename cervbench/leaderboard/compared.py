@@ -83,7 +83,8 @@ def compare_rows(
             found += _of_variant(variant, one, other, metric, store)
     if not found:
         lines = [line for variant in shown for table in variant.tables for line in table.lines]
-        hidden = "" if everything else " Rows off protocol and of the smoke tier are left out (--all)."
+        some = any(variant.left_out for variant in shown) and not everything
+        hidden = " Rows off protocol and of the smoke tier are left out (--all)." if some else ""
         rows = {name for line in lines for name in _names(line)}
         raise ComparisonError(_told(one, other, metric, out, rows) + hidden)
     return found

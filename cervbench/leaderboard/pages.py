@@ -77,9 +77,12 @@ def check(
     pages = pages or out
     records = Store(out).paths()
     problems = [f"{path}: {_MISPLACED}" for path in Store(out).misplaced()]
-    problems += [f"{path}: {problem}" for path in records for problem in verify_file(path, plugins).problems]
+    verdicts = {path: verify_file(path, plugins) for path in records}
+    problems += [f"{path}: {problem}" for path, verdict in verdicts.items() for problem in verdict.problems]
     if problems:
         return [*problems, "the pages were not compared: mend the records first"]
+    if on_trust := sum(bool(verdict.on_trust) for verdict in verdicts.values()):
+        warn_once(f"partly on trust: {on_trust} of {len(records)} records, as `cervbench verify {out}` says")
     try:
         with TemporaryDirectory(prefix="cervbench-check-") as empty:
             made = _render(out, records, pages, everything, workers, Path(empty))

@@ -64,6 +64,8 @@ def verify_file(path: Path, plugins: Plugins | None = None) -> Verdict:
     except RecordError as error:
         return Verdict([*problems, str(error)])
     recomputed = {"hash": content_hash(table), "rows": len(table)}
+    if recomputed["hash"] != record.predictions.hash:
+        problems.append("predictions: not the table that was scored; what differs below may differ for that")
     problems += differences("predictions", record.predictions.model_dump(), recomputed)
     columns = to_columns(table)
     try:

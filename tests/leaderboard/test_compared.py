@@ -185,3 +185,16 @@ def test_from_python_it_is_a_table(out: Path, write: Write) -> None:
     assert lacking.difference.isna().all()
     with pytest.raises(cervbench.CervbenchError, match=r"say place=cervbench\.Place\(out='mine'\)"):
         cervbench.compare("simclr", "byol", place="mine")  # type: ignore[arg-type]
+
+
+def test_rows_that_are_left_out_are_spoken_of_only_where_there_are_some(
+    out: Path, cache: Path, write: Write
+) -> None:
+    """Regression: `--all` was recommended to whoever saw all there was."""
+    write("simclr", 0.7)
+    with pytest.raises(ComparisonError) as told:
+        compare_rows(out, "simclr", "byol", cache)
+    assert "(--all)" not in str(told.value)
+    write("byol", 0.5, tier="smoke")
+    with pytest.raises(ComparisonError, match=r"smoke tier are left out \(--all\)"):
+        compare_rows(out, "simclr", "byol", cache)
