@@ -1,9 +1,11 @@
 """`cervbench verify`: score records again from their stored predictions."""
 
+import json
 from pathlib import Path
 
 import click
 
+from cervbench.cli import options
 from cervbench.cli.errors import FAILED
 from cervbench.markup.escaping import printable
 from cervbench.plugin.manager import plugins
@@ -11,7 +13,8 @@ from cervbench.plugin.manager import plugins
 
 @click.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-def verify(records: tuple[Path, ...]) -> None:
+@options.as_json("per record")
+def verify(records: tuple[Path, ...], as_json: bool) -> None:
     """Score RECORDS again from their stored predictions.
 
     RECORDS are files `<out>/records/<variant>/<id>.json`, or folders of them. For each, it says whether
@@ -28,8 +31,11 @@ def verify(records: tuple[Path, ...]) -> None:
         unscored += bool(verdict.unscored)
         trusted += bool(verdict.on_trust)
         found = "DIFFERS" if verdict.differing else "NOT SCORED" if verdict.unscored else "as recorded"
-        lines = [f"{path}: {found}", *verdict.problems, *filter(None, [verdict.on_trust])]
-        click.echo(printable("\n  ".join(lines)))
+        if as_json:
+            click.echo(json.dumps({"record": str(path), "found": found, **verdict._asdict()}))
+        else:
+            lines = [f"{path}: {found}", *verdict.problems, *filter(None, [verdict.on_trust])]
+            click.echo(printable("\n  ".join(lines)))
     counted = "1 record" if len(paths) == 1 else f"{len(paths)} records"
     beside = f", {unscored} of them not scored here" if unscored else ""
     beside += f", {trusted} of them partly on trust, as said above" if trusted else ""

@@ -433,6 +433,17 @@ def test_the_command_takes_files_and_folders_and_fails_when_one_differs(out: Pat
     assert "scores.accuracy: stored 0.25, recomputed 0." in result.stdout
 
 
+def test_as_json_it_says_of_each_record_what_it_says_in_words(out: Path, path: Path) -> None:
+    trust = f"images, groups and labels are taken on trust: there is no {out}/folds/abcd.csv"
+    told = {"record": str(path), "found": "as recorded", "differing": [], "unscored": "", "on_trust": trust}
+    assert json.loads(CliRunner().invoke(verify_command, [str(out), "--json"]).stdout) == told
+    edit(path, "scores.accuracy", 0.25)
+    result = CliRunner().invoke(verify_command, [str(out), "--json"])
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["found"]) == (1, "DIFFERS")
+    assert "scores.accuracy: stored 0.25, recomputed 0." in answer["differing"][0]
+
+
 def test_what_a_record_says_does_not_command_the_terminal(path: Path) -> None:
     """Regression: an escape in a name could write `as recorded` over what was found."""
     edit(path, "run.dataset.variant", "cells\x1b[2A\x1b[8m")
