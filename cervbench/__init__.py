@@ -5,6 +5,7 @@ returns a pandas table with one row per record.
 """
 
 from contextlib import nullcontext
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,12 @@ def run(
 ) -> "pd.DataFrame":
     """Run a method on a dataset and rebuild the pages; records that exist already are not made again.
 
-    The table has a row per record: what was run, the scores, which are NaN where they are undefined, and the
-    names of its encoder's folder (`pretraining`) and of its file (`record`).
+    The table has a row per record: what was run, the scores of its fold, which are NaN where they are
+    undefined, and the names of its encoder's folder (`pretraining`) and of its file (`record`). Pages pool
+    the predictions of all folds, so their figures (`cervbench.figures`) are not the means of these.
 
-    `ratios` are percentages of the labels. None means all of the ratios, evaluations or folds. `settings` are
-    those of the method. Of several seeds pages show the mean. `place` says where to run, as in
+    `ratios` are percentages of the labels. None means all ratios, all folds and the protocol's evaluations.
+    `settings` are those of the method. Of several seeds pages show the mean. `place` says where to run, as in
     `Place(out="my-results", device="cpu")`. `progress` is shown on stderr.
     """
     from cervbench.harness import execute
@@ -72,6 +74,8 @@ def run(
     from cervbench.watching import unwatched
 
     here = _place(place)
+    if of_place := sorted(unknown.keys() & {field.name for field in fields(Place)}):
+        raise PlaceError(f"{of_place[0]} is of the place; say place=cervbench.Place({of_place[0]}=…)")
     asked = {
         "method": method,
         "dataset": dataset,
@@ -132,14 +136,15 @@ def figures(*, everything: bool = False, place: Place | None = None) -> "pd.Data
     here = _place(place)
     found, _ = flat_figures(here.out, here.cache, everything)
     table = pd.DataFrame(map(vars, found), columns=FlatFigure.names())
-    return table.astype(dict.fromkeys(FlatFigure.numbers(), float) | {"bold": "boolean"})
+    return table.astype(FlatFigure.pandas_types())
 
 
 def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":
     """A trained encoder, and what prepares images for it: `vectors = encoder(prepare(["a.png", "b.png"]))`.
 
-    `weights` is the file `method.safetensors` of a pretraining. The encoder is a torch module, at rest and on
-    the processor; `prepare` takes paths or PIL images, and treats them as a run treats those of a dataset.
+    `weights` is the file `method.safetensors` of a pretraining. The encoder is a torch module in eval mode,
+    on the processor; call it under `torch.inference_mode()` if you do not train it. `prepare` takes a list of
+    paths or PIL images, and treats them as a run treats those of a dataset.
     """
     from cervbench.kept_encoder import kept_encoder
 

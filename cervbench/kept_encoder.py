@@ -13,6 +13,7 @@ from torch import Tensor
 from cervbench.data.fitting import fit
 from cervbench.data.reading import as_rgb, read_image
 from cervbench.data.views import Pyramid
+from cervbench.error import UsageError
 from cervbench.place import folder
 from cervbench.plugin.manager import plugins
 from cervbench.protocol.protocol import load
@@ -28,6 +29,8 @@ Prepare = Callable[[Sequence["str | PathLike[str] | Image.Image"]], Tensor]
 def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
     """The encoder at rest, and what brings images to it: files or PIL images to n × 3 × side × side."""
     path = folder(weights)
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}: say <cache>/pretrainings/<id>/method.safetensors")
     try:
         run = Run.model_validate_json(header_of(path)[RUN])
     except (KeyError, ValueError):
@@ -51,6 +54,8 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
     stored_size = load(run.protocol.tier, version=run.protocol.version).pack.stored_size
 
     def prepare(images: Sequence[str | PathLike[str] | Image.Image]) -> Tensor:
+        if isinstance(images, str | PathLike | Image.Image) or not len(images):
+            raise UsageError("prepare takes a list of images, of at least one: prepare([image])")
         squares = np.stack([fit(_opened(image), stored_size) for image in images])
         return Pyramid(squares, size).whole(torch.arange(len(squares)), encoder.normalise)
 

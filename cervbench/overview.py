@@ -1,7 +1,9 @@
 """Records as a table: what was asked for, and the scores that are numbers."""
 
+import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +27,7 @@ def _asked(record: Record) -> dict[str, str | int]:
         "tier": run.protocol.tier,
         "backbone": run.backbone,
         "init": run.init,
+        "settings": json.dumps(_chosen(record)),
         "seed": run.seed,
         "fold": run.fold,
         "pretraining": run.id,
@@ -33,6 +36,13 @@ def _asked(record: Record) -> dict[str, str | int]:
         "train_labels": record.labels.train,
         "val_labels": record.labels.val,
     }
+
+
+def _chosen(record: Record) -> dict[str, Any]:
+    """The settings of the method that were no defaults when it was made."""
+    chosen = record.observed.get("chosen")
+    names = chosen if isinstance(chosen, list) else []
+    return {name: value for name, value in record.run.method.config.items() if name in names}
 
 
 def _numbers(record: Record) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Where a run happens: folders, device, threads."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ class PlaceError(UsageError, ValueError):
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Of a container, as Linux tells it (cgroups of version 2)."""
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?", re.ASCII)
 
 OUTPUT = Path("leaderboards")
 """Where records and pages go by default."""
@@ -77,9 +80,9 @@ class Place:
 
     `data_root` has a folder for each dataset (by default CERVBENCH_DATA, or ./data), `cache` keeps packs and
     encoders (CERVBENCH_CACHE, or ~/.cache/cervbench), and `out` takes records and pages (./leaderboards).
-    `device` is auto, cpu, cuda or cuda:0. `threads` are those of the processor, and None leaves them to
-    torch; results are the same bit for bit only with the same number. `checkpoint_seconds` is how long a
-    stage trains between checkpoints (CERVBENCH_CHECKPOINT_SECONDS, or 30).
+    `device` is auto, cpu, cuda or, of several, cuda:1. `threads` are those of the processor, and None leaves
+    them to torch; results are the same bit for bit only with the same number. `checkpoint_seconds` is how
+    long a stage trains between checkpoints (CERVBENCH_CHECKPOINT_SECONDS, or 30).
     """
 
     data_root: Path = field(default_factory=data_root)
@@ -106,6 +109,8 @@ class Place:
             object.__setattr__(self, name, folder(getattr(self, name)))
         if not self.checkpoint_seconds >= 0:  # nan is refused too, with which nothing would ever be saved
             raise PlaceError(f"checkpoint_seconds is {self.checkpoint_seconds}; say 0 or more")
+        if not _DEVICE.fullmatch(self.device):
+            raise PlaceError(f"device is {self.device!r}; say auto, cpu, cuda or, of several, cuda:1")
         if self.threads is not None and self.threads < 1:
             raise PlaceError(f"threads is {self.threads}; say 1 or more, or None to leave it to torch")
 

@@ -1008,6 +1008,14 @@ def test_a_score_may_have_the_name_of_a_column(place: Place) -> None:
     assert table.seed_score.tolist() == [0.5] * len(records)
 
 
+def test_rows_that_differ_in_settings_alone_are_told_apart(place: Place) -> None:
+    """Regression: their table differed in nothing but ids."""
+    asked = [replace(MAJORITY, method="simclr", backbone="test_resnet", folds=(0,), ratios=(100,))]
+    asked += [replace(asked[0], settings={"temperature": 0.5})]
+    records = [outcome.record for outcome in execute(asked, place)]
+    assert overview(records).settings.drop_duplicates().tolist() == ["{}", '{"temperature": 0.5}']
+
+
 def test_an_evaluation_of_a_name_of_the_cores_keeps_its_own_settings() -> None:
     """Regression: it was given the numbers of the core's, or refused for having no such settings."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import cervbench
@@ -82,3 +83,17 @@ def test_a_method_without_an_encoder_has_none_to_keep(place: Place) -> None:
     weights = kept_of(Request("majority", "synthetic", tier="smoke", folds=(0,)), place)
     with pytest.raises(WeightsError, match=r"method\.safetensors is of a run of majority, which has no enc"):
         cervbench.encoder(weights)
+
+
+def test_what_is_no_list_of_images_is_refused(place: Place) -> None:
+    """Regression: of one path each letter was opened, and of no images an error of numpy's was raised."""
+    asked = Request("supervised", "synthetic", backbone="test_resnet", tier="smoke", folds=(0,))
+    _, prepare = cervbench.encoder(kept_of(asked, place))
+    for images in ("a.png", Path("a.png"), Image.new("RGB", (8, 8)), []):
+        with pytest.raises(cervbench.UsageError, match=r"prepare takes a list of images, of at least one"):
+            prepare(images)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_not_there_is_told_as_missing(tmp_path: Path) -> None:
+    with pytest.raises(cervbench.CervbenchError, match=r"there is no file .*method\.safetensors"):
+        cervbench.encoder(tmp_path / "method.safetensors")

@@ -74,6 +74,12 @@ def test_a_tilde_is_the_home_of_the_user(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [place.out, place.data_root, place.cache] == folders
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cuda:one", "CPU", ""])
+def test_a_device_of_no_such_kind_is_refused_at_once(device: str) -> None:
+    with pytest.raises(PlaceError, match=rf"device is '{device}'; say auto, cpu, cuda or"):
+        Place(device=device)
+
+
 def test_less_than_one_thread_is_refused() -> None:
     """Regression: torch said so, after a dataset had been packed."""
     with pytest.raises(PlaceError, match="threads is 0; say 1 or more, or None to leave it to torch"):

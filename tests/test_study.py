@@ -186,6 +186,12 @@ def test_from_python_progress_is_told_on_stderr_unless_it_is_not_wanted(
     assert not told.out
 
 
+def test_from_python_what_is_of_the_place_is_told_to_be(tmp_path: Path) -> None:
+    told = r"out is of the place; say place=cervbench\.Place\(out=…\)"
+    with pytest.raises(cervbench.UsageError, match=told):
+        cervbench.run("majority", "synthetic", out=tmp_path)  # type: ignore[arg-type]
+
+
 def test_of_several_runs_progress_says_which_it_is_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

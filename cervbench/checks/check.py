@@ -16,6 +16,11 @@ class CheckFailed(AssertionError):  # noqa: N818
         self.why, self.to_do = why, to_do
 
 
+def skipped(note: str) -> bool:
+    """Whether a check says by its note that it had nothing to look at."""
+    return note.startswith("not looked at")
+
+
 @dataclass(frozen=True)
 class Check:
     """`check()` passes and returns a note, which may be empty, or it raises CheckFailed."""

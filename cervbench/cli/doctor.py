@@ -79,7 +79,7 @@ def threads() -> Iterator[Finding]:
 def data_root() -> Iterator[Finding]:
     root = place.data_root()
     if not root.is_dir():
-        how = "set CERVBENCH_DATA to the folder that holds a folder a dataset; --dataset synthetic needs none"
+        how = "set CERVBENCH_DATA to where each dataset has its folder; --dataset synthetic needs none"
         yield Finding("data root", f"there is no folder {root}", how)
         return
     here = [name for name, entry in plugins().datasets.items() if entry.offer.below(root).is_dir()]

@@ -93,7 +93,8 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
         click.echo(printable(f"{variant}, {table}\n{ours} above {theirs}, {metric}, points"))
         click.echo(f"pretraining seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}\n")
         click.echo(f"{_as_table(list(of_table))}\n")
-    click.echo("p is of each difference alone: who looks at several has to correct it (Holm)", err=True)
+    if any(compared.gain.p is not None for compared in found):
+        click.echo("p is of each difference alone; correct it (Holm) if you look at several", err=True)
     if any(compared.draws == 1 and compared.ratio < 100 for compared in found):
         click.echo("a single draw says nothing of other labels, nor a single seed of other seeds", err=True)
 
@@ -105,7 +106,7 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
 def figures(records: Path, everything: bool, as_json: bool) -> None:
     """Print every figure of the pages as data, with its interval and its tests.
 
-    As CSV, in which lists stand with spaces between, or as JSON. Figures are
+    As CSV, in which the items of a list are separated by spaces, or as JSON. Figures are
     shares, and empty or null where they are undefined.
     """
     from cervbench.leaderboard import FlatFigure, flat_figures
@@ -123,7 +124,7 @@ def figures(records: Path, everything: bool, as_json: bool) -> None:
 
 
 def _csv_cell(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return " ".join("nan" if one is None else str(one) for one in value)
     return "" if value is None else printable(str(value))
 

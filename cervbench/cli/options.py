@@ -41,7 +41,7 @@ records = click.option(
     show_default=True,
     help="The folder that `cervbench run` was given as --out.",
 )
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 
 
 def as_json(each: str = "per line") -> Decorator:

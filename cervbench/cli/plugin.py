@@ -45,6 +45,7 @@ def check(package: str, as_json: bool) -> None:
     Methods are trained for a few steps on drawn cells, which takes some ten seconds each.
     """
     from cervbench.checks import CheckFailed, checks_of
+    from cervbench.checks.check import skipped
 
     failed = 0
     with stdout_alone():
@@ -60,7 +61,8 @@ def check(package: str, as_json: bool) -> None:
             named = {"package": package, "subject": one.name, "check": one.demand.__name__}
             click.echo(json.dumps(named | told))
         else:
-            lines = [f"{'ok   ' if told['passed'] else 'FAILS'} {one}", told["why"], told["to_do"]]
+            found = "FAILS" if not told["passed"] else "skip " if skipped(str(told["why"])) else "ok   "
+            lines = [f"{found} {one}", told["why"], told["to_do"]]
             click.echo("\n      ".join(str(line) for line in lines if line))
     click.echo(f"{len(checks)} checks, {failed} of them failed", err=True)
     if failed:

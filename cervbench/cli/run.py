@@ -21,7 +21,7 @@ from cervbench.plugin.manager import plugins
 from cervbench.plugin.offers import CLASSIFICATION_SCHEMA
 from cervbench.progress import shown_on_stderr
 from cervbench.protocol.protocol import TIERS
-from cervbench.records.record import Record, Run
+from cervbench.records.record import NO_BACKBONE, Record, Run
 from cervbench.records.store import Store
 from cervbench.runs import changed_settings
 from cervbench.scoring.classification import HEADLINE
@@ -232,7 +232,8 @@ def _scores_in_words(record: Record) -> str:
 
 def _run_in_words(run: Run) -> str:
     """A run in words that tell it from the others of a study."""
-    trained = f"{run.method.name} {run.backbone} {run.init} seed {run.seed}"
+    encoder = "" if run.backbone == NO_BACKBONE else f" {run.backbone} {run.init}"
+    trained = f"{run.method.name}{encoder} seed {run.seed}"
     others = [f"{name} {json.dumps(value)}" for name, value in changed_settings(run, plugins()).items()]
     if run.protocol.off:
         others.append(f"off protocol: {', '.join(run.protocol.off)}")
@@ -241,5 +242,5 @@ def _run_in_words(run: Run) -> str:
 
 
 def _build_pages(here: place.Place) -> None:
-    pages = build(here.out, cache=here.cache)
-    click.echo(f"{len(pages)} pages: {(here.out / 'README.md').resolve()}", err=True)
+    index, *_ = build(here.out, cache=here.cache)
+    click.echo(f"pages are up to date: {index.resolve()}", err=True)

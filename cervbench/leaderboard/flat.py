@@ -38,15 +38,15 @@ class FlatFigure:
     backbone: str
     init: str
     tier: str
-    off_protocol: list[str]
-    seeds: list[int]
+    off_protocol: tuple[str, ...]
+    seeds: tuple[int, ...]
     evaluation: str
     ratio: int
     """Per cent of the labels."""
     train_labels: float
     """The mean over folds, as of `val_labels`."""
     val_labels: float
-    folds: list[int]
+    folds: tuple[int, ...]
     """Those that the row has: it is ranked once it has all."""
     draws: int
     metric: str
@@ -57,7 +57,7 @@ class FlatFigure:
     high: float | None
     bold: bool | None = None
     """The best of its column, or not told from that by the paired test; None where that tests nothing."""
-    by_seed: list[float | None] | None = None
+    by_seed: tuple[float | None, ...] | None = None
     """The figures of which it is the mean; None for those that unfold beneath a table."""
     images: int
     groups: int | None
@@ -81,9 +81,10 @@ class FlatFigure:
         return list(cls.__annotations__)
 
     @classmethod
-    def numbers(cls) -> list[str]:
-        """The names of those that are a number or None."""
-        return [name for name, kind in cls.__annotations__.items() if kind == float | None]
+    def pandas_types(cls) -> dict[str, str]:
+        """The types of columns in which None is told as missing, whatever else a column holds."""
+        types = {str | None: "string", bool | None: "boolean", int | None: "Int64", float | None: "float64"}
+        return {name: types[kind] for name, kind in cls.__annotations__.items() if kind in types}
 
 
 def flat_figures(
@@ -129,13 +130,13 @@ def _of_line(table: Table, line: Line, ratio: int) -> dict[str, Any]:
         "backbone": run.backbone,
         "init": run.init,
         "tier": run.protocol.tier,
-        "off_protocol": list(run.protocol.off),
-        "seeds": list(line.row.seeds),
+        "off_protocol": run.protocol.off,
+        "seeds": line.row.seeds,
         "evaluation": table.sample.evaluation.name,
         "ratio": ratio,
         "train_labels": fmean(record.train_labels for record in records),
         "val_labels": fmean(record.val_labels for record in records),
-        "folds": sorted(by_fold),
+        "folds": tuple(sorted(by_fold)),
         "draws": cell.draws,
         "images": cell.images,
         "groups": cell.groups if line.row.task.groups_known else None,
@@ -144,7 +145,7 @@ def _of_line(table: Table, line: Line, ratio: int) -> dict[str, Any]:
 
 def _shown(table: Table, line: Line, ratio: int, metric: str) -> dict[str, Any]:
     cell, at = line.cells[ratio], (line.name, ratio)
-    told = _measured(metric, cell.figures[metric]) | {"by_seed": list(cell.by_seed[metric])}
+    told = _measured(metric, cell.figures[metric]) | {"by_seed": tuple(cell.by_seed[metric])}
     best = table.best.get((metric, ratio))
     if best is not None and line in table.ranked and line.row.complete(ratio):
         told["bold"] = line.name in best

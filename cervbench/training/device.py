@@ -7,30 +7,20 @@ from typing import Any
 
 import torch
 
-from cervbench.plugin.settings import SettingsError
+from cervbench.place import PlaceError
 from cervbench.training.memory import keep_freed_memory
 from cervbench.training.precision import outside_autocast
 
 
 def named_device(name: str) -> torch.device:
-    """The device of this name, `auto` standing for the best there is."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind == "cuda" and (not number or number.isdecimal()):
-        return _cuda(int(number or 0))
-    if name != "cpu":
-        raise SettingsError(f"--device {name}: say auto, cpu, cuda or cuda:0")
-    return torch.device("cpu")
-
-
-def _cuda(index: int) -> torch.device:
+    """The device of a place, `auto` standing for the best there is; PlaceError if it is not there."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise SettingsError(
-            "--device cuda: torch finds no CUDA device here; --device cpu works, and auto chooses"
-        )
+        raise PlaceError(f"device is {name!r}, and torch finds no CUDA device here: say cpu, or auto")
+    index = int(name.partition(":")[2] or 0)
     if index >= (count := torch.cuda.device_count()):
-        raise SettingsError(f"--device cuda:{index}: CUDA devices are numbered from 0 to {count - 1} here")
+        raise PlaceError(f"device is {name!r}, and CUDA devices are numbered from 0 to {count - 1} here")
     return torch.device("cuda", index)
 
 

@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         return last[:, 0] if self._has_class_token else last[:, self._prefix_tokens :].mean(1)
 
     def maps(self, images: Tensor) -> Tensor:
-        """The last maps: n × width × height and width of the grid, for CNNs and ViTs alike."""
+        """The last maps: n × `width` × rows × columns of the grid, for CNNs and ViTs alike."""
         return self._as_maps(self.backbone.forward_features(images))  # type: ignore[operator]
 
     @property

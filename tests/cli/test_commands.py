@@ -144,7 +144,7 @@ WRONG = {
         "did you mean 'finetune.steps'?",
     ),
     "no record": (["verify", __file__], "test_commands.py is no record: these are <out>/records/"),
-    "unknown device": ([*SMOKE, "--device", "toaster"], "--device toaster"),
+    "unknown device": ([*SMOKE, "--device", "toaster"], "device is 'toaster'; say auto, cpu, cuda"),
     "unknown tier": ([*SMOKE, "--tier", "huge"], "'smoke', 'quick', 'standard'"),
 }
 
@@ -422,7 +422,7 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(tmp_path: Path) -> None:
         (("--backbone", "2nn"), "see cervbench list backbones and timm.list_models()"),
         (("--backbone", "not-installed:convnet"), "no backbone 'not-installed:convnet' (there are resnet18,"),
         (("--backbone", "local-dir:/some/model"), "local-dir:/some/model names a place"),
-        (("--device", "tpu"), "--device tpu: say auto, cpu, cuda or cuda:0"),
+        (("--device", "tpu"), "device is 'tpu'; say auto, cpu, cuda or, of several, cuda:1"),
         (("--method", "SimCLR"), "did you mean 'simclr'?"),
     ],
 )

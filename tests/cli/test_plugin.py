@@ -100,6 +100,11 @@ def it_is_said_aloud(examined: object) -> None:
     print("what the package prints")
 
 
+def there_is_nothing_to_look_at(examined: object) -> str:
+    """It is met where there is something to look at."""
+    return "not looked at: torch finds no CUDA device here"
+
+
 def it_is_not_met(examined: object) -> None:
     """It is not met."""
     raise CheckFailed("the loss does not fall", "look at its sign")
@@ -128,8 +133,11 @@ def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPa
         ("it_is_not_met", False, "the loss does not fall"),
     ]
 
-    monkeypatch.setattr(checks, "checks_of", lambda package: made[:1])
-    assert cervbench("plugin", "check", "a-package").exit_code == 0
+    made = [Check(there_is_nothing_to_look_at, None, "method learner", "nowhere")]
+    monkeypatch.setattr(checks, "checks_of", lambda package: made)
+    answer = cervbench("plugin", "check", "a-package")
+    assert answer.exit_code == 0
+    assert answer.stdout.startswith("skip  method learner: there_is_nothing_to_look_at\n")
 
 
 def test_what_a_package_prints_is_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:

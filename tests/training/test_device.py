@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from cervbench.place import PlaceError
 from cervbench.training.device import named_device, working_on
 
 CPU = torch.device("cpu")
@@ -131,3 +132,13 @@ def test_a_cuda_device_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [named_device(name).index for name in ("auto", "cuda", "cuda:1")] == [0, 0, 1]
+    assert named_device("cpu") == CPU
+    with pytest.raises(PlaceError, match="device is 'cuda:2', and CUDA devices are numbered from 0 to 1"):
+        named_device("cuda:2")
+
+
+def test_a_cuda_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert named_device("auto") == CPU
+    with pytest.raises(PlaceError, match="device is 'cuda:1', and torch finds no CUDA device here"):
+        named_device("cuda:1")
