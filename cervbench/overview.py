@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -27,7 +26,7 @@ def _asked(record: Record) -> dict[str, str | int]:
         "tier": run.protocol.tier,
         "backbone": run.backbone,
         "init": run.init,
-        "settings": json.dumps(_chosen(record)),
+        "settings": json.dumps(run.method.config, sort_keys=True),
         "seed": run.seed,
         "fold": run.fold,
         "pretraining": run.id,
@@ -36,13 +35,6 @@ def _asked(record: Record) -> dict[str, str | int]:
         "train_labels": record.labels.train,
         "val_labels": record.labels.val,
     }
-
-
-def _chosen(record: Record) -> dict[str, Any]:
-    """The settings of the method that were no defaults when it was made."""
-    chosen = record.observed.get("chosen")
-    names = chosen if isinstance(chosen, list) else []
-    return {name: value for name, value in record.run.method.config.items() if name in names}
 
 
 def _numbers(record: Record) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The figures of pages as flat data, for whoever draws them, tests them or typesets them for a paper."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from cervbench.scoring.comparison import Difference
 
 @dataclass(frozen=True, kw_only=True)
 class FlatFigure:
-    """One number of a page with all that it stands for; shares, and not per cent.
+    """One number of a page with all that it stands for; a share where the page has per cent.
 
     None stands where nothing can be told, and for differences that the page does not show.
     """
@@ -35,6 +36,10 @@ class FlatFigure:
     reference: bool
     """It stands beneath the ranked rows."""
     method: str
+    package: str
+    revision: int
+    settings: str
+    """All settings of the method, as JSON."""
     backbone: str
     init: str
     tier: str
@@ -47,7 +52,9 @@ class FlatFigure:
     """The mean over folds, as of `val_labels`."""
     val_labels: float
     folds: tuple[int, ...]
-    """Those that the row has: it is ranked once it has all."""
+    """Those that the row has."""
+    complete: bool
+    """It has all folds; a row that lacks some is neither ranked nor tested."""
     draws: int
     metric: str
     of_class: str | None
@@ -61,20 +68,30 @@ class FlatFigure:
     """The figures of which it is the mean; None for those that unfold beneath a table."""
     images: int
     groups: int | None
+    pack: str
+    """A hash of the pixels: rows of one name and table in two folders may be of other images."""
+    images_forwarded: float | None
+    """In pretraining, the median over folds and seeds, as of `pretext_seconds`."""
+    pretext_seconds: float | None
+    records: tuple[str, ...]
+    """The ids of those that it is computed from, seed by seed and in each by fold."""
+    gain_over: str | None = None
+    """The row that is the same encoder without a pretext stage."""
     gain: float | None = None
-    """How far it is above the same encoder without a pretext stage; `gain_p` is of this row alone."""
+    """How far it is above that row; `gain_p` is of this row alone."""
     gain_low: float | None = None
     gain_high: float | None = None
     gain_p: float | None = None
     gain_p_holm: float | None = None
     """Corrected for the rows of the table at this ratio: bold is a difference with 0.05 or less."""
+    best_reference: str | None = None
+    """The reference row with the highest balanced accuracy at this ratio."""
     above_reference: float | None = None
-    """How far it is above the best reference row at this ratio, which `best_reference` names."""
+    """How far it is above that row."""
     above_reference_low: float | None = None
     above_reference_high: float | None = None
     above_reference_p: float | None = None
     above_reference_p_holm: float | None = None
-    best_reference: str | None = None
 
     @classmethod
     def names(cls) -> list[str]:
@@ -120,13 +137,17 @@ def _of_table(table: Table) -> Iterator[dict[str, Any]]:
 
 def _of_line(table: Table, line: Line, ratio: int) -> dict[str, Any]:
     run, cell, by_fold = line.row.sample.run, line.cells[ratio], line.row.records[ratio]
-    records = [record for of_seeds in by_fold.values() for record in of_seeds]
+    by_seed = zip(*(of_seeds for _, of_seeds in sorted(by_fold.items())), strict=True)
+    records = [record for of_folds in by_seed for record in of_folds]
     return {
         "table": title(table),
         "not_ranked": table.unrankable or None,
         "row": line.name,
         "reference": line in table.references,
         "method": run.method.name,
+        "package": run.method.package,
+        "revision": run.method.revision,
+        "settings": json.dumps(run.method.config, sort_keys=True),
         "backbone": run.backbone,
         "init": run.init,
         "tier": run.protocol.tier,
@@ -137,9 +158,14 @@ def _of_line(table: Table, line: Line, ratio: int) -> dict[str, Any]:
         "train_labels": fmean(record.train_labels for record in records),
         "val_labels": fmean(record.val_labels for record in records),
         "folds": tuple(sorted(by_fold)),
+        "complete": line.row.complete(ratio),
         "draws": cell.draws,
         "images": cell.images,
         "groups": cell.groups if line.row.task.groups_known else None,
+        "pack": run.dataset.pack,
+        "images_forwarded": line.row.images_forwarded,
+        "pretext_seconds": line.row.pretext_seconds,
+        "records": tuple(record.id for record in records),
     }
 
 
@@ -150,10 +176,10 @@ def _shown(table: Table, line: Line, ratio: int, metric: str) -> dict[str, Any]:
     if best is not None and line in table.ranked and line.row.complete(ratio):
         told["bold"] = line.name in best
     if gain := line.gains.get(metric, {}).get(ratio):
-        told |= _differs("gain", gain, table.p_of_gains[metric].get(at))
+        told |= {"gain_over": line.base} | _differs("gain", gain, table.p_of_gains[metric].get(at))
     if metric == HEADLINE and (above := line.above_reference.get(ratio)):
+        told |= {"best_reference": table.best_reference[ratio]}
         told |= _differs("above_reference", above, table.p_above_reference.get(at))
-        told["best_reference"] = table.best_reference[ratio]
     return told
 
 

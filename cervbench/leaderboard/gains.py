@@ -9,16 +9,10 @@ from cervbench.scoring.classification import HEADLINE
 from cervbench.scoring.comparison import Difference, holm
 
 
-def gains(
-    name: str, row: Row, others: Sequence[Row], metrics: Sequence[str], figures: Figures
-) -> dict[str, dict[int, Difference]]:
-    """By metric and ratio, how far a row is above the one that began alike and had no pretext stage.
-
-    Only ratios at which both have all folds; empty if there is no such row, or more than one of its newest
-    revision.
-    """
+def base_of(row: Row, others: Sequence[Row]) -> Row | None:
+    """The row that began alike and had no pretext stage, of the newest revision; None unless there is one."""
     if row.baseline:
-        return {}
+        return None
     candidates = [
         base
         for base in others
@@ -26,9 +20,13 @@ def gains(
     ]
     newest = max((_revision(base) for base in candidates), default=0)
     candidates = [base for base in candidates if _revision(base) == newest]
-    if len(candidates) != 1:
-        return {}
-    (base,) = candidates
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def gains(
+    name: str, row: Row, base: Row, metrics: Sequence[str], figures: Figures
+) -> dict[str, dict[int, Difference]]:
+    """By metric and ratio, how far a row is above its base, where both have all folds."""
     bases = {ratio: base for ratio in sorted(row.records) if row.complete(ratio) and base.complete(ratio)}
     by_metric = figures.above(name, row, bases, metrics)
     return {metric: found for metric, found in by_metric.items() if found}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple, Self
 
 from cervbench.leaderboard.cache import Cache, in_batches, key_of_bytes
@@ -159,6 +160,21 @@ class Row:
     def collapsed(self) -> list[int]:
         """The folds in which the method collapsed, with some seed: its vectors hardly tell images apart."""
         return sorted(fold for fold, seen in self.observed.items() if any(map(collapsed, seen)))
+
+    @property
+    def images_forwarded(self) -> float | None:
+        """In its pretraining: the median over the folds and seeds that recorded it; None if it had none."""
+        return self._observed_median("pretext_forwarded")
+
+    @property
+    def pretext_seconds(self) -> float | None:
+        """How long its pretraining took, likewise."""
+        return self._observed_median("pretext_seconds")
+
+    def _observed_median(self, key: str) -> float | None:
+        every = [one for seen in self.observed.values() for one in seen]
+        known = [one[key] for one in every if isinstance(one.get(key), int | float)]
+        return median(known) if known and not self.baseline else None
 
     @property
     def of_changed_code(self) -> bool:

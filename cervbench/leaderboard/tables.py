@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from cervbench.leaderboard.cells import Cell, Details, metrics_of
 from cervbench.leaderboard.figures import Figures, RowAtRatio
-from cervbench.leaderboard.gains import above_references, best_references, corrected, gains
+from cervbench.leaderboard.gains import above_references, base_of, best_references, corrected, gains
 from cervbench.leaderboard.row_names import NamedRow, differing, names
 from cervbench.leaderboard.rows import Row, StoredRecord, TableKey
 from cervbench.leaderboard.table_rows import TableRows
@@ -37,8 +37,10 @@ class Line:
     """By ratio; ratios without records are left out."""
     details: Details | None
     """At the table's largest ratio; None if folds are missing there."""
+    base: str
+    """The name of the row that is the same encoder without a pretext stage; empty if the table has none."""
     gains: Mapping[str, Mapping[int, Difference]]
-    """By metric and ratio, how far it is above the same encoder without a pretext stage."""
+    """By metric and ratio, how far it is above that row."""
     above_reference: Mapping[int, Difference]
     """By ratio, how far its headline is above the best reference row there."""
 
@@ -190,14 +192,18 @@ def _table(rows: TableRows, details: Mapping[RowAtRatio, Details], figures: Figu
     references = list(zip(names(rows.references, beneath=True), rows.references, strict=True))
     best_reference = best_references(references, ratios, figures)
 
+    bases = {row: base_of(row, rows.all) for row in rows.all}
+    called = {row: name for name, row in [*ranked, *references]}
+
     def lines(named: Sequence[NamedRow]) -> list[Line]:
         return [
             Line(
                 name=name,
                 row=row,
+                base=called[base] if (base := bases[row]) else "",
                 cells={ratio: figures.cells[row, ratio] for ratio in ratios if ratio in row.records},
                 details=details.get((row, last)),
-                gains=gains(name, row, rows.all, metrics_of(row.task), figures),
+                gains=gains(name, row, base, metrics_of(row.task), figures) if base else {},
                 above_reference=above_references(name, row, best_reference, figures),
             )
             for name, row in named

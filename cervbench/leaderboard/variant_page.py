@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 
 from cervbench.leaderboard import details
 from cervbench.leaderboard.rows import Row
@@ -126,7 +125,7 @@ def _row(line: Line, table: Table, metric: str, best: Best) -> list[str]:
 
 
 def _cost(row: Row) -> str:
-    images, seconds = (_observed_median(row, key) for key in ("pretext_forwarded", "pretext_seconds"))
+    images, seconds = row.images_forwarded, row.pretext_seconds
     told = [f"{images:,.0f}"] if images is not None else []
     return "<br>".join([*told, *([duration(seconds)] if seconds is not None else [])]) or "–"
 
@@ -155,13 +154,6 @@ def _label_counts(table: Table, ratio: int) -> str:
 def _range(counts: Iterable[int]) -> str:
     known = sorted(set(counts))
     return str(known[0]) if len(known) == 1 else f"{known[0]}–{known[-1]}"
-
-
-def _observed_median(row: Row, key: str) -> float | None:
-    """Over the folds and seeds that recorded it; None for a row that was not pretrained."""
-    every = [one for seen in row.observed.values() for one in seen]
-    known = [one[key] for one in every if isinstance(one.get(key), int | float)]
-    return median(known) if known and not row.baseline else None
 
 
 def _conditions(table: Table, tables: Sequence[Table]) -> str:

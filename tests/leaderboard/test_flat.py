@@ -57,6 +57,8 @@ def test_figures_are_those_of_scikit_learn(out: Path, write: Write) -> None:
     assert shown.low < shown.value < shown.high
     assert (shown.draws, shown.images, shown.groups, shown.folds) == (5, 240, 60, (0, 1, 2, 3, 4))
     assert (shown.train_labels, shown.val_labels) == (10.4, 3)
+    assert shown.records == tuple(record.id for record in written if record.ratio == 10)
+    assert (shown.images_forwarded, shown.pretext_seconds) == (1000, 92)
     rows = answers(out, written, 100)
     areas = [roc_auc_score(own.label != "normal", 1 - own.p_normal) for _, own in rows.groupby("fold")]
     assert one(found, ratio=100, metric="abnormal_auc").value == pytest.approx(sum(areas) / 5)
@@ -76,6 +78,7 @@ def test_of_several_seeds_each_is_told(out: Path, write: Write) -> None:
     expected = [balanced_accuracy_score(rows.label, rows.said) for rows in alone]
     assert shown.seeds == (0, 1)
     assert shown.by_seed == pytest.approx(expected)
+    assert shown.records == tuple(record.id for written in seeds for record in written)
     assert shown.value == pytest.approx(sum(expected) / 2)
     build(out)
     page = (out / "cells.md").read_text()
@@ -96,7 +99,7 @@ def test_differences_are_those_that_compare_tells_and_the_page_prints(out: Path,
             [expected.difference, expected.low, expected.high, expected.p]
         )
         assert shown.above_reference == shown.gain
-        assert shown.best_reference == "untrained"
+        assert shown.best_reference == shown.gain_over == "untrained"
     raw = found[(found.metric == "balanced_accuracy") & (found.ratio == 100) & found.gain.notna()]
     worst = raw.sort_values("gain_p")  # Holm by hand: the smallest of three times 3, the next times 2
     stepped = (worst.gain_p * [3, 2, 1]).cummax().clip(upper=1)
@@ -127,6 +130,7 @@ def test_what_is_not_tested_is_neither_bold_nor_not(out: Path, write: Write) -> 
     assert shown.bold[["simclr", "byol"]].all()
     assert shown.bold[["moco", "untrained"]].isna().all()
     assert shown.folds["moco"] == (0, 1)
+    assert shown.complete.to_dict() == {"simclr": True, "byol": True, "moco": False, "untrained": True}
     assert shown.reference.to_dict() == {"simclr": False, "byol": False, "moco": False, "untrained": True}
 
 
