@@ -109,6 +109,7 @@ class Place:
             object.__setattr__(self, name, folder(getattr(self, name)))
         if not self.checkpoint_seconds >= 0:  # nan is refused too, with which nothing would ever be saved
             raise PlaceError(f"checkpoint_seconds is {self.checkpoint_seconds}; say 0 or more")
+        object.__setattr__(self, "device", str(self.device))  # as a torch.device is, too
         if not _DEVICE.fullmatch(self.device):
             raise PlaceError(f"device is {self.device!r}; say auto, cpu, cuda or, of several, cuda:1")
         if self.threads is not None and self.threads < 1:

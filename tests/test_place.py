@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from cervbench.place import Place, PlaceError, cache_root, checkpoint_seconds, cores, data_root
 
@@ -78,6 +79,10 @@ def test_a_tilde_is_the_home_of_the_user(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_device_of_no_such_kind_is_refused_at_once(device: str) -> None:
     with pytest.raises(PlaceError, match=rf"device is '{device}'; say auto, cpu, cuda or"):
         Place(device=device)
+
+
+def test_a_device_may_be_torchs() -> None:
+    assert Place(device=torch.device("cuda", 1)) == Place(device="cuda:1")  # type: ignore[arg-type]
 
 
 def test_less_than_one_thread_is_refused() -> None:
