@@ -16,9 +16,12 @@ from cervbench.cli import main
 from cervbench.leaderboard import FlatFigure, build
 from cervbench.records.record import Record
 from cervbench.records.store import Store
+from cervbench.scoring.comparison import holm
 from cervbench.scoring.task import Task
 
 Write = Callable[..., list[Record]]
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def figures(out: Path, everything: bool = False) -> pd.DataFrame:
@@ -106,6 +109,24 @@ def test_differences_are_those_that_compare_tells_and_the_page_prints(out: Path,
     assert worst.gain_p_holm.tolist() == pytest.approx(stepped.tolist())
 
 
+def test_the_docs_correct_for_all_differences_of_a_table(
+    out: Path, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method, accuracy in {"simclr": 0.7, "byol": 0.6, "moco": 0.5}.items():
+        write(method, accuracy)
+    write("supervised", 0.5, pretext=False)
+    [code] = re.findall(r"```python\n(.*?)```", (DOCS / "intervals.md").read_text(), re.DOTALL)
+    (out.parent / "leaderboards").symlink_to(out)
+    monkeypatch.chdir(out.parent)
+    told: dict[str, pd.DataFrame] = {}
+    exec(code, told)
+    own = told["own"]
+    assert len(own) == 6
+    assert own.gain_p_table.tolist() == pytest.approx(holm(own.gain_p.tolist()))
+    assert (own.gain_p_table >= own.gain_p_holm).all()
+    assert "cells\nlinear · resnet18, random init · quick" in capsys.readouterr().out
+
+
 def test_the_page_has_the_same_figures_and_the_same_bold(out: Path, write: Write) -> None:
     for method, accuracy in {"simclr": 0.7, "byol": 0.68, "moco": 0.4}.items():
         write(method, accuracy)
@@ -182,5 +203,5 @@ def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_column_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
+    text = (DOCS / "records.md").read_text()
     assert [name for name in FlatFigure.names() if f"`{name}`" not in text] == []
