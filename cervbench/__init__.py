@@ -110,7 +110,7 @@ def compare(
     It is over all the seeds that both have there. Rows are called as on their page; a method's name stands
     for all its rows, unless one has just this name. `metric` may be `abnormal_auc`, too. `everything`
     includes rows off protocol and of the smoke tier. The figures are shares, and NaN where `why_not` says
-    why. `p` is of each difference alone: who looks at several has to correct it.
+    why. `p` is of each difference alone: correct it if you look at several.
     """
     import pandas as pd
 

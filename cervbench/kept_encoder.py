@@ -27,7 +27,7 @@ Prepare = Callable[[Sequence["str | PathLike[str] | Image.Image"]], Tensor]
 
 
 def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
-    """The encoder at rest, and what brings images to it: files or PIL images to n × 3 × side × side."""
+    """The encoder in eval mode, and what brings images to it: files or PIL images to n × 3 × side × side."""
     path = folder(weights)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}: say <cache>/pretrainings/<id>/method.safetensors")

@@ -26,7 +26,7 @@ class ExaminedBackbone:
     offer: BackboneOffer
 
     def encoder(self, size: int = SIZES[0], seed: int = 0) -> Encoder:
-        """At rest, with random weights."""
+        """In eval mode, with random weights."""
         return build_encoder(self.name, self.offer, "random", size, ("check", seed)).eval()
 
     @cached_property

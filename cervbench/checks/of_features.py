@@ -12,7 +12,7 @@ CLASSES = 3
 
 
 def its_features_are_of_one_image_each(method: ExaminedMethod) -> None:
-    """At rest an image has the same features each time, whatever is beside it and however large it was."""
+    """In eval mode an image has the same features, whatever is beside it and however large it was."""
     trained = method.undisturbed.trained
     learner = trained.method.eval()
     pixels, native_size = next(trained.images.batches(trained.normalise))
@@ -32,7 +32,7 @@ def its_features_are_of_one_image_each(method: ExaminedMethod) -> None:
 
 
 def its_classifier_answers_for_one_image_each(method: ExaminedMethod) -> None:
-    """At rest the classifier that is fine-tuned answers for an image the same, whatever is beside it."""
+    """In eval mode the classifier that is fine-tuned answers for an image the same, whatever is beside it."""
     trained = method.undisturbed.trained
     classifier = trained.classifier(CLASSES).eval()
     chance = torch.Generator().manual_seed(0)
@@ -50,12 +50,12 @@ def _require_one_answer_an_image(answers: Callable[[slice], Tensor], named: str)
     require_close(
         whole,
         answers(slice(0, BATCH)),
-        f"at rest {named} of the same images are others the second time",
+        f"in eval mode {named} of the same images are others the second time",
         "let chance, such as dropout, act only where `self.training` is true",
     )
     require_close(
         whole[BATCH // 2 :],
         answers(slice(BATCH // 2, BATCH)),
-        f"at rest {named} of an image are others where fewer images are beside it",
+        f"in eval mode {named} of an image are others where fewer images are beside it",
         "center, scale and normalise over a batch only in training, or the test images tell of one another",
     )

@@ -53,7 +53,7 @@ class Trained:
 
     @cached_property
     def encoder(self) -> Encoder | None:
-        """A copy at rest, made when it is first asked for: most evaluations never do."""
+        """A copy in eval mode, made when it is first asked for: most evaluations never do."""
         return None if self.method.encoder is None else copy.deepcopy(self.method.encoder).eval()
 
     @property

@@ -739,7 +739,7 @@ BROKEN: Mapping[str, Mapping[str, tuple[Plugins, str]]] = {
         "seeds itself": (plugin(SeedsItself), "after `build` torch draws the same with two seeds")
     },
     "its_features_are_of_one_image_each": {
-        "draws at rest": (plugin(DrawsAtRest), "at rest features of the same images are others the second"),
+        "draws at rest": (plugin(DrawsAtRest), "eval mode features of the same images are others"),
         "centres its features": (plugin(CentresItsFeatures), "others where fewer images are beside it"),
         "tells the native size": (plugin(TellsTheNativeSize), "twice as large before"),
     },
