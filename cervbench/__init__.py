@@ -126,8 +126,8 @@ def compare(
 def figures(*, everything: bool = False, place: Place | None = None) -> "pd.DataFrame":
     """Every figure of the pages, with its interval and its tests: a row for each, for charts and for papers.
 
-    Figures are shares, and NaN where they are undefined. `everything` includes rows off protocol and of the
-    smoke tier. docs/records.md says what each column holds.
+    Where pages have per cent these are shares, and NaN where they are undefined. `everything` includes rows
+    off protocol and of the smoke tier. docs/records.md says what each column holds.
     """
     import pandas as pd
 
@@ -136,7 +136,8 @@ def figures(*, everything: bool = False, place: Place | None = None) -> "pd.Data
     here = _place(place)
     found, _ = flat_figures(here.out, here.cache, everything)
     table = pd.DataFrame(map(vars, found), columns=FlatFigure.names())
-    return table.astype(FlatFigure.pandas_types())
+    nullable = {str: "string", bool: "boolean", int: "Int64", float: "float64"}
+    return table.astype({name: nullable[kind] for name, kind in FlatFigure.optional().items()})
 
 
 def encoder(weights: "str | PathLike[str]") -> "tuple[Encoder, Prepare]":

@@ -230,7 +230,7 @@ class _Work:
     def _say(
         self, doing: str, step: int = 0, steps: int = 0, values: Mapping[str, float] | None = None
     ) -> None:
-        seed = f", seed {self.run.seed}" if self.run.seed else ""
+        seed = f", seed {self.run.seed}" if self.counted or self.run.seed else ""
         run = f"{self.run.method.name} on {self.run.dataset.variant}, fold {self.run.fold}{seed}"
         self.watch(f"{self.counted}{run}: {doing}", step, steps, values or {})
 

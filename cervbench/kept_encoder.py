@@ -1,6 +1,6 @@
 """A trained encoder by its file of weights, and what makes its input of images of one's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -23,7 +23,7 @@ from cervbench.training.encoder import Encoder
 from cervbench.training.initial_weights import build_encoder
 from cervbench.training.weight_file import RUN, WeightsError, header_of, input_of
 
-Prepare = Callable[[Sequence["str | PathLike[str] | Image.Image"]], Tensor]
+Prepare = Callable[[Iterable["str | PathLike[str] | Image.Image"]], Tensor]
 
 
 def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
@@ -53,10 +53,11 @@ def kept_encoder(weights: str | PathLike[str]) -> tuple[Encoder, Prepare]:
             encoder.normalise = built("imagenet", size, ()).normalise
     stored_size = load(run.protocol.tier, version=run.protocol.version).pack.stored_size
 
-    def prepare(images: Sequence[str | PathLike[str] | Image.Image]) -> Tensor:
-        if isinstance(images, str | PathLike | Image.Image) or not len(images):
+    def prepare(images: Iterable[str | PathLike[str] | Image.Image]) -> Tensor:
+        alone = isinstance(images, str | PathLike | Image.Image)
+        if alone or not (opened := [fit(_opened(image), stored_size) for image in images]):
             raise UsageError("prepare takes a list of images, of at least one: prepare([image])")
-        squares = np.stack([fit(_opened(image), stored_size) for image in images])
+        squares = np.stack(opened)
         return Pyramid(squares, size).whole(torch.arange(len(squares)), encoder.normalise)
 
     return encoder.eval(), prepare

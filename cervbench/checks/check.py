@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from cervbench.plugin.problems import in_words, place_of
 
@@ -16,9 +16,13 @@ class CheckFailed(AssertionError):  # noqa: N818
         self.why, self.to_do = why, to_do
 
 
-def skipped(note: str) -> bool:
-    """Whether a check says by its note that it had nothing to look at."""
-    return note.startswith("not looked at")
+class Skipped(str):
+    """The note of a check that had nothing to look at, from the reason why."""
+
+    __slots__ = ()
+
+    def __new__(cls, why: str) -> Self:
+        return super().__new__(cls, f"not looked at: {why}")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, Skipped
 from cervbench.data.cards.card import Card
 from cervbench.data.cards.listing import image_files
 from cervbench.data.error import DataError
@@ -30,11 +30,11 @@ def it_says_where_its_files_come_from(card: Card) -> None:
 def an_empty_folder_is_refused(card: Card) -> str | None:
     """If its files are not there, `items` lists nothing, or raises a DataError that says what to do."""
     if card.synthetic:
-        return "not looked at: its images are drawn, and come from no files"
+        return Skipped("its images are drawn, and come from no files")
     with TemporaryDirectory() as root:
         folder = card.below(Path(root))
         if not folder.is_relative_to(root):
-            return "not looked at: its folder is an absolute path"
+            return Skipped("its folder is an absolute path")
         folder.mkdir(parents=True)
         try:
             found = len(list(card.items(folder)))
@@ -58,12 +58,12 @@ def an_image_of_each_class_can_be_read(card: Card) -> str | None:
     """If the files are below CERVBENCH_DATA: the card lists them, and reads one of each class."""
     root = data_root()
     if not (card.synthetic or card.below(root).exists()):
-        return f"not looked at: there is no folder {card.below(root)}"
+        return Skipped(f"there is no folder {card.below(root)}")
     try:
         found = card.listed(root)
     except DataError as error:
         if not card.synthetic and not any(image_files(card.below(root))):
-            return f"not looked at: {error}"  # tables alone, say, while the images are still to be fetched
+            return Skipped(f"{error}")  # tables alone, say, while the images are still to be fetched
         raise
     first = {item.label: item for item in reversed(found)}
     for label, item in first.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, Skipped
 from cervbench.checks.examined import ExaminedMethod, parts_at
 from cervbench.checks.pretended_devices import losses_on_devices
 from cervbench.checks.pretended_gpu import GPU, PretendedGPU, ValueAsked
@@ -26,7 +26,7 @@ SAME = 1e-5
 def it_keeps_to_the_device_of_its_views(method: ExaminedMethod) -> str | None:
     """If there were a GPU, no tensor of the host would meet one of the GPU in `loss` or `after_step`."""
     if not PretendedGPU.possible():
-        return f"not looked at: torch {torch.__version__} cannot pretend a GPU here; a newer one can"
+        return Skipped(f"torch {torch.__version__} cannot pretend a GPU here; a newer one can")
     recipe = method.recipe(method.backbone)
     learner, gpu = build_method(recipe).train(), PretendedGPU()
     _, feed = pretext_stage(learner, recipe, parts_at(recipe.image_size).train)

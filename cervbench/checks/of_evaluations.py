@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cervbench.answers import scores_of, table_of
 from cervbench.checks import drawn_dataset
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, Skipped
 from cervbench.checks.examined import ExaminedMethod, Killed, differing, parts_at
 from cervbench.error import first_few
 from cervbench.methods import cervbench_methods
@@ -26,7 +26,7 @@ from cervbench.training.trained import Trained
 RATIO = 50
 OTHERS = (1, 2, 3)
 """Seeds of other encoders: what is answered in ranks or classes may chance to be alike for one or two."""
-NO_ANSWER = "not looked at: it gives no table of predictions, as told above"
+NO_ANSWER = Skipped("it gives no table of predictions, as told above")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +146,7 @@ def it_goes_on_after_a_kill(evaluation: ExaminedEvaluation) -> str | None:
     except Killed:
         table, _ = evaluation.first
         if content_hash(table) != content_hash(evaluation.again):
-            return "not looked at: the same question has two answers, as told above"
+            return Skipped("the same question has two answers, as told above")
         if content_hash(table) != content_hash(evaluation.answered(evaluation.record.begin(trained))):
             raise CheckFailed(
                 "killed between two stages and asked again, it gave another table of predictions",

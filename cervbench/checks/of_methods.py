@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, Skipped
 from cervbench.checks.drawn_dataset import BATCH
 from cervbench.checks.examined import Demand, ExaminedMethod, train_stepwise
 from cervbench.checks.of_devices import (
@@ -166,7 +166,7 @@ def it_gives_finite_features(method: ExaminedMethod) -> None:
 def it_works_on_a_gpu(method: ExaminedMethod) -> str | None:
     """If there is a CUDA device, it trains, gives features and is fine-tuned there too."""
     if not torch.cuda.is_available():
-        return "not looked at: torch finds no CUDA device here"
+        return Skipped("torch finds no CUDA device here")
     trained = method.pretrained(method.recipe(method.backbone), device=torch.device("cuda")).trained
     _require_features(trained)
     if method.offer.has_encoder:

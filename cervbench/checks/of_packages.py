@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inspect import getattr_static, isfunction, signature
 from typing import Any
 
-from cervbench.checks.check import CheckFailed
+from cervbench.checks.check import CheckFailed, Skipped
 from cervbench.plugin.calling import wrong_arguments
 from cervbench.plugin.installed import PLUGINS_VARIABLE
 from cervbench.plugin.manager import Plugins
@@ -105,7 +105,7 @@ def it_registers_without_torch(whole: WholePackage) -> str | None:
         raise CheckFailed(done.stderr.strip()[-500:], "repair what ends the interpreter on import")
     packages, told = json.loads(done.stdout.splitlines()[-1])
     if whole.package not in packages:
-        return "not looked at: it was registered by hand, and only an installed package can be loaded anew"
+        return Skipped("it was registered by hand, and only an installed package can be loaded anew")
     for package, what, where in told:
         if package == whole.package and "torch" in what:
             raise CheckFailed(

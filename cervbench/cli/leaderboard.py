@@ -2,7 +2,7 @@
 
 import csv
 import json
-import sys
+from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,8 +106,8 @@ def compare(one: str, other: str, records: Path, metric: str, everything: bool, 
 def figures(records: Path, everything: bool, as_json: bool) -> None:
     """Print every figure of the pages as data, with its interval and its tests.
 
-    As CSV, in which the items of a list are separated by spaces, or as JSON. Figures are
-    shares, and empty or null where they are undefined.
+    As CSV, in which the items of a list are separated by spaces, or as JSON.
+    Where pages have per cent these are shares; what is undefined is empty.
     """
     from cervbench.leaderboard import FlatFigure, flat_figures
 
@@ -116,9 +116,11 @@ def figures(records: Path, everything: bool, as_json: bool) -> None:
         for figure in found:
             click.echo(json.dumps(vars(figure)))
     else:
-        table = csv.writer(sys.stdout, lineterminator="\n")
+        text = StringIO()
+        table = csv.writer(text, lineterminator="\n")
         table.writerow(FlatFigure.names())
         table.writerows(map(_csv_cell, vars(figure).values()) for figure in found)
+        click.echo(text.getvalue().encode(), nl=False)  # in UTF-8, whatever the terminal has
     for said in left_out:
         click.echo(printable(said), err=True)
 

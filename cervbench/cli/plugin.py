@@ -1,6 +1,7 @@
 """`cervbench plugin`: start a package, and check one."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -45,25 +46,26 @@ def check(package: str, as_json: bool) -> None:
     Methods are trained for a few steps on drawn cells, which takes some ten seconds each.
     """
     from cervbench.checks import CheckFailed, checks_of
-    from cervbench.checks.check import skipped
+    from cervbench.checks.check import Skipped
 
-    failed = 0
+    counts = Counter[str]()
     with stdout_alone():
         checks = checks_of(package)
     for one in checks:
         try:
             with stdout_alone():
-                told = {"passed": True, "why": one(), "to_do": ""}
+                passed, why, to_do = True, one(), ""
         except CheckFailed as failure:
-            told = {"passed": False, "why": failure.why, "to_do": failure.to_do}
-        failed += not told["passed"]
+            passed, why, to_do = False, failure.why, failure.to_do
+        skipped = isinstance(why, Skipped)
+        found = "skip" if skipped else "ok" if passed else "FAILS"
+        counts[found] += 1
         if as_json:
             named = {"package": package, "subject": one.name, "check": one.demand.__name__}
+            told = {"passed": passed, "skipped": skipped, "why": why, "to_do": to_do}
             click.echo(json.dumps(named | told))
         else:
-            found = "FAILS" if not told["passed"] else "skip " if skipped(str(told["why"])) else "ok   "
-            lines = [f"{found} {one}", told["why"], told["to_do"]]
-            click.echo("\n      ".join(str(line) for line in lines if line))
-    click.echo(f"{len(checks)} checks, {failed} of them failed", err=True)
-    if failed:
+            click.echo("\n      ".join(line for line in (f"{found:5} {one}", why, to_do) if line))
+    click.echo(f"{len(checks)} checks: {counts['FAILS']} failed, {counts['skip']} skipped", err=True)
+    if counts["FAILS"]:
         raise SystemExit(FAILED)

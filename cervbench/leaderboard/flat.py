@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -95,13 +95,13 @@ class FlatFigure:
 
     @classmethod
     def names(cls) -> list[str]:
-        return list(cls.__annotations__)
+        return [field.name for field in fields(cls)]
 
     @classmethod
-    def pandas_types(cls) -> dict[str, str]:
-        """The types of columns in which None is told as missing, whatever else a column holds."""
-        types = {str | None: "string", bool | None: "boolean", int | None: "Int64", float | None: "float64"}
-        return {name: types[kind] for name, kind in cls.__annotations__.items() if kind in types}
+    def optional(cls) -> dict[str, type]:
+        """The names of those that may be None, each with the plain type that it has otherwise."""
+        plain: dict[Any, type] = {kind | None: kind for kind in (str, bool, int, float)}
+        return {field.name: plain[field.type] for field in fields(cls) if field.type in plain}
 
 
 def flat_figures(
@@ -126,13 +126,14 @@ def flat_figures(
 
 def _of_table(table: Table) -> Iterator[dict[str, Any]]:
     """First those that tables show, metric by metric; then those that unfold beneath, row by row."""
+    known = {(line.row, ratio): _of_line(table, line, ratio) for line in table.lines for ratio in line.cells}
     for metric in table.metrics:
         for line in table.lines:
             for ratio in line.cells:
-                yield _of_line(table, line, ratio) | _shown(table, line, ratio, metric)
+                yield known[line.row, ratio] | _shown(table, line, ratio, metric)
     for line in table.lines:
         for unfolded in _unfolded(line):
-            yield _of_line(table, line, table.ratios[-1]) | unfolded
+            yield known[line.row, table.ratios[-1]] | unfolded
 
 
 def _of_line(table: Table, line: Line, ratio: int) -> dict[str, Any]:

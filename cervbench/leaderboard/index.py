@@ -67,7 +67,7 @@ _READING = """## How to read the tables
 - What can be unfolded beneath a table: the figures of each seed, where it shows their means; at its largest
   share of labels the other metrics, the recall of each class, and what was taken for what by the first row
   and by that without a pretext stage; and the records of every row. `cervbench leaderboard figures` gives
-  all of it but the last two as data.
+  all figures, but for what was taken for what, as data.
 - Equal epochs are not equal compute: the images that went forward through an encoder in pretraining, or
   through a copy that follows it, each patch, turn and crop for itself, and the time (by the clock of a
   machine that may have had other work), medians over folds and seeds, stand in the first table. A small

@@ -73,7 +73,7 @@ def _selected(gathered: Sequence[Row], everything: bool) -> tuple[list[Row], lis
     if trials := [row for row in rows if row.trial]:
         said.append(
             f"{_counted(_ids(trials))} off protocol or of the smoke tier are left out; "
-            "`cervbench leaderboard build --all` shows them in tables of their own."
+            "`--all` of `cervbench leaderboard` shows them in tables of their own."
         )
     return full, said
 

@@ -145,6 +145,7 @@ WRONG = {
     ),
     "no record": (["verify", __file__], "test_commands.py is no record: these are <out>/records/"),
     "unknown device": ([*SMOKE, "--device", "toaster"], "device is 'toaster'; say auto, cpu, cuda"),
+    "device that is not there": ([*SMOKE, "--device", "cuda:99"], "device is 'cuda:99', and "),
     "unknown tier": ([*SMOKE, "--tier", "huge"], "'smoke', 'quick', 'standard'"),
 }
 

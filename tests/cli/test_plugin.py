@@ -13,6 +13,7 @@ from pydantic import Field
 
 from cervbench import checks
 from cervbench.checks import Check, CheckFailed
+from cervbench.checks.check import Skipped
 from cervbench.cli import main
 from cervbench.cli.listing import _as_typed, methods
 from cervbench.cli.parsing import setting
@@ -102,7 +103,7 @@ def it_is_said_aloud(examined: object) -> None:
 
 def there_is_nothing_to_look_at(examined: object) -> str:
     """It is met where there is something to look at."""
-    return "not looked at: torch finds no CUDA device here"
+    return Skipped("torch finds no CUDA device here")
 
 
 def it_is_not_met(examined: object) -> None:
@@ -122,7 +123,7 @@ def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPa
         "      the loss does not fall",
         "      look at its sign",
     ]
-    assert answer.stderr == "2 checks, 1 of them failed\n"
+    assert answer.stderr == "2 checks: 1 failed, 0 skipped\n"
 
     rows = [
         json.loads(line) for line in cervbench("plugin", "check", "a-package", "--json").stdout.splitlines()
@@ -138,6 +139,9 @@ def test_check_prints_each_check_why_and_what_to_do(monkeypatch: pytest.MonkeyPa
     answer = cervbench("plugin", "check", "a-package")
     assert answer.exit_code == 0
     assert answer.stdout.startswith("skip  method learner: there_is_nothing_to_look_at\n")
+    assert answer.stderr == "1 checks: 0 failed, 1 skipped\n"
+    row = json.loads(cervbench("plugin", "check", "a-package", "--json").stdout)
+    assert (row["passed"], row["skipped"]) == (True, True)
 
 
 def test_what_a_package_prints_is_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
