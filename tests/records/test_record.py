@@ -16,7 +16,7 @@ from cervbench.records.store import RecordError, Store
 ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(ROOT.glob("leaderboards/records/herlev/*.json"))
 
-OF_AN_ID, _, OF_A_PAGE, _ = re.findall(
+OF_AN_ID, OF_A_TABLE, _, OF_A_PAGE, *_ = re.findall(
     r"```python\n(.*?)```", (ROOT / "docs" / "records.md").read_text("utf-8"), re.DOTALL
 )
 """What the page prints for strangers."""
@@ -74,6 +74,18 @@ def test_a_stranger_recomputes_a_figure_of_the_committed_page(
 def test_a_stranger_recomputes_the_id_of_every_committed_record(recompute: Recompute) -> None:
     assert COMMITTED
     assert [path.name for path in COMMITTED if not recompute(path)] == []
+
+
+def test_a_stranger_recomputes_the_hash_of_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in COMMITTED[::100]:
+        monkeypatch.setattr(sys, "argv", ["recipe.py", str(path)])
+        with pytest.raises(SystemExit) as ended:
+            exec(compile(OF_A_TABLE, "recipe.py", "exec"), {})
+        assert ended.value.code == 0
+        stored = json.loads(path.read_text())["predictions"]["hash"]
+        assert capsys.readouterr().out == f"recomputed {stored}, stored {stored}\n"
 
 
 @pytest.mark.parametrize(
